@@ -1,0 +1,219 @@
+"""Crawls `config.crawl` into `pages/` and `rejected/pages/` of a run.
+
+In: seeds, and perhaps an earlier run. Out: `pages/part-*.parquet` (the page index), `pages/round-NNNN/` (WARC parts),
+`pages/ledger/` (every URL with its verdict), `rejected/pages/` (answers that are no pages).
+
+The driver runs one Beam pipeline a round and commits a manifest after each; what a killed crawl has fetched is not
+fetched again. A crawl ends when nothing is left that may be fetched, or when the settings say so.
+"""
+
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import apache_beam as beam
+
+from jobs.engine import Engine, explaining, run_pipeline, run_step
+from jobs.progress import Progress
+from jobs.settings import plain
+from pipeline import storage
+from pipeline.crawl import index, progress
+from pipeline.crawl.config import CrawlConfig, check_seed, check_user_agent
+from pipeline.crawl.frontier import shard_of
+from pipeline.crawl.stage import SEEDS, CrawlRound, IndexPages, index_shards, part_name, round_output
+from pipeline.errors import SettingError
+from pipeline.stage import shard_elements
+from pipeline.steps import Shard, Step
+from pipeline.storage import Manifest, join
+from pipeline.urls import registrable_domain
+
+OUTPUTS = ("pages", "rejected/pages")
+_LINE_SECONDS = 5.0
+# What changes how fast a crawl goes and not what it finds may be changed between two attempts.
+_PACE_SETTINGS = ("politeness", "max_rounds")
+_STATE_SUFFIXES = (".queue.parquet", ".links.parquet", ".sites.jsonl", ".seen")
+
+
+def main(config: Any, engine: Engine, *, force: bool = False) -> Manifest:
+    """The manifest of `pages/`, crawled now unless it is up to date."""
+    return crawl(config.run.folder, config.crawl, engine, force=force)
+
+
+def crawl(run: str, config: CrawlConfig, engine: Engine, *, force: bool = False) -> Manifest:
+    """The manifest of `pages/` in the run folder `run`."""
+    seeds = read_seeds(config)
+    settings = {name: value for name, value in plain(config).items() if name not in (*_PACE_SETTINGS, "seeds", "seed_files")}
+    previous = storage.read_manifest(join(config.previous, "pages")).fingerprint if config.previous else ""
+    step = Step(run=run, name="pages", outputs=OUTPUTS, settings=settings, external={"seeds": storage.hash_of(seeds), "previous": previous})
+    if not force and step.is_current():
+        Progress.note("crawl: up to date")
+        return storage.read_manifest(step.folder("pages"))
+    if force:
+        storage.remove_tree(step.attempt_folder)
+    step.begin(force=force)
+    storage.write_bytes(join(run, SEEDS), "".join(seed + "\n" for seed in seeds).encode())
+    num_rounds = _crawl_rounds(step, config, seeds, engine)
+    return _index(step, config, num_rounds, engine)
+
+
+def read_seeds(config: CrawlConfig) -> list[str]:
+    """The canonical seeds of the settings and of the files that they name, sorted.
+
+    Raises:
+        SettingError: there is none, or one is no URL.
+        InputError: a file of seeds cannot be read.
+    """
+    seeds = {check_seed(seed, "crawl.seeds") for seed in config.seeds}
+    for path in config.seed_files:
+        lines = storage.read_bytes(path).decode("utf-8", "replace").splitlines()
+        seeds |= {check_seed(line.strip(), path) for line in lines if line.strip() and not line.startswith("#")}
+    if not seeds:
+        raise SettingError("crawl.seeds is empty, and so is crawl.seed_files; a crawl needs a URL to start from")
+    check_user_agent(config.user_agent)
+    return sorted(seeds)
+
+
+# --- rounds -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outlook:
+    """What waits after a round: from when on something may be fetched, at which depth, in which shards."""
+
+    earliest: float | None
+    level: int | None
+    ready: tuple[int, ...]
+
+
+def _crawl_rounds(step: Step, config: CrawlConfig, seeds: Sequence[str], engine: Engine) -> int:
+    """Runs rounds until the crawl is over; returns their number."""
+    ready = tuple(sorted({shard_of(registrable_domain(seed), config.shards) for seed in seeds}))
+    outlook = Outlook(earliest=0.0, level=0, ready=ready)
+    num_requests = 0
+    for number in range(config.max_rounds):
+        left = None if config.max_pages is None else config.max_pages - num_requests
+        if left == 0 or not _wait(outlook, config):
+            return number
+        manifest = _round(step, config, number, _shards(config, number, outlook, left), engine)
+        num_requests += manifest.counts.get("requests", 0)
+        outlook = _outlook(step.run, config, number)
+        if not manifest.counts.get("visits") and not manifest.counts.get("sent") and outlook.earliest and outlook.earliest < time.time():
+            return number + 1  # nothing that may be fetched was: what waits has no room left
+    Progress.note(f"crawl: stopped after crawl.max_rounds = {config.max_rounds} rounds")
+    return config.max_rounds
+
+
+def shard_name(number: int) -> str:
+    """The name of a shard of the crawl, the same in every round."""
+    return f"shard-{number:04d}"
+
+
+def _shards(config: CrawlConfig, number: int, outlook: Outlook, left: int | None) -> list[Shard]:
+    """The work of a round. The requests that are left are shared out among the shards that have something to do."""
+    shards = []
+    level = outlook.level if config.scope.max_depth is not None else None
+    for each in range(config.shards):
+        work: dict[str, Any] = {"number": each, "num_shards": config.shards, "round": number, "level": level}
+        if left is not None:
+            place = outlook.ready.index(each) if each in outlook.ready else None
+            work["quota"] = 0 if place is None else left // len(outlook.ready) + (place < left % len(outlook.ready))
+        shards.append(Shard(name=shard_name(each), work=work))
+    return shards
+
+
+def _round(step: Step, config: CrawlConfig, number: int, shards: list[Shard], engine: Engine) -> Manifest:
+    """Runs one round unless it is done, and removes what only the round before it needed."""
+    one = Step(
+        run=step.run, name=f"pages-round-{number:04d}", outputs=(round_output(number),),
+        settings={"shards": [shard.work for shard in shards]}, external=step.fingerprint(),
+    )  # fmt: skip
+    if one.is_current():
+        return storage.read_manifest(one.folder(round_output(number)))
+    with _reporting(one, number):
+        manifest = run_step(one, shards, lambda elements: elements | "CrawlRound" >> CrawlRound(one, config), engine, label=f"crawl round {number}")
+    if number:
+        for path in storage.list_files(join(step.run, round_output(number - 1))):
+            if path.endswith(_STATE_SUFFIXES):
+                storage.remove_tree(path)
+    return manifest
+
+
+def _outlook(run: str, config: CrawlConfig, number: int) -> Outlook:
+    """What the shards say about the next round. Links between sites may add to it: their shards are ready, too."""
+    folder = join(run, round_output(number))
+    states: list[Mapping[str, Any]] = [storage.read_json(join(folder, shard_name(each) + ".state.json")) for each in range(config.shards)]
+    ready = {each for each, state in enumerate(states) if state["earliest"] is not None}
+    starts = [state["earliest"] for state in states if state["earliest"] is not None]
+    levels = [state["level"] for state in states if state["level"] is not None]
+    for state in states:
+        for name, depth in state["sent"].items():
+            ready.add(int(name))
+            starts.append(0.0)
+            levels.append(depth)
+    return Outlook(earliest=min(starts, default=None), level=min(levels, default=None), ready=tuple(sorted(ready)))
+
+
+def _wait(outlook: Outlook, config: CrawlConfig) -> bool:
+    """Waits until something may be fetched; False if there is nothing, or not for a long time."""
+    if outlook.earliest is None:
+        return False
+    seconds = outlook.earliest - time.time()
+    if seconds > config.politeness.max_idle_seconds:
+        Progress.note(f"crawl: what is left may not be fetched for {seconds:,.0f} s; it stays in the ledger as deferred")
+        return False
+    if seconds > 0:
+        Progress.note(f"crawl: waiting {seconds:,.1f} s until a site may be asked again")
+        time.sleep(seconds)
+    return True
+
+
+# --- progress -----------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _reporting(step: Step, number: int) -> Iterator[None]:
+    """Prints what the shards report while the block runs."""
+    stop = threading.Event()
+    thread = threading.Thread(target=_report, args=(join(step.attempt_folder, "progress"), number, stop), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _report(folder: str, number: int, stop: threading.Event) -> None:
+    before, before_time = 0, time.monotonic()
+    while not stop.wait(_LINE_SECONDS):
+        totals = progress.summary(folder)
+        if totals is None:
+            continue
+        now = time.monotonic()
+        Progress.note(f"round {number}: {progress.progress_line(totals, (totals['pages'] - before) / (now - before_time))}")
+        before, before_time = totals["pages"], now
+
+
+# --- the index ----------------------------------------------------------------------------------------
+
+
+def _index(step: Step, config: CrawlConfig, num_rounds: int, engine: Engine) -> Manifest:
+    """Makes the index of all rounds and commits the crawl."""
+    counts = [storage.read_manifest(join(step.run, round_output(number))).counts for number in range(num_rounds)]
+    num_pages = sum(each.get("verdict/page", 0) + each.get("verdict/not_modified", 0) for each in counts)
+    parts = index.num_parts(num_pages)
+    shards = index_shards(step.run, [shard_name(each) for each in range(config.shards)], num_rounds)
+
+    def build(pipeline: beam.Pipeline) -> None:
+        elements = pipeline | "Shards" >> beam.Create(shard_elements(shards))
+        elements | "IndexPages" >> IndexPages(step, config.source, parts)
+
+    with explaining(step):
+        run_pipeline(build, engine)
+    names = [*(part_name(number) for number in range(parts)), *(shard.name for shard in shards)]
+    manifest = step.commit(names, counts={"rounds": num_rounds})
+    Progress.note(f"crawl: {manifest.counts['kept']:,} pages, {manifest.counts['rejected']:,} other answers, {num_rounds} rounds")
+    return manifest

@@ -1,0 +1,108 @@
+"""Scores the model of a run on held-out text: RUN/model + RUN/shards → RUN/evaluation.
+
+`scores.json` holds loss, perplexity, bits per byte and accuracy of the trained model, in all and by
+source, the same of n-gram models counted on the training rows (the baselines), and samples of text.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from jobs.engine import Engine
+from jobs.progress import Progress
+from jobs.settings import plain
+from model.batches import Batch, Batches
+from model.checkpoint import load_model
+from model.completion import complete
+from model.evaluator import EvaluateConfig, Evaluator, document_stream, ngram_scores, token_bytes, verdict
+from model.transformer import Transformer
+from pipeline import storage
+from pipeline.steps import Receipt, Step, write_receipt
+from pipeline.storage import Manifest, join
+from tokenizer.encoding import Encoder, load_encoder
+
+if TYPE_CHECKING:
+    from jobs.config import RunConfig
+
+EVALUATION = "evaluation"
+SCORES = "scores.json"
+
+
+def main(config: "RunConfig", engine: Engine | None = None, *, force: bool = False) -> Manifest:
+    """The manifest of RUN/evaluation, made now unless it is up to date. Beam has no part in it."""
+    return evaluate_run(config.run.folder, config.evaluate, within_documents=config.train.within_documents, force=force)
+
+
+def evaluate_run(run: str, config: EvaluateConfig, *, within_documents: bool = True, force: bool = False) -> Manifest:
+    """As `main`, for the run in folder `run`."""
+    inputs = {name: join(run, name) for name in ("model", "shards", "tokenizer")}
+    settings = {"evaluate": plain(config), "within_documents": within_documents}
+    step = Step(run=run, name=EVALUATION, outputs=(EVALUATION,), settings=settings, inputs=inputs, versions={"torch": torch.__version__})
+    if not force and step.is_current():
+        Progress.note("evaluate: up to date")
+        return storage.read_manifest(step.folder(EVALUATION))
+    step.begin(force=force)
+    scores = _scores(run, config, within_documents=within_documents)
+    for line in verdict(scores):
+        Progress.note(f"evaluate: {line}")
+    entry = storage.write_json(join(step.folder(EVALUATION), SCORES), scores)
+    counts = {"labels": scores["heldout"]["labels"], "bytes": scores["heldout"]["bytes"]}
+    write_receipt(step.attempt_folder, Receipt(shard=EVALUATION, files={EVALUATION: (entry,)}, counts=counts))
+    return step.commit([EVALUATION])
+
+
+def _scores(run: str, config: EvaluateConfig, *, within_documents: bool) -> dict[str, Any]:
+    encoder = load_encoder(join(run, "tokenizer", "tokenizer.json"))
+    model = load_model(join(run, "model"))
+    bytes_of = token_bytes(encoder.decode_bytes, encoder.vocab_size, encoder.specials.values())
+    evaluator = Evaluator(config, bytes_of, within_documents=within_documents)
+    with _opened(run, "heldout", config) as batches:
+        total, by_source = evaluator.scores(model, _limited(batches, config.max_tokens))
+    return {
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "heldout": total.scores(),
+        "by_source": {source: tally.scores() for source, tally in by_source.items()},
+        **_baselines(run, config, bytes_of),
+        "samples": _samples(model, encoder, config),
+    }
+
+
+@contextmanager
+def _opened(run: str, split: str, config: EvaluateConfig) -> Iterator[Batches]:
+    """Every row of a split once, in order."""
+    batches = Batches.once(join(run, "shards"), split, batch_rows=1)
+    batches.batch_rows = max(1, config.batch_tokens // batches.sequence_length)
+    try:
+        yield batches
+    finally:
+        batches.close()
+
+
+def _limited(batches: Batches, max_tokens: int | None) -> Iterator[Batch]:
+    """Batches up to about `max_tokens` positions."""
+    taken = 0
+    for batch in batches:
+        yield batch
+        taken += batch.inputs.numel()
+        if max_tokens is not None and taken >= max_tokens:
+            return
+
+
+def _baselines(run: str, config: EvaluateConfig, bytes_of: Any) -> dict[str, Any]:
+    if not config.ngram_order:
+        return {"ngram": {}, "ngram_tokens": 0}
+    with _opened(run, "train", config) as batches:
+        train = document_stream(_limited(batches, config.ngram_tokens))
+    with _opened(run, "heldout", config) as batches:
+        heldout = document_stream(_limited(batches, config.max_tokens))
+    scores = ngram_scores(train, heldout, bytes_of, order=config.ngram_order, smoothing=config.ngram_smoothing)
+    return {"ngram": scores, "ngram_tokens": len(train[0])}
+
+
+def _samples(model: Transformer, encoder: Encoder, config: EvaluateConfig) -> list[dict[str, str]]:
+    prompts = list(config.sample_prompts) or [""]
+    prompts = (prompts * config.num_samples)[: max(config.num_samples, len(config.sample_prompts) if config.num_samples else 0)]
+    texts = complete(model, encoder, prompts, config.sampling) if prompts else []
+    return [{"prompt": prompt, "text": text} for prompt, text in zip(prompts, texts, strict=True)]

@@ -1,0 +1,69 @@
+"""Exports RUN/shards for other trainers: one dataset a split and source in OUT/<split>/.
+
+`megatron`: `<source>.bin` and `.idx`; `mds`: a folder `<source>/` of MosaicML shards; `npy`: `<source>.npy`.
+OUT gets a manifest of its own, so an export that is up to date is skipped.
+"""
+
+from typing import TYPE_CHECKING, Any, get_args
+
+from jobs.engine import Engine
+from jobs.progress import Progress
+from pipeline import steps
+from pipeline.errors import SettingError
+from pipeline.pack.export import Format, export_source
+from pipeline.pack.shards import SPLITS, ShardSet, has_split
+from pipeline.steps import Receipt, Step
+from pipeline.storage import FileEntry, Manifest, join, read_manifest
+
+if TYPE_CHECKING:
+    from jobs.config import RunConfig
+
+
+def main(
+    config: "RunConfig",
+    engine: Engine | None = None,
+    *,
+    format: Format = "megatron",
+    out: str = "",
+    force: bool = False,
+) -> Manifest:
+    """The manifest of the export, by default in RUN/export/<format>. Beam has no part in it."""
+    return export_run(config.run.folder, format, out, force=force)
+
+
+def export_run(run: str, format: Format, out: str = "", *, force: bool = False) -> Manifest:
+    """As `main`, for the run in folder `run`.
+
+    Raises:
+        SettingError: there is no such format.
+        InputError: the run has no shards.
+    """
+    if format not in get_args(Format):
+        raise SettingError(f"format is {format!r}; allowed are {', '.join(get_args(Format))}")
+    shards = join(run, "shards")
+    base, name = (run, f"export/{format}") if not out else _parted(out)
+    step = Step(run=base, name="export", outputs=(name,), settings={"format": format}, inputs={"shards": shards})
+    if not force and step.is_current():
+        Progress.note(f"export to {format}: up to date")
+        return read_manifest(step.folder(name))
+    step.begin(force=True)
+    entries = _export(shards, step.folder(name), format)
+    steps.write_receipt(step.attempt_folder, Receipt(shard="all", files={name: tuple(entries)}))
+    return step.commit(["all"])
+
+
+def _export(shards: str, folder: str, format: Format) -> list[FileEntry]:
+    sets: list[Any] = [ShardSet.open(shards, split) for split in SPLITS if has_split(shards, split)]
+    parts = [(rows, source) for rows in sets for source in rows.sources]
+    entries: list[FileEntry] = []
+    with Progress(f"export to {format}", total=len(parts), unit="sources") as progress:
+        for number, (rows, source) in enumerate(parts, 1):
+            entries += export_source(rows, source, join(folder, rows.split), format)
+            progress.set(number)
+    return entries
+
+
+def _parted(out: str) -> tuple[str, str]:
+    """The folder that holds the folder `out`, and its name."""
+    parent, _, name = out.rstrip("/").rpartition("/")
+    return parent or ".", name

@@ -1,0 +1,97 @@
+"""Makes the page index of a run from archives, JSON lines, Parquet, HTML and text files.
+
+In: the files that `[ingest]` names. Out: the datasets `pages` and `rejected/pages`.
+"""
+
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+import apache_beam as beam
+
+from jobs.engine import Engine, explaining, run_pipeline, watch
+from jobs.progress import Progress
+from jobs.settings import plain
+from pipeline import storage
+from pipeline.errors import InputError
+from pipeline.ingest.captures import FILE_REASONS
+from pipeline.ingest.config import IngestConfig
+from pipeline.ingest.inputs import Inputs, list_inputs, shards
+from pipeline.ingest.stage import PAGES_OUTPUT, REJECTED_OUTPUT, IndexPages
+from pipeline.stage import shard_elements
+from pipeline.steps import Shard, Step, receipts
+from pipeline.storage import Manifest
+from pipeline.tables import read_rows
+
+if TYPE_CHECKING:
+    from jobs.config import RunConfig
+
+# Settings that decide what is accepted or which files there are, but no byte of the index beyond that.
+_NOT_IN_BYTES = frozenset(("inputs", "sources", "source", "max_unreadable_files"))
+
+
+def main(config: "RunConfig", engine: Engine, *, force: bool = False) -> Manifest:
+    """The manifest of RUN/pages, made now unless it is up to date.
+
+    Raises:
+        InputError: as `ingest_run`.
+    """
+    return ingest_run(config.run.folder, config.ingest, engine, force=force)
+
+
+def ingest_run(run: str, config: IngestConfig, engine: Engine, *, force: bool = False) -> Manifest:
+    """As `main`, for the run in folder `run`.
+
+    Raises:
+        InputError: an input is missing, or more files are broken than `ingest.max_unreadable_files`
+            allows; then all others have been read, and another attempt only looks at the limit again.
+    """
+    inputs = list_inputs(config)
+    step = ingest_step(run, config, inputs)
+    if not force and step.is_current():
+        Progress.note("ingest: up to date")
+        manifest = storage.read_manifest(step.folder(PAGES_OUTPUT))
+        _check_broken_files(step, manifest.counts["broken_files"], config)
+        return manifest
+    work = shards(inputs.files, config)
+    done = step.begin(force=force)
+    if len(done) < len(work):
+        _index(step, work, config, engine)
+    _check_broken_files(step, sum(receipt.counts["broken_files"] for receipt in receipts(step.attempt_folder)), config)
+    return step.commit([shard.name for shard in work], counts={"passed_over_files": inputs.num_passed_over})
+
+
+def ingest_step(run: str, config: IngestConfig, inputs: Inputs) -> Step:
+    """The step "pages" as ingest makes it."""
+    settings = {
+        field.name: plain(getattr(config, field.name)) for field in fields(config) if field.name not in _NOT_IN_BYTES
+    }
+    return Step(
+        run=run,
+        name="pages",
+        outputs=(PAGES_OUTPUT, REJECTED_OUTPUT),
+        settings=settings,
+        external={"inputs": inputs.identity()},
+    )
+
+
+def _index(step: Step, work: list[Shard], config: IngestConfig, engine: Engine) -> None:
+    with watch(step, "ingest", total=len(work)), explaining(step):
+        run_pipeline(
+            lambda pipeline: pipeline | "Shards" >> beam.Create(shard_elements(work)) | IndexPages(step, config), engine
+        )
+
+
+def _check_broken_files(step: Step, num_broken: int, config: IngestConfig) -> None:
+    if num_broken <= config.max_unreadable_files:
+        return
+    first = next(
+        row["detail"]
+        for path in storage.list_files(step.folder(REJECTED_OUTPUT))
+        if path.endswith(".parquet")
+        for row in read_rows(path, ["reason", "detail"])
+        if row["reason"] in FILE_REASONS
+    )
+    others = f" and {num_broken - 1} more" if num_broken > 1 else ""
+    raise InputError(
+        f"broken input at {first}{others}; to go on without, set ingest.max_unreadable_files = {num_broken} or more"
+    )

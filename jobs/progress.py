@@ -1,0 +1,81 @@
+"""What a person sees while a job runs: a bar with rate and time left on a terminal, plain lines elsewhere.
+
+Everything goes to standard error, so standard output stays for results.
+"""
+
+import sys
+import time
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+
+_LINE_SECONDS = 10.0
+console = Console(stderr=True, highlight=False)
+
+
+class Progress:
+    """The progress of one job: `with Progress("filter", total=8, unit="shards") as progress: progress.set(3)`."""
+
+    def __init__(self, label: str, *, total: int | None, unit: str) -> None:
+        self._label = label
+        self._total = total
+        self._unit = unit
+        self._started = self._last_line = time.monotonic()
+        self._first_done: int | None = None
+        self._state = ""
+        self._bars = _bars(unit) if console.is_terminal else None
+
+    def __enter__(self) -> Self:
+        if self._bars is not None:
+            self._bars.start()
+            self._task = self._bars.add_task(self._label, total=self._total, state="")
+        return self
+
+    def set(self, done: int, *, records: int | None = None, text: str = "") -> None:
+        """Shows that `done` units are done; `records` gives a rate, `text` whatever else is worth a word."""
+        seconds = max(time.monotonic() - self._started, 1e-9)
+        if self._first_done is None:
+            self._first_done = done
+        rate = f"{records / seconds:,.0f} records/s" if records else ""
+        self._state = " · ".join(part for part in (rate, text) if part)
+        if self._bars is not None:
+            self._bars.update(self._task, completed=done, state=self._state)
+        elif time.monotonic() - self._last_line >= _LINE_SECONDS:
+            self._last_line = time.monotonic()
+            self._print(done, seconds)
+
+    def _print(self, done: int, seconds: float) -> None:
+        total = f" of {self._total}" if self._total is not None else ""
+        fresh = done - (self._first_done or 0)
+        left = f", {seconds / fresh * (self._total - done):.0f} s left" if self._total and fresh > 0 else ""
+        state = f" ({self._state})" if self._state else ""
+        self.note(f"{self._label}: {done}{total} {self._unit} in {seconds:.0f} s{left}{state}")
+
+    def __exit__(self, *error: object) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+
+    @staticmethod
+    def note(line: str) -> None:
+        """Prints one line above whatever bar is showing."""
+        if console.is_terminal:
+            console.print(line, markup=False)
+        else:
+            print(line, file=sys.stderr, flush=True)
+
+
+def _bars(unit: str) -> Bars:
+    return Bars(
+        TextColumn("{task.description:<18}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[state]}"),
+        console=console,
+        transient=False,
+    )

@@ -1,0 +1,74 @@
+"""Text in, text out: prompts are encoded, continued, cut at stop strings, and shown as they come."""
+
+import codecs
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from model.beam import beam_search
+from model.decoding import DecodingConfig, generate, stream
+from model.transformer import Transformer
+
+
+class TextCodec(Protocol):
+    """What is needed of a tokenizer (`tokenizer.encoding.Encoder` is one)."""
+
+    @property
+    def end_of_text_id(self) -> int: ...
+
+    def encode(self, text: str) -> list[int]: ...
+
+    def decode_bytes(self, ids: Sequence[int]) -> bytes: ...
+
+
+def complete(model: Transformer, codec: TextCodec, prompts: Sequence[str], config: DecodingConfig) -> list[str]:
+    """A continuation of each prompt; an empty prompt begins a document."""
+    ids = [prompt_ids(codec, prompt) for prompt in prompts]
+    end = codec.end_of_text_id
+    if config.num_beams > 1:
+        texts = []
+        for prompt in ids:
+            best = beam_search(
+                model, prompt, num_beams=config.num_beams, max_tokens=config.max_tokens,
+                length_penalty=config.length_penalty, stop_tokens=[end],
+            )[0]
+            texts.append([token for token in best.tokens if token != end])
+    else:
+        texts = generate(model, ids, config, [end])
+    return [cut(codec.decode_bytes(tokens).decode("utf-8", "replace"), config.stop) for tokens in texts]
+
+
+def complete_stream(model: Transformer, codec: TextCodec, prompt: str, config: DecodingConfig) -> Iterator[str]:
+    """The continuation in pieces, as soon as they are certain: no half characters, nothing of a stop string."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    text, shown = "", 0
+    for token in stream(model, prompt_ids(codec, prompt), config, [codec.end_of_text_id]):
+        text += decoder.decode(codec.decode_bytes([token]))
+        whole = cut(text, config.stop)
+        certain = len(whole) if whole != text else len(text) - _begun(text, config.stop)
+        if certain > shown:
+            yield text[shown:certain]
+            shown = certain
+        if whole != text:
+            return
+    rest = text + decoder.decode(b"", final=True)
+    if len(rest) > shown:
+        yield rest[shown:]
+
+
+def prompt_ids(codec: TextCodec, prompt: str) -> list[int]:
+    """The ids of a prompt: a document begins with the end of the one before it."""
+    return [codec.end_of_text_id, *codec.encode(prompt)]
+
+
+def cut(text: str, stop: Sequence[str]) -> str:
+    """`text` up to the first stop string in it."""
+    places = [place for place in (text.find(each) for each in stop) if place >= 0]
+    return text[: min(places)] if places else text
+
+
+def _begun(text: str, stop: Sequence[str]) -> int:
+    """How many characters at the end of `text` may be the beginning of a stop string."""
+    return max(
+        (length for each in stop for length in range(1, len(each)) if text.endswith(each[:length])),
+        default=0,
+    )

@@ -1,0 +1,62 @@
+"""The output layer and its cross-entropy in one, a few hundred positions at a time.
+
+The logits of a batch are by far its largest tensor. Here they are made piece by piece, and the gradient
+of each piece at once, so that memory holds one piece and no pass over the whole is repeated.
+
+Shapes: N positions, E hidden size, V vocabulary.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - its usual name
+from torch import Tensor
+
+_PIECE_LOGITS = 1 << 21
+"""How many logits are made at a time: on a CPU they stay in its cache."""
+
+
+class _LinearCrossEntropy(torch.autograd.Function):
+    """The summed loss, with the gradients already made in the forward pass and scaled in the backward pass."""
+
+    @staticmethod
+    def forward(ctx: Any, hidden_NE: Tensor, weight_VE: Tensor, labels_N: Tensor, piece: int) -> Tensor:
+        total = torch.zeros((), dtype=torch.float32, device=hidden_NE.device)
+        wanted = any(ctx.needs_input_grad)
+        grad_hidden = torch.empty_like(hidden_NE) if wanted else None
+        grad_weight = torch.zeros_like(weight_VE, dtype=torch.float32) if wanted else None
+        for start in range(0, len(labels_N), piece):
+            part, labels = hidden_NE[start : start + piece], labels_N[start : start + piece]
+            logits = F.linear(part, weight_VE).float()
+            known = labels >= 0
+            index = labels.clamp(min=0)[:, None]
+            log_total = logits.logsumexp(dim=-1, keepdim=True)
+            total += torch.where(known, (log_total - logits.gather(1, index))[:, 0], 0.0).sum()
+            if grad_hidden is None or grad_weight is None:
+                continue
+            slope = logits.sub_(log_total).exp_()
+            slope.scatter_add_(1, index, slope.new_full((), -1.0).expand_as(index))
+            slope = slope.mul_(known[:, None]).to(weight_VE.dtype)
+            grad_hidden[start : start + piece] = slope @ weight_VE
+            grad_weight += slope.T @ part
+        ctx.save_for_backward(grad_hidden, grad_weight)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        grad_hidden, grad_weight = ctx.saved_tensors
+        scale = grads[0]
+        return grad_hidden * scale.to(grad_hidden.dtype), grad_weight * scale, None, None
+
+
+def linear_cross_entropy(hidden_NE: Tensor, weight_VE: Tensor, labels_N: Tensor) -> Tensor:
+    """The sum of the cross-entropies, in nats, of `hidden @ weight.T` against labels; negative labels count nothing.
+
+    Under autocast the products are computed in its type, the softmax in 32 bits.
+    """
+    if torch.is_autocast_enabled(hidden_NE.device.type):
+        dtype = torch.get_autocast_dtype(hidden_NE.device.type)
+        hidden_NE, weight_VE = hidden_NE.to(dtype), weight_VE.to(dtype)
+    piece = max(64, _PIECE_LOGITS // weight_VE.shape[0])
+    out: Tensor = _LinearCrossEntropy.apply(hidden_NE, weight_VE, labels_N, piece)
+    return out

@@ -1,0 +1,197 @@
+"""How well a model predicts held-out text: loss, perplexity, bits per byte and accuracy, beside n-gram models.
+
+Bits per byte does not depend on the tokenizer: the code length of all labels, the end of each
+document included, over the bytes of text that they spell. The n-gram models are counted on the
+training rows and score the very same labels.
+
+Shapes: B batch, T inputs of a row, V vocabulary.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F  # noqa: N812 - its usual name
+
+from model.decoding import DecodingConfig
+from model.ngram import Ints, NgramModel, Smoothing, count_ngrams
+from model.objectives import NO_LABEL, packed_rows
+from model.precision import PrecisionKind, autocast, choose_device, choose_precision
+from model.source import PackedBatch
+from model.transformer import Transformer
+from pipeline.errors import SettingError
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig:
+    """The table [evaluate]."""
+
+    batch_tokens: int = 8192
+    """Positions in memory at a time."""
+    max_tokens: int | None = None
+    """Held-out positions to score; unset: all."""
+    ngram_order: int = 5
+    """Counting models of orders 1 up to this are the baselines; 0: none."""
+    ngram_smoothing: Smoothing = "kneser_ney"
+    """kneser_ney (interpolated, modified) or witten_bell."""
+    ngram_tokens: int = 50_000_000
+    """Training positions that the baselines count at most (40 bytes of memory each an order)."""
+    num_samples: int = 4
+    sample_prompts: tuple[str, ...] = ()
+    """Beginnings to continue; unset: from the start of a document."""
+    sampling: DecodingConfig = field(default_factory=lambda: DecodingConfig(max_tokens=100, temperature=0.8, top_p=0.95))
+    precision: PrecisionKind = "fp32"
+    device: str = "auto"
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("batch_tokens", "ngram_tokens", "threads"):
+            self._require(getattr(self, name) >= 1, name, "a whole number from 1")
+        for name in ("ngram_order", "num_samples"):
+            self._require(getattr(self, name) >= 0, name, "a whole number from 0")
+        self._require(self.max_tokens is None or self.max_tokens >= 1, "max_tokens", "a whole number from 1")
+
+    def _require(self, fine: bool, name: str, allowed: str) -> None:
+        if not fine:
+            raise SettingError(f"evaluate.{name} is {getattr(self, name)!r}; allowed is {allowed}")
+
+
+@dataclass(kw_only=True)
+class Tally:
+    """Sums over labels: nats, how many, the bytes that they spell, how many were the likeliest token."""
+
+    nats: float = 0.0
+    labels: int = 0
+    text_bytes: int = 0
+    right: int = 0
+
+    def add(self, other: "Tally") -> None:
+        """Adds the sums of `other`."""
+        self.nats += other.nats
+        self.labels += other.labels
+        self.text_bytes += other.text_bytes
+        self.right += other.right
+
+    def scores(self) -> dict[str, float]:
+        """The scores as JSON; `accuracy` only where predictions were counted."""
+        loss = self.nats / max(1, self.labels)
+        values = {
+            "loss": _rounded(loss),
+            "perplexity": _rounded(math.exp(min(loss, 700.0))),
+            "bits_per_byte": _rounded(self.nats / math.log(2) / max(1, self.text_bytes)),
+            "labels": self.labels,
+            "bytes": self.text_bytes,
+        }
+        return values | ({"accuracy": _rounded(self.right / max(1, self.labels))} if self.right else {})
+
+
+def token_bytes(decode: Callable[[list[int]], bytes], vocab_size: int, specials: Iterable[int] = ()) -> Ints:
+    """The bytes that each id spells; special ids and ids of no token spell none."""
+    silent = set(specials)
+    lengths = np.zeros(vocab_size, dtype=np.int64)
+    for token in range(vocab_size):
+        if token not in silent:
+            with suppress(ValueError):  # a hole in the vocabulary
+                lengths[token] = len(decode([token]))
+    return lengths
+
+
+class Evaluator:
+    """Scores models on rows. `bytes_of` gives the bytes of each id, see `token_bytes`."""
+
+    def __init__(self, config: EvaluateConfig, bytes_of: Ints, *, within_documents: bool = True) -> None:
+        self.config = config
+        self.within_documents = within_documents
+        self.device = choose_device(config.device)
+        self.precision = choose_precision(config.precision, self.device)
+        self._bytes_of = torch.from_numpy(bytes_of)
+        if self.device.type == "cpu":
+            torch.set_num_threads(config.threads)
+
+    def scores(self, model: Transformer, batches: Iterable[PackedBatch]) -> tuple[Tally, dict[str, Tally]]:
+        """The sums over all rows, and those by source."""
+        model = model.to(self.device).eval()
+        total, by_source = Tally(), dict[str, Tally]()
+        for batch in batches:
+            for source, tally in self._score(model, batch):
+                total.add(tally)
+                by_source.setdefault(source, Tally()).add(tally)
+        return total, dict(sorted(by_source.items()))
+
+    @torch.inference_mode()
+    def _score(self, model: Transformer, batch: PackedBatch) -> Iterator[tuple[str, Tally]]:
+        labels_BT, absolute = batch.labels, model.architecture.positions in ("sinusoidal", "learned")
+        example = packed_rows(
+            batch.inputs.to(self.device), labels_BT.to(self.device), batch.segment_ids.to(self.device),
+            within_documents=self.within_documents, absolute=absolute,
+        )
+        with autocast(self.precision, self.device):
+            logits_BTV = model(example.inputs_BT, mask=example.mask, positions=example.positions)
+        flat = F.cross_entropy(logits_BTV.flatten(0, 1).float(), example.labels_BT.flatten(), ignore_index=NO_LABEL, reduction="none")
+        nats_BT = flat.view(labels_BT.shape).double().cpu()
+        right_BT = (logits_BTV.argmax(dim=-1) == example.labels_BT).cpu()
+        bytes_BT = self._bytes_of[labels_BT.clamp(min=0)] * (labels_BT != NO_LABEL)
+        for row, source in enumerate(batch.sources):
+            yield source, Tally(
+                nats=float(nats_BT[row].sum()),
+                labels=int((labels_BT[row] != NO_LABEL).sum()),
+                text_bytes=int(bytes_BT[row].sum()),
+                right=int(right_BT[row].sum()),
+            )
+
+
+def document_stream(batches: Iterable[PackedBatch]) -> tuple[Ints, Ints]:
+    """The tokens of the rows, document after document, and the number of the document of each.
+
+    Each document begins with the token before its first label, which is context only.
+    """
+    tokens: list[Ints] = []
+    documents: list[Ints] = []
+    number = 0
+    for batch in batches:
+        for inputs, labels, segments in zip(batch.inputs.numpy(), batch.labels.numpy(), batch.segment_ids.numpy(), strict=True):
+            real = labels != NO_LABEL
+            inputs, labels, segments = inputs[real], labels[real], segments[real]
+            if not len(labels):
+                continue
+            starts = np.flatnonzero(np.diff(segments, prepend=segments[0] - 1))
+            lengths = np.diff(np.append(starts, len(labels)))
+            tokens.append(np.insert(labels, starts, inputs[starts]).astype(np.int64))
+            documents.append(np.repeat(np.arange(number, number + len(starts)), lengths + 1))
+            number += len(starts)
+    empty = np.zeros(0, dtype=np.int64)
+    return (np.concatenate(tokens), np.concatenate(documents)) if tokens else (empty, empty)
+
+
+def ngram_scores(
+    train: tuple[Ints, Ints], heldout: tuple[Ints, Ints], bytes_of: Ints, *, order: int, smoothing: Smoothing
+) -> dict[str, dict[str, float]]:
+    """The scores of the counting models of order 1 up to `order`, by order."""
+    orders = count_ngrams(*train, order=order, vocab_size=len(bytes_of))
+    scored = np.concatenate(([False], heldout[1][1:] == heldout[1][:-1]))
+    results = {}
+    for n in range(1, order + 1):
+        nats: npt.NDArray[np.float64] = NgramModel(orders[:n], len(bytes_of), smoothing).nats(*heldout)
+        labels = heldout[0][scored]
+        tally = Tally(nats=float(nats[scored].sum()), labels=len(labels), text_bytes=int(bytes_of[labels].sum()))
+        results[str(n)] = tally.scores()
+    return results
+
+
+def verdict(scores: Mapping[str, Any]) -> Sequence[str]:
+    """A line for each model of an evaluation: its name and its bits per byte, the trained one first."""
+    lines = [f"transformer  {scores['heldout']['bits_per_byte']:.4f} bits per byte"]
+    names = {"1": "unigram", "2": "bigram", "3": "trigram"}
+    for order, values in scores["ngram"].items():
+        lines.append(f"{names.get(order, order + '-gram'):<12} {values['bits_per_byte']:.4f}")
+    return lines
+
+
+def _rounded(value: float) -> float:
+    """Ten digits: more would show the order of additions."""
+    return float(f"{value:.10g}")

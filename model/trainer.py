@@ -1,0 +1,293 @@
+"""The training loop: batches in, checkpoints and a log out, resumed bit for bit after any kill.
+
+The order of everything is fixed by the step: the loader gives batch k from a few integers, and the
+random numbers of a step (dropout) are seeded by it. So 20 steps are the same bytes as 10 steps, a
+kill, and 10 steps, on the same hardware with the same number of threads and processes.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from model.checkpoint import FOLDER, Checkpoint, CheckpointWriter, newest_checkpoint
+from model.distributed import World
+from model.guard import SpikeGuard
+from model.objectives import NO_LABEL, Example, SummedLoss, packed_rows
+from model.optimizer import OptimizerConfig, Optimizers
+from model.precision import PrecisionKind, autocast, choose_device, choose_precision
+from model.schedule import ScheduleKind, rate_share
+from model.source import BatchSource, PackedBatch
+from model.transformer import Transformer
+from pipeline.errors import DataError, SettingError
+from pipeline.storage import join
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """The table [train]."""
+
+    tokens: int = 1_000_000
+    """The budget: positions seen in all, padding (under 0.1 %) included."""
+    steps: int | None = None
+    """The budget in steps instead."""
+    batch_tokens: int = 2048
+    """Positions in one step, over all processes."""
+    micro_batch_tokens: int = 16_384
+    """Positions in memory at a time in one process; more are accumulated, weighted by their labels."""
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    schedule: ScheduleKind = "wsd"
+    """wsd: constant, then linear decay; cosine; linear; constant. All after a linear warm-up."""
+    warmup_share: float = 0.02
+    """Share of the steps in which the learning rate rises."""
+    decay_share: float = 0.5
+    """wsd: share of the steps in which it falls."""
+    final_share: float = 0.0
+    """The learning rate at the end, as a share of its peak."""
+    clip_norm: float = 1.0
+    """Gradients with a larger norm are scaled down to it; 0: never."""
+    spike_factor: float | None = 10.0
+    """A step whose gradient norm is above this many times the median of the last 64 is skipped; unset: only if it is not finite."""
+    source_weights: dict[str, float] = field(default_factory=dict)
+    """How often rows of each source are drawn; unset: every row once an epoch."""
+    within_documents: bool = True
+    """Attention stays inside each document of a row, so packing changes nothing."""
+    precision: PrecisionKind = "auto"
+    """fp32, bf16, fp16; auto: bf16 where the hardware has it (weights stay in 32 bits)."""
+    device: str = "auto"
+    """auto (a GPU if there is one), cpu, cuda, cuda:1."""
+    threads: int = 1
+    """Threads of one process on the CPU. The sums of another number may differ in the last bit."""
+    compile: bool = False
+    """Compile the model with torch.compile: a minute to start, then faster."""
+    recompute_activations: bool = False
+    """Keep only the inputs of the layers for the backward pass: much less memory, a third more work."""
+    seed: int = 0
+    """Of the initial weights, the order of the rows and dropout."""
+    log_steps: int = 10
+    checkpoint_steps: int = 200
+    keep_checkpoints: int = 2
+
+    def __post_init__(self) -> None:
+        for name in ("tokens", "batch_tokens", "micro_batch_tokens", "threads", "log_steps", "checkpoint_steps", "keep_checkpoints"):
+            self._require(getattr(self, name) >= 1, name, "a whole number from 1")
+        self._require(self.steps is None or self.steps >= 1, "steps", "a whole number from 1")
+        for name in ("warmup_share", "decay_share", "final_share"):
+            self._require(0 <= getattr(self, name) <= 1, name, "a number from 0 to 1")
+        self._require(self.clip_norm >= 0, "clip_norm", "a number from 0")
+        self._require(self.spike_factor is None or self.spike_factor > 1, "spike_factor", "a number above 1")
+
+    def _require(self, fine: bool, name: str, allowed: str) -> None:
+        if not fine:
+            raise SettingError(f"train.{name} is {getattr(self, name)!r}; allowed is {allowed}")
+
+    def num_steps(self) -> int:
+        """The steps of the whole run."""
+        return self.steps or max(1, math.ceil(self.tokens / self.batch_tokens))
+
+    def rows(self, sequence_length: int, world: int = 1) -> int:
+        """The rows of one step in each of `world` processes.
+
+        Raises:
+            SettingError: the batch does not divide into whole rows.
+        """
+        rows, rest = divmod(self.batch_tokens, sequence_length * world)
+        if rest or rows < 1:
+            raise SettingError(
+                f"train.batch_tokens is {self.batch_tokens}; allowed is a multiple of the row length {sequence_length} "
+                f"(pack.sequence_length) times the number of processes, {world}"
+            )
+        return rows
+
+
+class Report(NamedTuple):
+    """How training stands after a step; `loss` is nats a label."""
+
+    step: int
+    num_steps: int
+    tokens: int
+    loss: float
+    grad_norm: float
+    learning_rate: float
+    skipped: bool
+
+
+class Trainer:
+    """Trains one model. The state of the whole is (weights, moments, a few integers); see `Checkpoint`."""
+
+    def __init__(self, model: Transformer, source: BatchSource, config: TrainConfig, folder: str, *, world: World | None = None) -> None:
+        self.config = config
+        self.world = world or World()
+        self.folder = join(folder, FOLDER)
+        self.device = choose_device(config.device, self.world.local_rank)
+        self.precision = choose_precision(config.precision, self.device)
+        if self.device.type == "cpu":
+            torch.set_num_threads(config.threads)
+        self.model = model.to(self.device)
+        self.model.model.recompute = config.recompute_activations
+        self.source = source
+        self.optimizers = Optimizers(self.model, config.optimizer)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
+        self.guard = SpikeGuard(config.spike_factor)
+        self.step = 0
+        self.tokens = 0
+        self.log: list[dict[str, Any]] = []
+        self._objective = self._wrapped()
+
+    def run(self, report: Callable[[Report], None], *, until: int | None = None) -> None:
+        """Trains from the newest checkpoint, or from the start, to the end or to step `until`.
+
+        Calls `report` after each step, in every process.
+        """
+        self.resume()
+        last = self.config.num_steps() if until is None else until
+        writer = CheckpointWriter(self.folder, keep=self.config.keep_checkpoints)
+        try:
+            while self.step < last:
+                report(self._one_step())
+                if self.step == last or self.step % self.config.checkpoint_steps == 0:
+                    self.save(writer)
+            writer.wait()
+        finally:
+            writer.close()
+        self.world.wait()
+
+    def resume(self) -> None:
+        """Takes up the newest checkpoint, if there is one.
+
+        Raises:
+            DataError: it is of another architecture.
+        """
+        checkpoint = newest_checkpoint(self.folder)
+        if checkpoint is None or checkpoint.step <= self.step:
+            return
+        if checkpoint.architecture != self.model.architecture:
+            raise DataError(f"{self.folder} holds a model of another architecture; use another folder or --force")
+        self.model.load_state_dict(dict(checkpoint.weights))
+        self.optimizers.load(dict(checkpoint.moments))
+        state = checkpoint.state
+        self.source.load_state_dict(state["loader"])
+        self.guard.load(**state["guard"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.step, self.tokens, self.log = checkpoint.step, state["tokens"], list(state["log"])
+
+    def save(self, writer: CheckpointWriter) -> None:
+        """Hands a checkpoint of this moment to `writer`, in the first process."""
+        if not self.world.leads:
+            return
+        writer.write(
+            Checkpoint(
+                step=self.step,
+                architecture=self.model.architecture,
+                weights=self.model.state_dict(),
+                moments=self.optimizers.state(),
+                state={
+                    "tokens": self.tokens,
+                    "loader": dict(self.source.state_dict()),
+                    "guard": self.guard.state(),
+                    "scaler": self.scaler.state_dict(),
+                    "log": list(self.log),
+                },
+            )
+        )
+
+    def _wrapped(self) -> nn.Module:
+        objective: nn.Module = SummedLoss(self.model)
+        if self.config.compile:
+            objective = torch.compile(objective, dynamic=False)  # type: ignore[assignment]
+        if self.world.size > 1:
+            objective = nn.parallel.DistributedDataParallel(objective, broadcast_buffers=False)
+        return objective
+
+    def _one_step(self) -> Report:
+        torch.manual_seed((self.config.seed << 40) + (self.step << 12) + self.world.rank)
+        self.model.train()
+        batch = self.source.next_batch()
+        if batch is None:
+            raise DataError(f"the rows ended at step {self.step} of {self.config.num_steps()}")
+        share = self._set_rate()
+        mean_loss = self._backward(batch)
+        norm = self._clip()
+        taken = self.guard.accepts(norm)
+        if taken:
+            self._take_step()
+        self.optimizers.clear()
+        self.step += 1
+        self.tokens += batch.inputs.numel() * self.world.size
+        done = Report(
+            self.step, self.config.num_steps(), self.tokens, mean_loss, norm, self.config.optimizer.learning_rate * share, not taken
+        )
+        if self.step % self.config.log_steps == 0 or self.step == done.num_steps or not taken:
+            self.log.append({key: _rounded(value) for key, value in done._asdict().items() if key != "num_steps"})
+        return done
+
+    def _set_rate(self) -> float:
+        config, total = self.config, self.config.num_steps()
+        share = rate_share(
+            config.schedule, self.step,
+            num_steps=total, warmup_steps=round(config.warmup_share * total),
+            decay_share=config.decay_share, final_share=config.final_share,
+        )
+        self.optimizers.set_rate(share)
+        return share
+
+    def _backward(self, batch: PackedBatch) -> float:
+        """Leaves the gradient of the mean loss over the labels of all processes; returns that loss.
+
+        Processes average their gradients, hence the factor of their number.
+        """
+        (num_labels,) = self.world.summed(int((batch.labels != NO_LABEL).sum()))
+        total = 0.0
+        pieces = list(self._pieces(batch))
+        for index, example in enumerate(pieces):
+            self._synchronise(index == len(pieces) - 1)
+            with autocast(self.precision, self.device):
+                loss: Tensor = self._objective(example)
+            self.scaler.scale(loss * (self.world.size / max(1.0, num_labels))).backward()  # type: ignore[no-untyped-call]  # torch
+            total += loss.item()
+        (summed,) = self.world.summed(total)
+        return summed / max(1.0, num_labels)
+
+    def _pieces(self, batch: PackedBatch) -> Iterator[Example]:
+        rows = max(1, self.config.micro_batch_tokens // batch.inputs.shape[1])
+        absolute = self.model.architecture.positions in ("sinusoidal", "learned")
+        whole = (batch.inputs, batch.labels, batch.segment_ids)
+        for inputs, labels, segments in zip(*(torch.split(each, rows) for each in whole), strict=True):
+            yield packed_rows(
+                inputs.to(self.device), labels.to(self.device), segments.to(self.device),
+                within_documents=self.config.within_documents, absolute=absolute,
+            )
+
+    def _synchronise(self, wanted: bool) -> None:
+        if isinstance(self._objective, nn.parallel.DistributedDataParallel):
+            self._objective.require_backward_grad_sync = wanted
+
+    def _clip(self) -> float:
+        for part in self.optimizers.parts:
+            self.scaler.unscale_(part)
+        limit = self.config.clip_norm or math.inf
+        return float(nn.utils.clip_grad_norm_(self.model.parameters(), limit))
+
+    def _take_step(self) -> None:
+        for part in self.optimizers.parts:
+            self.scaler.step(part)
+        self.scaler.update()
+
+
+def _rounded(value: float) -> float | None:
+    """Six digits are what a log needs; JSON has no infinity."""
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    return value
+
+
+def settings_of(config: TrainConfig, device: torch.device, world: World) -> dict[str, Any]:
+    """What of the settings reaches the bytes of a model: all but how often and how much is kept, resolved for this machine."""
+    values = asdict(config)
+    values |= {"precision": choose_precision(config.precision, device), "device": device.type, "processes": world.size}
+    if device.type != "cpu":
+        values.pop("threads")
+    return values

@@ -1,0 +1,227 @@
+"""What a response body is: its content encodings undone within a bound, its media type, its charset."""
+
+import codecs
+import re
+import zlib
+
+import brotli  # type: ignore[import-untyped]
+import charset_normalizer
+import zstandard
+
+_STEP_BYTES = 1 << 16
+_ZSTD_STEP_BYTES = 256
+_ZSTD_WINDOW_BYTES = 1 << 23  # RFC 8878 and browsers: 8 MiB
+_PAGE_TYPES = {"text/html": "text/html", "application/xhtml+xml": "text/html", "text/plain": "text/plain"}
+_XML_TYPES = frozenset({"text/xml", "application/xml"})
+_UNKNOWN_TYPES = frozenset({"", "unknown/unknown", "application/unknown", "*/*"})
+_HTML_START = re.compile(
+    rb"[\s\x00]*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body|title|meta|script|h1|div|p|a|table|br|b|font|style|iframe)[\s>/]",
+    re.IGNORECASE | re.DOTALL,
+)
+_XHTML_ROOT = re.compile(rb"<html[\s>]", re.IGNORECASE)
+_MAGIC = (b"%PDF-", b"%!PS-", b"PK\x03\x04", b"\x1f\x8b\x08", b"\x89PNG", b"GIF8", b"\xff\xd8\xff", b"RIFF", b"OggS", b"ID3", b"Rar!", b"7z\xbc\xaf", b"\x7fELF", b"MZ\x90")
+_META_CHARSET = re.compile(rb"<meta[^>]{0,512}?charset\s*=\s*[\"']?\s*([A-Za-z0-9_:.-]+)", re.IGNORECASE)
+_XML_CHARSET = re.compile(rb"^\s*<\?xml[^>]{0,200}?encoding\s*=\s*[\"']([A-Za-z0-9_:.-]+)", re.IGNORECASE)
+_BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+# WHATWG: labels that browsers read as a larger set.
+_WIDER = {"iso8859-1": "cp1252", "ascii": "cp1252", "gb2312": "gb18030", "gbk": "gb18030", "euc_kr": "cp949", "shift_jis": "cp932", "iso8859-9": "cp1254", "tis-620": "cp874"}  # fmt: skip
+
+_ALIASES = {"x-sjis": "cp932", "windows-31j": "cp932", "x-gbk": "gb18030", "x-euc-jp": "euc_jp", "windows-949": "cp949", "x-cp1251": "cp1251"}
+
+
+class BodyError(ValueError):
+    """A body that cannot be used; the message is the reason: `decoded_too_large`, `bad_encoding` or `unknown_encoding`."""
+
+
+def decoded(body: bytes, content_encoding: str, limit: int) -> bytes:
+    """`body` with its content encodings undone. Memory stays within a few times `limit` whatever the body holds.
+
+    Raises:
+        BodyError: it decodes to more than `limit` bytes, is damaged, or has an encoding that nobody knows.
+    """
+    for name in reversed([part.strip().lower() for part in content_encoding.split(",")]):
+        if name in ("", "identity", "none"):
+            continue
+        decode = {"gzip": _gunzip, "x-gzip": _gunzip, "deflate": _inflate, "br": _unbrotli, "zstd": _unzstd}.get(name)
+        if decode is None:
+            raise BodyError("unknown_encoding")
+        try:
+            body = decode(body, limit)
+        except (zlib.error, brotli.error, zstandard.ZstdError, EOFError):
+            raise BodyError("bad_encoding") from None
+    if len(body) > limit:
+        raise BodyError("decoded_too_large")
+    return body
+
+
+def decoded_start(body: bytes, content_encoding: str, limit: int) -> bytes:
+    """As much of the start of a body as can be had, whole lines only if something is missing. Nothing raises."""
+    name = content_encoding.strip().lower()
+    if name not in ("gzip", "x-gzip"):
+        try:
+            start = decoded(body, name, max(limit, len(body)))
+        except BodyError:
+            return b""
+        whole = len(start) < limit
+    else:
+        stream = zlib.decompressobj(31)
+        try:
+            start = stream.decompress(body, limit)
+        except zlib.error:
+            return b""
+        whole = stream.eof
+    return start[:limit] if whole else start[: start[:limit].rfind(b"\n") + 1]
+
+
+def _gunzip(body: bytes, limit: int) -> bytes:
+    """All gzip members of `body`; what follows them and is none is ignored, as browsers do."""
+    parts: list[bytes] = []
+    left = limit + 1
+    rest = body
+    while rest[:2] == b"\x1f\x8b" or not parts:
+        member = zlib.decompressobj(31)
+        piece = member.decompress(rest, left)
+        parts.append(piece)
+        left -= len(piece)
+        if left <= 0:
+            raise BodyError("decoded_too_large")
+        if not member.eof:
+            raise EOFError
+        rest = member.unused_data
+    return b"".join(parts)
+
+
+def _inflate(body: bytes, limit: int) -> bytes:
+    """zlib or, as some servers send it, bare deflate."""
+    for wbits in (15, -15):
+        stream = zlib.decompressobj(wbits)
+        try:
+            piece = stream.decompress(body, limit + 1)
+        except zlib.error:
+            if wbits < 0:
+                raise
+            continue
+        if len(piece) > limit:
+            raise BodyError("decoded_too_large")
+        if not stream.eof:
+            raise EOFError
+        return piece
+    raise EOFError
+
+
+def _unbrotli(body: bytes, limit: int) -> bytes:
+    stream, parts, left, data = brotli.Decompressor(), [], limit, body
+    while True:
+        piece = stream.process(data, output_buffer_limit=_STEP_BYTES)
+        parts.append(piece)
+        left -= len(piece)
+        if left < 0:
+            raise BodyError("decoded_too_large")
+        if stream.is_finished():
+            return b"".join(parts)
+        if not piece and stream.can_accept_more_data() and not data:
+            raise EOFError
+        data = b""
+
+
+def _unzstd(body: bytes, limit: int) -> bytes:
+    """All frames of `body`, fed in pieces so small that what one gives is bounded (a block gives 128 KiB at most)."""
+    stream, parts, left = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW_BYTES).decompressobj(read_across_frames=False), [], limit
+    position, finished = 0, False
+    while position < len(body):
+        if finished:
+            stream = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW_BYTES).decompressobj(read_across_frames=False)
+        piece = stream.decompress(body[position : position + _ZSTD_STEP_BYTES])
+        position = min(position + _ZSTD_STEP_BYTES, len(body)) - len(stream.unused_data)
+        finished = stream.eof
+        parts.append(piece)
+        left -= len(piece)
+        if left < 0:
+            raise BodyError("decoded_too_large")
+    if not finished:
+        raise EOFError
+    return b"".join(parts)
+
+
+def header_type(content_type: str) -> str:
+    """The media type in a Content-Type header, in lower case, without parameters."""
+    return content_type.partition(";")[0].strip().lower()
+
+
+def header_charset(content_type: str) -> str:
+    """The charset in a Content-Type header, in lower case, or an empty text."""
+    found = re.search(r";\s*charset\s*=\s*[\"']?\s*([A-Za-z0-9_:.-]+)", content_type, re.IGNORECASE)
+    return found[1].lower() if found else ""
+
+
+def may_be_page(content_type: str) -> bool:
+    """Whether a response with this header is worth reading."""
+    name = header_type(content_type)
+    return name in _PAGE_TYPES or name in _XML_TYPES or name in _UNKNOWN_TYPES or "/" not in name
+
+
+def page_type(content_type: str, payload: bytes) -> str:
+    """`text/html` or `text/plain` for a usable page, from its header and its first bytes; else an empty text."""
+    start = payload[:1024]
+    if start.startswith(_MAGIC) or _is_binary(start):
+        return ""
+    name = header_type(content_type)
+    if name in _PAGE_TYPES:
+        return _PAGE_TYPES[name]
+    if name in _XML_TYPES:
+        return "text/html" if _XHTML_ROOT.search(start) else ""
+    if name in _UNKNOWN_TYPES or "/" not in name:
+        return "text/html" if _HTML_START.match(start.removeprefix(codecs.BOM_UTF8)) else "text/plain"
+    return ""
+
+
+def _is_binary(start: bytes) -> bool:
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return False
+    controls = sum(start.count(bytes([code])) for code in (*range(0x01, 0x09), *range(0x0E, 0x1B)))
+    zeros = start.count(0)
+    utf16 = zeros and min(start[::2].count(0), start[1::2].count(0)) == 0  # one half of the bytes has no zeros
+    return controls > len(start) // 50 or (zeros > len(start) // 50 and not utf16)
+
+
+def as_utf8(payload: bytes, content_type: str) -> bytes:
+    """`payload` in UTF-8, for reading markup: charset by byte order mark, header, declaration, detection, in this order."""
+    name = charset_of(payload, content_type)
+    return payload if name == "utf-8" else payload.decode(name, "replace").encode("utf-8", "replace")
+
+
+def charset_of(payload: bytes, content_type: str) -> str:
+    """The charset of a page, as a name that Python knows."""
+    for mark, name in _BOMS:
+        if payload.startswith(mark):
+            return name
+    declared = [header_charset(content_type), *(match[1].decode("ascii").lower() for match in _declarations(payload[:4096]))]
+    for label in declared:
+        known = _known(label)
+        if known:
+            return known
+    try:
+        payload.decode("utf-8")
+    except UnicodeDecodeError:
+        found = charset_normalizer.from_bytes(payload[:_STEP_BYTES]).best()
+        return _known(found.encoding) or "cp1252" if found else "cp1252"
+    return "utf-8"
+
+
+def _declarations(start: bytes) -> list[re.Match[bytes]]:
+    return [match for match in (_XML_CHARSET.search(start), _META_CHARSET.search(start)) if match]
+
+
+def _known(label: str) -> str:
+    """The name that Python has for a text charset, or an empty text."""
+    if not label:
+        return ""
+    try:
+        info = codecs.lookup(_ALIASES.get(label, label))
+    except LookupError:
+        return ""
+    if not getattr(info, "_is_text_encoding", True) or info.name.startswith(("utf-7", "idna", "punycode", "unicode_escape", "raw_unicode")):
+        return ""
+    if info.name.startswith("utf-16"):
+        return "utf-8"  # a declaration that can be read as ASCII is wrong; WHATWG says UTF-8
+    return _WIDER.get(info.name, info.name)

@@ -1,0 +1,93 @@
+"""Sitemaps (sitemaps.org): XML, plain text, RSS and Atom, to URLs. Streaming, bounded, without entities."""
+
+import re
+from typing import NamedTuple
+from xml.parsers import expat
+
+from pipeline.urls import canonical_url
+
+
+
+class Sitemap(NamedTuple):
+    """What a sitemap lists, as canonical URLs in order, each once."""
+
+    pages: list[str]
+    sitemaps: list[str]
+
+
+def parse_sitemap(content: bytes, url: str, *, limit: int) -> Sitemap:
+    """The pages and further sitemaps in a sitemap at the canonical URL `url`, at most `limit` together.
+
+    What is damaged ends early: what came before counts. Declarations of entities end it, too.
+    """
+    text = content.lstrip(b"\xef\xbb\xbf \t\r\n")
+    if text.startswith(b"<") or content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        reader = _Reader(limit)
+        reader.read(content.lstrip(b" \t\r\n"))
+        return Sitemap(_canonical(reader.pages, url), _canonical(reader.sitemaps, url))
+    lines = text.decode("utf-8", "replace").split("\n", limit + 1)[:limit]
+    return Sitemap(_canonical([line for line in lines if re.match(r"\s*https?://", line)], url), [])
+
+
+def _canonical(references: list[str], base: str) -> list[str]:
+    found: dict[str, None] = {}
+    for reference in references:
+        try:
+            found[canonical_url(reference.strip(), base)] = None
+        except ValueError:
+            continue
+    return list(found)
+
+
+class _Enough(Exception):
+    """The limit is reached, or the document is not to be read on."""
+
+
+class _Reader:
+    """Collects the locations of one XML document."""
+
+    def __init__(self, limit: int) -> None:
+        self.pages: list[str] = []
+        self.sitemaps: list[str] = []
+        self._limit = limit
+        self._path: list[str] = []
+        self._text: list[str] = []
+        self._parser = expat.ParserCreate(namespace_separator=" ")
+        self._parser.buffer_text = True
+        self._parser.StartElementHandler = self._start
+        self._parser.EndElementHandler = self._end
+        self._parser.CharacterDataHandler = self._characters
+        self._parser.EntityDeclHandler = self._refuse
+
+    def read(self, content: bytes) -> None:
+        """Reads until the end, the limit, or the first error."""
+        try:
+            self._parser.Parse(content, True)
+        except (expat.ExpatError, _Enough):
+            pass
+
+    def _start(self, name: str, attributes: dict[str, str]) -> None:
+        local = name.rpartition(" ")[2].lower()
+        self._path.append(local)
+        self._text = []
+        if local == "link" and attributes.get("href") and attributes.get("rel", "alternate") == "alternate" and "entry" in self._path:
+            self._add(attributes["href"])
+
+    def _characters(self, text: str) -> None:
+        self._text.append(text)
+
+    def _end(self, name: str) -> None:
+        local = self._path.pop()
+        parent = self._path[-1] if self._path else ""
+        text = "".join(self._text).strip()
+        self._text = []
+        if text and ((local == "loc" and parent in ("url", "sitemap")) or (local == "link" and parent == "item")):
+            self._add(text)
+
+    def _add(self, reference: str) -> None:
+        (self.sitemaps if "sitemapindex" in self._path else self.pages).append(reference)
+        if len(self.pages) + len(self.sitemaps) >= self._limit:
+            raise _Enough
+
+    def _refuse(self, *declaration: object) -> None:
+        raise _Enough

@@ -1,0 +1,139 @@
+"""WARC 1.1 records, and parts of an archive that survive a kill.
+
+A record is one gzip member, so its offset is enough to read it. Responses are stored as received: the
+content encoding stays, the transfer encoding is undone (its header is kept as `X-Crawler-Transfer-Encoding`).
+"""
+
+import base64
+import hashlib
+import uuid
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+Headers = Sequence[tuple[str, str]]
+_ENCODED = ("gzip", "x-gzip", "br", "zstd", "deflate")
+REVISIT_IDENTICAL = "http://netpreserve.org/warc/1.1/revisit/identical-payload-digest"
+REVISIT_UNCHANGED = "http://netpreserve.org/warc/1.1/revisit/server-not-modified"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """One request and the answer to it, as far as it came."""
+
+    url: str
+    at: float  # seconds since the epoch
+    seconds: float
+    address: str
+    request_headers: Headers
+    status: int
+    reason: str
+    headers: Headers
+    body: bytes
+    method: str = "GET"
+
+    def header(self, name: str) -> str:
+        """The value of a response header, several joined by commas; empty if there is none."""
+        return ", ".join(value for key, value in self.headers if key.lower() == name)
+
+
+def warcinfo_record(fields: Mapping[str, str], *, filename: str, at: float) -> bytes:
+    """The record that opens a part and says who made it."""
+    headers = [("WARC-Filename", filename), ("Content-Type", "application/warc-fields")]
+    return _record("warcinfo", "", at, headers, _fields(list(fields.items())))[0]
+
+
+def exchange_records(exchange: Exchange, metadata: Headers) -> bytes:
+    """Response, request and metadata records of one exchange; the response comes first."""
+    response, response_id = _record(
+        "response",
+        exchange.url,
+        exchange.at,
+        [
+            ("WARC-IP-Address", exchange.address),
+            ("WARC-Payload-Digest", block_digest(exchange.body)),
+            ("Content-Type", "application/http;msgtype=response"),
+        ],
+        response_head(exchange, len(exchange.body)) + exchange.body,
+        stored=exchange.header("content-encoding").lower() in _ENCODED,
+    )
+    return response + _companions(exchange, metadata, response_id)
+
+
+def revisit_records(exchange: Exchange, metadata: Headers, *, profile: str, refers_to: str, refers_to_date: str, digest: str) -> bytes:
+    """Revisit, request and metadata records: the payload is that of another record of the archive."""
+    revisit, revisit_id = _record(
+        "revisit",
+        exchange.url,
+        exchange.at,
+        [
+            ("WARC-IP-Address", exchange.address),
+            ("WARC-Profile", profile),
+            ("WARC-Refers-To-Target-URI", refers_to),
+            ("WARC-Refers-To-Date", refers_to_date),
+            ("WARC-Payload-Digest", digest),
+            ("Content-Type", "application/http;msgtype=response"),
+        ],
+        response_head(exchange, None),
+    )
+    return revisit + _companions(exchange, metadata, revisit_id)
+
+
+def request_records(exchange: Exchange, metadata: Headers) -> bytes:
+    """Request and metadata records alone: for answers whose body its owner does not want to be kept."""
+    return _companions(exchange, metadata, "")
+
+
+def _companions(exchange: Exchange, metadata: Headers, concurrent_to: str) -> bytes:
+    together = [("WARC-Concurrent-To", concurrent_to)]
+    target = exchange.url[exchange.url.index("/", exchange.url.index("//") + 2) :]
+    lines = [f"{exchange.method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in exchange.request_headers), "", ""]
+    request, request_id = _record(
+        "request", exchange.url, exchange.at, [*together, ("Content-Type", "application/http;msgtype=request")], "\r\n".join(lines).encode()
+    )
+    together = [("WARC-Concurrent-To", concurrent_to or request_id)]
+    about, _ = _record("metadata", exchange.url, exchange.at, [*together, ("Content-Type", "application/warc-fields")], _fields(metadata))
+    return request + about
+
+
+def response_head(exchange: Exchange, num_body_bytes: int | None) -> bytes:
+    """Status line and headers as received, save the transfer encoding, which is undone, and the length that follows from it."""
+    lines = [f"HTTP/1.1 {exchange.status} {exchange.reason}"]
+    for name, value in exchange.headers:
+        lower = name.lower()
+        if lower == "transfer-encoding":
+            lines.append(f"X-Crawler-Transfer-Encoding: {value}")
+        elif lower != "content-length" or num_body_bytes is None:
+            lines.append(f"{name}: {value}")
+    if num_body_bytes is not None:
+        lines.append(f"Content-Length: {num_body_bytes}")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "surrogateescape")
+
+
+def _fields(fields: Headers) -> bytes:
+    return "".join(f"{name}: {' '.join(value.split())}\r\n" for name, value in fields if value).encode("utf-8", "replace")
+
+
+def _record(kind: str, url: str, at: float, headers: Headers, block: bytes, *, stored: bool = False) -> tuple[bytes, str]:
+    """One record as a gzip member, and its id. `stored` skips the deflation of what is deflated already."""
+    record_id = f"<urn:uuid:{uuid.uuid4()}>"
+    lines = ["WARC/1.1", f"WARC-Type: {kind}", f"WARC-Record-ID: {record_id}", f"WARC-Date: {warc_date(at)}"]
+    if url:
+        lines.append(f"WARC-Target-URI: {url}")
+    lines += [f"{name}: {value}" for name, value in headers if value]
+    lines += [f"WARC-Block-Digest: {block_digest(block)}", f"Content-Length: {len(block)}", "", ""]
+    member = zlib.compressobj(0 if stored else 1, zlib.DEFLATED, 31)
+    data = member.compress("\r\n".join(lines).encode("utf-8", "replace")) + member.compress(block) + member.compress(b"\r\n\r\n")
+    return data + member.flush(), record_id
+
+
+def block_digest(content: bytes) -> str:
+    """A digest as WARC writes it, of a block or of a body as received."""
+    return "sha1:" + base64.b32encode(hashlib.sha1(content).digest()).decode()
+
+
+def warc_date(at: float) -> str:
+    """A time as WARC writes it."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+

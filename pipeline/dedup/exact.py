@@ -1,0 +1,122 @@
+"""Pages that were captured twice, and documents whose normalised text is the same.
+
+Equal are texts with the same words and punctuation in the same order; white space, case, diacritics
+and compatibility forms do not count. 128 bits decide.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.dedup.exchange import Records, gather, write_exchange
+from pipeline.dedup.plan import Plan, References, parts_of
+from pipeline.dedup.signatures import IDENTITY
+from pipeline.steps import Shard
+
+if TYPE_CHECKING:
+    from pipeline.stage import Outputs
+
+# A document that another one stands for. `same_page`: both have one id, and `by` is the earlier capture.
+DUPLICATE = np.dtype(
+    [
+        ("ref", "<u8"),
+        ("id_high", "<u8"),
+        ("id_low", "<u8"),
+        ("by", "<u8"),
+        ("by_high", "<u8"),
+        ("by_low", "<u8"),
+        ("same_page", "<u1"),
+    ]
+)
+
+
+def later_captures(identities: Records) -> tuple[Records, Records]:
+    """The documents whose id one in an earlier part or row has; and those of them whose text is another."""
+    ordered = identities[np.lexsort((identities["ref"], identities["id_low"], identities["id_high"]))]
+    later = np.concatenate(([False], _same(ordered, "id_high", "id_low")))[: len(ordered)]
+    firsts = ordered[np.maximum.accumulate(np.where(later, 0, np.arange(len(ordered))))]
+    found = _duplicates(ordered[later], firsts[later], same_page=True)
+    changed = (ordered["hash_high"] != firsts["hash_high"]) | (ordered["hash_low"] != firsts["hash_low"])
+    return found, found[changed[later]]
+
+
+def first_captures(identities: Records, changed: References) -> Records:
+    """Those of a whole group of equal texts that are no later captures. `changed` are the later captures whose
+    first has another text; those whose first has the same text stand here beside it."""
+    kept = identities[~np.isin(identities["ref"], changed)]
+    keys = ("ref", "id_low", "id_high", "hash_low", "hash_high")
+    ordered = kept[np.lexsort(tuple(kept[key] for key in keys))]
+    return ordered[
+        ~np.concatenate(([False], _same(ordered, "hash_high", "hash_low", "id_high", "id_low")))[: len(ordered)]
+    ]
+
+
+def equal_texts(identities: Records) -> Records:
+    """The documents for whose text another one stands: in each group of equal texts the lowest rank, then the
+    smallest id. Ids must be unique."""
+    keys = ("id_low", "id_high", "rank", "hash_low", "hash_high")
+    ordered = identities[np.lexsort(tuple(identities[key] for key in keys))]
+    other = np.concatenate(([False], _same(ordered, "hash_high", "hash_low")))[: len(ordered)]
+    firsts = np.maximum.accumulate(np.where(other, 0, np.arange(len(ordered))))
+    return _duplicates(ordered[other], ordered[firsts[other]], same_page=False)
+
+
+def _same(ordered: Records, *keys: str) -> npt.NDArray[np.bool_]:
+    same = np.ones(max(len(ordered) - 1, 0), dtype=bool)
+    for key in keys:
+        same &= ordered[key][1:] == ordered[key][:-1]
+    return same
+
+
+def _duplicates(documents: Records, by: Records, *, same_page: bool) -> Records:
+    duplicates = np.zeros(len(documents), DUPLICATE)
+    for name in ("ref", "id_high", "id_low"):
+        duplicates[name] = documents[name]
+    duplicates["by"], duplicates["by_high"], duplicates["by_low"] = (
+        by["ref"],
+        by["id_high"],
+        by["id_low"],
+    )
+    duplicates["same_page"] = same_page
+    return duplicates
+
+
+@dataclass(kw_only=True)
+class FindCaptures:
+    """Phase 2, a range of ids each: leaves the later captures of each page."""
+
+    plan: Plan
+
+    def setup(self) -> None:
+        """Nothing to load."""
+
+    def process(self, shard: Shard, outputs: "Outputs") -> Mapping[str, int]:
+        """Works through one range of ids."""
+        plan, index = self.plan, shard.work["index"]
+        identities = gather(plan.work_files("by_id", len(plan.parts)), IDENTITY, index)
+        found, changed = later_captures(identities)
+        write_exchange(plan.work("captures", index), found, parts_of(found["ref"]), len(plan.parts))
+        write_exchange(plan.work("changed", index), changed, np.zeros(len(changed), np.int64), 1)
+        return {"identified": len(identities), "found/same_page": len(found)}
+
+
+@dataclass(kw_only=True)
+class FindEqualTexts:
+    """Phase 3, a range of text hashes each: leaves the documents that have an equal with precedence."""
+
+    plan: Plan
+
+    def setup(self) -> None:
+        """Nothing to load."""
+
+    def process(self, shard: Shard, outputs: "Outputs") -> Mapping[str, int]:
+        """Works through one range of text hashes."""
+        plan, index = self.plan, shard.work["index"]
+        identities = gather(plan.work_files("by_text", len(plan.parts)), IDENTITY, index)
+        changed = gather(plan.work_files("changed", plan.num_identity_partitions), DUPLICATE, 0)
+        found = equal_texts(first_captures(identities, changed["ref"]))
+        write_exchange(plan.work("equals", index), found, parts_of(found["ref"]), len(plan.parts))
+        return {"found/exact": len(found)}

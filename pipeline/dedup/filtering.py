@@ -1,0 +1,178 @@
+"""Deduplication of JSON lines at a shell: the same phases in this process, without Beam, through temporary files.
+
+Memory does not grow with the texts. What grows is on disk (a compressed copy of the texts, about 850 bytes a
+document with 14 × 8, 8 bytes a shingle of the candidates) and, in memory, 100 bytes a duplicate that is found.
+"""
+
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pipeline.dedup.apply import decisions_for, rejection_of
+from pipeline.dedup.config import DedupConfig
+from pipeline.dedup.index import index_files
+from pipeline.dedup.phases import finding_phases
+from pipeline.dedup.plan import Plan, id_text, rows_of
+from pipeline.errors import InputError, SettingError
+from pipeline.jsonl import RecordWriter, read_records, writing
+from pipeline.storage import join
+from pipeline.tables import DOCUMENTS, TableWriter, read_rows
+
+PART_DOCUMENTS = 50_000
+
+
+def deduplicate_records(
+    source: str, target: str, config: DedupConfig | None = None, *, rejected: str = "", text_field: str = "text"
+) -> dict[str, int]:
+    """Copies the records of the JSON lines `source` (`-`: standard input) that are no duplicates to `target`, in order.
+
+    A record must have a text; its `id`, or else its `url`, or else its number names it. With the survivor policy
+    `smallest_id` the first record of each cluster survives. Rejections go to the JSON lines `rejected`, if given.
+    Returns the counts `read`, `kept`, `rejected` and one for each reason.
+
+    Raises:
+        InputError: a record has no text, or the source changed while it was read.
+        SettingError: the survivor policy needs what a file of records does not have.
+    """
+    config = config or DedupConfig()
+    if config.survivor == "best_measure":
+        raise SettingError("dedup.survivor is 'best_measure'; a file of records has no measures beside it")
+    with tempfile.TemporaryDirectory(prefix="corpusmill-dedup-") as folder:
+        spooled = join(folder, "source.jsonl.zst") if source == "-" else ""
+        plan = _spool(source, spooled, folder, config, text_field)
+        _find(plan)
+        with writing(target) as kept:
+            if not rejected:
+                return _apply(plan, spooled or source, kept, None)
+            with writing(rejected) as refused:
+                return _apply(plan, spooled or source, kept, refused)
+
+
+def _spool(source: str, spooled: str, folder: str, config: DedupConfig, text_field: str) -> Plan:
+    """Writes the texts to parts below `folder`, and the records themselves to `spooled` if it is named."""
+    records = enumerate(read_records(source))
+    if spooled:
+        with writing(spooled) as copy:
+            parts = list(_parts(_copied(records, copy), source, folder, text_field))
+    else:
+        parts = list(_parts(records, source, folder, text_field))
+    earlier, num_earlier = index_files(config.against, config)
+    return Plan(
+        run=folder,
+        config=config,
+        parts=(*earlier, *(path for path, _ in parts)),
+        num_documents=num_earlier + sum(rows for _, rows in parts),
+        num_earlier=len(earlier),
+    )
+
+
+def _copied(records: Iterable[tuple[int, dict[str, Any]]], copy: RecordWriter) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, record in records:
+        copy.write(record)
+        yield number, record
+
+
+def _parts(
+    records: Iterator[tuple[int, dict[str, Any]]], source: str, folder: str, text_field: str
+) -> Iterator[tuple[str, int]]:
+    """The path and the number of rows of each part; a row's id is its number, its url what the record calls itself."""
+    more = next(records, None)
+    while more is not None:
+        path = join(folder, "texts", f"part-{more[0] // PART_DOCUMENTS:05d}.parquet")
+        with TableWriter(path, DOCUMENTS) as table:
+            while more is not None and table.num_records < PART_DOCUMENTS:
+                table.append(_row(*more, source, text_field))
+                more = next(records, None)
+        yield path, table.num_records
+
+
+def _row(number: int, record: Mapping[str, Any], source: str, text_field: str) -> dict[str, str]:
+    text = record.get(text_field)
+    if not isinstance(text, str):
+        raise InputError(f"{source}: the record at line {number + 1} has no text in {text_field!r}")
+    known = {name: str(record[name]) for name in ("date", "source") if isinstance(record.get(name), str)}
+    return {
+        "id": id_text(0, number),
+        "url": _name(record, number),
+        "text": text.encode(errors="replace").decode(),
+        **known,
+    }
+
+
+def _name(record: Mapping[str, Any], number: int) -> str:
+    return str(record.get("id") or record.get("url") or number + 1)
+
+
+@dataclass
+class _NoOutputs:
+    """Takes note of nothing: the phases that find duplicates leave work files only."""
+
+    def add(self, output: str, entry: object, *, content: str = "") -> None:
+        """Drops the note."""
+
+
+def _find(plan: Plan) -> None:
+    outputs: Any = _NoOutputs()
+    for phase in finding_phases(plan):
+        phase.worker.setup()
+        for shard in phase.shards:
+            phase.worker.process(shard, outputs)
+
+
+def _apply(plan: Plan, source: str, kept: RecordWriter, refused: RecordWriter | None) -> dict[str, int]:
+    counts = Counter(read=0, kept=0, rejected=0)
+    records, names = read_records(source), _survivor_names(plan) if refused else {}
+    for part in plan.own_parts:
+        decisions = decisions_for(plan, part)
+        about = dict(zip(rows_of(decisions["ref"]).tolist(), decisions, strict=True))
+        for row, spooled in enumerate(read_rows(plan.parts[part], ["url"])):
+            record = next(records, None)
+            if record is None or _name(record, counts["read"]) != spooled["url"]:
+                raise InputError(f"{source}: the record at line {counts['read'] + 1} changed while it was read")
+            counts["read"] += 1
+            if row not in about:
+                kept.write(record)
+                counts["kept"] += 1
+                continue
+            rejection = rejection_of(about[row], str(record.get("url") or ""), plan.config.threshold)
+            counts.update(("rejected", f"rejected/{rejection.stage}/{rejection.reason}"))
+            if refused:
+                by = names.get(rejection.duplicate_of, rejection.duplicate_of)
+                refused.write(_refusal(spooled["url"], by, rejection))
+    return dict(counts)
+
+
+def _refusal(name: str, by: str, rejection: Any) -> dict[str, Any]:
+    fields = {field: getattr(rejection, field) for field in ("url", "stage", "reason", "detail", "value", "threshold")}
+    return {"id": name, **fields, "duplicate_of": by}
+
+
+def _survivor_names(plan: Plan) -> dict[str, str]:
+    """What the records that survive in a cluster call themselves, by the id that they have here."""
+    wanted = [decisions_for(plan, part) for part in plan.own_parts]
+    numbers = {int(one["by_low"]) for decisions in wanted for one in decisions if not one["earlier"]}
+    names, number = {}, 0
+    for part in plan.own_parts:
+        for row in read_rows(plan.parts[part], ["url"]):
+            if number in numbers:
+                names[id_text(0, number)] = row["url"]
+            number += 1
+    return names
+
+
+def survivors(texts: Iterable[str], config: DedupConfig | None = None) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Which of some texts at hand survive: the first of each cluster."""
+    config = config or DedupConfig()
+    with tempfile.TemporaryDirectory(prefix="corpusmill-dedup-") as folder:
+        records = ((number, {"text": text}) for number, text in enumerate(texts))
+        parts = list(_parts(records, "the texts", folder, "text"))
+        plan = Plan(run=folder, config=config, parts=tuple(p for p, _ in parts), num_documents=sum(n for _, n in parts))
+        _find(plan)
+        kept = [np.ones(rows, bool) for _, rows in parts]
+        for part in plan.own_parts:
+            kept[part][rows_of(decisions_for(plan, part)["ref"])] = False
+    return np.concatenate([np.zeros(0, bool), *kept])

@@ -1,0 +1,137 @@
+"""What every phase of one deduplication knows: the input parts, the settings, and where work files lie.
+
+A document is referred to by a number, part << 32 | row; every time a number is turned into a document
+again, its id and the hash of its content are compared, so that a lost or moved record is found out.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.dedup.config import DedupConfig
+from pipeline.errors import DataError
+from pipeline.steps import ATTEMPTS, Shard
+from pipeline.storage import join
+
+STEP = "dedup"
+DOCUMENTS_OUTPUT, REJECTED_OUTPUT, DUPLICATES_OUTPUT, SIGNATURES_OUTPUT = (
+    "documents",
+    "rejected/dedup",
+    "duplicates",
+    "signatures",
+)
+OUTPUTS = (DOCUMENTS_OUTPUT, DUPLICATES_OUTPUT, REJECTED_OUTPUT)
+ROW_BITS = np.uint64(32)
+ROW_MASK = np.uint64(0xFFFFFFFF)
+
+References = npt.NDArray[np.uint64]
+
+_PARTITION_RECORDS = 1_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """`parts` are files: first `num_earlier` signature tables of earlier corpora, then the input files in order of
+    name. `num_documents` (of all parts) sizes the partitions of the exchanges."""
+
+    run: str
+    config: DedupConfig
+    parts: tuple[str, ...]
+    num_documents: int
+    num_earlier: int = 0
+    measures: str = ""
+
+    @property
+    def own_parts(self) -> range:
+        """The numbers of the input files."""
+        return range(self.num_earlier, len(self.parts))
+
+    @property
+    def num_identity_partitions(self) -> int:
+        """Partitions of the exchanges by id and by text hash."""
+        return max(1, -(-self.num_documents // _PARTITION_RECORDS))
+
+    @property
+    def num_band_partitions(self) -> int:
+        """Partitions of the exchange by band key: a million records each, so a constant amount of memory."""
+        return max(1, -(-self.num_documents * self.config.banding.bands // _PARTITION_RECORDS))
+
+    def part_name(self, part: int) -> str:
+        """The name of an input part, without its folder and suffix."""
+        return self.parts[part].rsplit("/", 1)[-1].removesuffix(".parquet")
+
+    def work(self, kind: str, index: int, suffix: str = ".bin") -> str:
+        """The path of a work file; work files vanish with the attempt when the step is committed."""
+        return join(self.run, ATTEMPTS, STEP, "work", kind, f"{index:05d}{suffix}")
+
+    def signature_table(self, part: int) -> str:
+        """The signature table of a part."""
+        return self.work("signatures", part, ".parquet") if part >= self.num_earlier else self.parts[part]
+
+    def work_files(self, kind: str, count: int, suffix: str = ".bin") -> list[str]:
+        """The paths of the work files of all shards of a phase."""
+        return [self.work(kind, index, suffix) for index in range(count)]
+
+    def where(self, part: int, row: int) -> str:
+        """A document's place, for messages."""
+        return f"{self.parts[part]} row {row}"
+
+
+def shard(phase: str, index: int, name: str = "") -> Shard:
+    """The shard `index` of a phase."""
+    return Shard(name=name or f"{phase}/{index:05d}", work={"phase": phase, "index": index})
+
+
+def own(refs: References, plan: Plan) -> npt.NDArray[np.bool_]:
+    """Which documents are of the input, not of an earlier corpus."""
+    return refs >= np.uint64(plan.num_earlier) << ROW_BITS
+
+
+def phase_of(work: Any) -> str:
+    """The phase that a shard belongs to."""
+    return str(work["phase"])
+
+
+def references(part: int, rows: npt.NDArray[np.integer]) -> References:
+    """The numbers of documents of one part."""
+    return (np.uint64(part) << ROW_BITS) | rows.astype(np.uint64)
+
+
+def parts_of(refs: References) -> npt.NDArray[np.int64]:
+    """The part of each document."""
+    return (refs >> ROW_BITS).astype(np.int64)
+
+
+def rows_of(refs: References) -> npt.NDArray[np.int64]:
+    """The row of each document in its part."""
+    return (refs & ROW_MASK).astype(np.int64)
+
+
+def partition_of(hashes: npt.NDArray[np.uint64], num_partitions: int) -> npt.NDArray[np.int64]:
+    """The partition of each hash, by its upper bits."""
+    return ((hashes >> np.uint64(32)) * np.uint64(num_partitions) >> np.uint64(32)).astype(np.int64)
+
+
+def id_numbers(ids: list[str], where: str) -> npt.NDArray[np.uint64]:
+    """Ids of 32 hex digits as two numbers each, whose order is that of the ids.
+
+    Raises:
+        DataError: one is not such an id.
+    """
+    try:
+        if all(len(value) == 32 for value in ids):
+            return np.frombuffer(bytes.fromhex("".join(ids)), dtype=">u8").astype(np.uint64).reshape(-1, 2)
+    except ValueError:
+        pass
+    raise DataError(f"{where} holds an id that is not 32 hex digits: {next((i for i in ids if not _is_id(i)), '')!r}")
+
+
+def _is_id(value: str) -> bool:
+    return len(value) == 32 and all(digit in "0123456789abcdef" for digit in value)
+
+
+def id_text(high: int, low: int) -> str:
+    """The id that two numbers stand for."""
+    return f"{int(high):016x}{int(low):016x}"

@@ -1,0 +1,113 @@
+"""The first phase: each text is read once and becomes hashes and a signature."""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pipeline.dedup.exchange import ExchangeWriter
+from pipeline.dedup.index import (
+    CONTENT_BYTES,
+    SignatureRows,
+    SignatureWriter,
+    read_signatures,
+)
+from pipeline.dedup.minhash import Permutations, sign_texts
+from pipeline.dedup.plan import Plan, References, id_numbers, partition_of, references
+from pipeline.dedup.shingles import text_buffers
+from pipeline.dedup.survivor import RANK_COLUMNS, measured_values, ranks
+from pipeline.steps import Shard
+from pipeline.tables import read_batches
+
+if TYPE_CHECKING:
+    from pipeline.stage import Outputs
+
+# One document for the exchanges by id and by text hash.
+IDENTITY = np.dtype(
+    [
+        ("hash_high", "<u8"),
+        ("hash_low", "<u8"),
+        ("id_high", "<u8"),
+        ("id_low", "<u8"),
+        ("rank", "<f8"),
+        ("ref", "<u8"),
+    ]
+)
+_BATCH_ROWS = 512
+
+
+def content_hashes(texts: pa.StringArray) -> npt.NDArray[np.uint64]:
+    """64 bits over the exact bytes of each text."""
+    data, bounds = text_buffers(texts)
+    view = memoryview(data.data)
+    digests = (
+        hashlib.blake2b(view[start:end], digest_size=CONTENT_BYTES).digest()
+        for start, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)
+    )
+    return np.frombuffer(b"".join(digests), dtype=">u8").astype(np.uint64)
+
+
+@dataclass(kw_only=True)
+class SignParts:
+    """Phase 1, a part each: reads the texts once, leaves a signature table and the part's identities.
+
+    Of a part of an earlier corpus, whose signatures are there, only the identities; they precede all others.
+    """
+
+    plan: Plan
+
+    def setup(self) -> None:
+        """Draws the permutations."""
+        config = self.plan.config
+        self._permutations = Permutations.draw(config.banding.num_permutations, config.seed)
+
+    def process(self, shard: Shard, outputs: "Outputs") -> Mapping[str, int]:
+        """Signs one part, or passes on an earlier one."""
+        part = shard.work["index"]
+        if part < self.plan.num_earlier:
+            return {"earlier": self._identify(part, read_signatures(self.plan.signature_table(part)), -np.inf)}
+        with SignatureWriter(self.plan.signature_table(part), self.plan.config) as table:
+            return {"signed": self._identify(part, table.appended(self._sign(part)))}
+
+    def _identify(self, part: int, found: Iterable[SignatureRows], rank: float | None = None) -> int:
+        plan, partitions, start = self.plan, self.plan.num_identity_partitions, 0
+        with (
+            ExchangeWriter(plan.work("by_id", part), IDENTITY, partitions) as by_id,
+            ExchangeWriter(plan.work("by_text", part), IDENTITY, partitions) as by_text,
+        ):
+            for rows in found:
+                identities = _identities(rows, references(part, np.arange(start, start + len(rows))))
+                if rank is not None:
+                    identities["rank"] = rank
+                by_id.add(identities, partition_of(identities["id_high"], partitions))
+                by_text.add(identities, partition_of(identities["hash_high"], partitions))
+                start += len(rows)
+        return start
+
+    def _sign(self, part: int) -> Iterator[SignatureRows]:
+        config, path = self.plan.config, self.plan.parts[part]
+        measured = measured_values(config, f"{self.plan.measures}/{self.plan.part_name(part)}.parquet")
+        columns = ["id", "text", *RANK_COLUMNS.get(config.survivor, [])]
+        for batch in read_batches(path, columns, _BATCH_ROWS):
+            texts = batch.column("text")
+            signed = sign_texts(*text_buffers(texts), config.shingling, self._permutations)
+            yield SignatureRows(
+                ids=id_numbers(batch.column("id").to_pylist(), path),
+                contents=content_hashes(texts),
+                text_hashes=signed.text_hashes,
+                num_shingles=signed.num_shingles,
+                ranks=ranks(config, batch, measured),
+                signatures=signed.signatures,
+            )
+
+
+def _identities(rows: SignatureRows, refs: References) -> npt.NDArray[np.void]:
+    identities = np.zeros(len(rows), IDENTITY)
+    identities["hash_high"], identities["hash_low"] = rows.text_hashes.T
+    identities["id_high"], identities["id_low"] = rows.ids.T
+    identities["rank"], identities["ref"] = rows.ranks, refs
+    return identities

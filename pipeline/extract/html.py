@@ -1,0 +1,115 @@
+"""One page → its text, metadata and language. No I/O; nothing is remembered from page to page that could change an answer."""
+
+from collections.abc import Mapping
+
+from selectolax.lexbor import LexborHTMLParser, SelectolaxError
+
+from pipeline.extract.bounds import refuse_markup, refuse_payload
+from pipeline.extract.charset import Decoded, decode
+from pipeline.extract.config import ExtractConfig
+from pipeline.extract.dates import iso_date
+from pipeline.extract.engines import Source, TextFinder
+from pipeline.extract.language import LanguageFinder
+from pipeline.extract.metadata import licence_name, read_metadata
+from pipeline.extract.normalise import normalise, one_line
+from pipeline.extract.results import Extracted, Metadata, Refused
+
+
+class PageExtractor:
+    """Extracts pages of any media type; make it in `setup`, since it loads models. What it gives depends on the page alone."""
+
+    def __init__(self, config: ExtractConfig) -> None:
+        self._config = config
+        self._finder = TextFinder(config)
+        self.languages = LanguageFinder(config.language)
+
+    def extract(
+        self,
+        payload: bytes,
+        *,
+        url: str = "",
+        media_type: str = "text/html",
+        charset: str = "",
+        metadata: Mapping[str, str] | None = None,
+    ) -> Extracted | Refused:
+        """The text of a page with its language. What the page does not say of itself comes from `metadata`."""
+        if media_type == "text/plain":
+            result = extract_plain(payload, charset=charset, config=self._config)
+        else:
+            result = extract_html(payload, url=url, charset=charset, config=self._config, finder=self._finder)
+        if isinstance(result, Refused):
+            return result
+        return _with_language(_with_source_metadata(result, metadata or {}), self._config, self.languages)
+
+
+def extract_html(
+    payload: bytes, *, url: str = "", charset: str = "", config: ExtractConfig, finder: TextFinder | None = None
+) -> Extracted | Refused:
+    """The main text and the metadata of an HTML page; `charset` is what the transport said."""
+    if refused := refuse_payload(payload, config):
+        return refused
+    decoded = decode(payload, transport=charset)
+    html = decoded.text.replace("\x00", "")
+    if refused := _refuse_damaged(decoded, config) or refuse_markup(html, config):
+        return refused
+    try:
+        tree = LexborHTMLParser(html)
+    except SelectolaxError as error:
+        return Refused(reason="unparsable", detail=str(error))
+    found = read_metadata(tree, url)
+    text = (finder or TextFinder(config)).find(Source(html, tree, found.kind == "article"))
+    return _checked(Extracted(text=normalise(text), metadata=found, charset=decoded.charset), config)
+
+
+def extract_plain(payload: bytes, *, charset: str = "", config: ExtractConfig) -> Extracted | Refused:
+    """The text of a plain-text page."""
+    if refused := refuse_payload(payload, config):
+        return refused
+    decoded = decode(payload, transport=charset, html=False)
+    if refused := _refuse_damaged(decoded, config):
+        return refused
+    return _checked(Extracted(text=normalise(decoded.text), charset=decoded.charset), config)
+
+
+def _refuse_damaged(decoded: Decoded, config: ExtractConfig) -> Refused | None:
+    if decoded.damaged_share <= config.max_undecodable_share:
+        return None
+    return Refused(
+        reason="undecodable",
+        detail=f"as {decoded.charset}",
+        value=decoded.damaged_share,
+        threshold=config.max_undecodable_share,
+    )
+
+
+def _checked(result: Extracted, config: ExtractConfig) -> Extracted | Refused:
+    num_chars = len(result.text)
+    if num_chars < config.min_text_chars:
+        return Refused(reason="empty_text", value=num_chars, threshold=config.min_text_chars)
+    return result
+
+
+def _with_source_metadata(result: Extracted, stated: Mapping[str, str]) -> Extracted:
+    if not stated:
+        return result
+    page = result.metadata
+    merged = Metadata(
+        title=page.title or one_line(stated.get("title", "")),
+        author=page.author or one_line(stated.get("author", "")),
+        date=page.date or iso_date(stated.get("date", "")),
+        canonical=page.canonical,
+        licence=page.licence or licence_name(stated.get("licence") or stated.get("license") or ""),
+    )
+    return Extracted(text=result.text, metadata=merged, charset=result.charset)
+
+
+def _with_language(result: Extracted, config: ExtractConfig, languages: LanguageFinder) -> Extracted | Refused:
+    language, score = languages.of_document(result.text)
+    wanted = config.language
+    if wanted.keep and language not in wanted.keep:
+        return Refused(reason="other_language", detail=language, value=score)
+    if score < wanted.min_score:
+        return Refused(reason="unsure_language", detail=language, value=score, threshold=wanted.min_score)
+    return Extracted(
+        text=result.text, metadata=result.metadata, language=language, language_score=score, charset=result.charset
+    )

@@ -1,0 +1,249 @@
+"""What a page says about itself: title, author, publication date, canonical address, licence.
+
+In the order of trust: JSON-LD (schema.org), meta elements (Open Graph, article, Dublin Core, citation), marked-up
+elements (`rel`, `itemprop`, `time`), then the page's own headings and address. Only statements of
+the page count: neither a clock nor the time of the fetch.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+from selectolax.lexbor import LexborHTMLParser, LexborNode
+
+from pipeline.extract.dates import iso_date, iso_date_in_url
+from pipeline.extract.normalise import one_line
+from pipeline.extract.results import Metadata
+
+_TITLES = ("og:title", "twitter:title", "dc.title", "dcterms.title", "citation_title", "title")
+_AUTHORS = (
+    "author",
+    "article:author",
+    "dc.creator",
+    "dcterms.creator",
+    "citation_author",
+    "parsely-author",
+    "sailthru.author",
+    "byl",
+)
+_DATES = (
+    "article:published_time", "og:published_time", "datepublished", "parsely-pub-date", "sailthru.date", "pubdate", "publishdate",
+    "publish-date", "dc.date.issued", "dcterms.issued", "dcterms.created", "dc.date", "dcterms.date", "citation_publication_date",
+    "citation_date", "article.published", "date", "article:modified_time", "og:updated_time",
+)  # fmt: skip
+_RIGHTS = ("dc.rights", "dcterms.rights", "dcterms.license", "dc.rights.license", "copyright-license", "license")
+_MAX_SCRIPT_CHARS = 300_000
+_MAX_DEPTH = 6
+_ARTICLE_TYPES = (
+    "article",
+    "posting",
+    "report",
+    "webpage",
+    "recipe",
+    "review",
+    "product",
+    "event",
+    "question",
+    "howto",
+    "book",
+)
+_DECLARED = re.compile(r"Article|BlogPosting|Report")
+_CREATIVE_COMMONS = re.compile(r"creativecommons\.org/(licenses|publicdomain)/([a-z+-]+)(?:/(\d\.\d))?", re.IGNORECASE)
+_BYLINE_WORD = re.compile(
+    r"^(?:written\s+|posted\s+|published\s+)?(?:by|von|par|por|di|door|av|od)\s*:?\s+", re.IGNORECASE
+)
+_SITE_SUFFIX = re.compile(r"\s+[|»–—·•-]\s+[^|»–—·•]{2,60}$")
+
+
+def read_metadata(tree: LexborHTMLParser, url: str) -> Metadata:
+    """The metadata of a parsed page; its address helps with relative links and dates."""
+    meta = _meta_values(tree)
+    facts = _linked_data(tree)
+    return Metadata(
+        title=_title(tree, meta, facts),
+        author=_author(tree, meta, facts),
+        date=_date(tree, meta, facts, url),
+        canonical=_canonical(tree, meta, url),
+        licence=_licence(tree, meta, facts),
+        kind="article" if _declares_article(meta, facts) else "",
+    )
+
+
+def _declares_article(meta: Mapping[str, str], facts: Mapping[str, Any]) -> bool:
+    return (
+        "article" in meta.get("og:type", "").lower()
+        or "article:published_time" in meta
+        or bool(facts.get("is_article"))
+    )
+
+
+def _meta_values(tree: LexborHTMLParser) -> dict[str, str]:
+    values: dict[str, str] = {}
+    for node in tree.css("meta"):
+        attributes = node.attributes
+        content = attributes.get("content")
+        if not content:
+            continue
+        for key in ("property", "name", "itemprop"):
+            if name := attributes.get(key):
+                values.setdefault(name.strip().lower(), content)
+    return values
+
+
+def _linked_data(tree: LexborHTMLParser) -> dict[str, Any]:
+    """The first value of each wanted schema.org property, articles before other things."""
+    facts: dict[str, Any] = {}
+    for node in tree.css('script[type="application/ld+json"]'):
+        source = node.text()
+        if len(source) > _MAX_SCRIPT_CHARS:
+            continue
+        try:
+            value = json.loads(source, strict=False)
+        except (ValueError, RecursionError):
+            continue
+        for thing in _things(value, 0):
+            for key in ("headline", "author", "datePublished", "license"):
+                if thing.get(key) and key not in facts:
+                    facts[key] = thing[key]
+            if _DECLARED.search(str(thing.get("@type"))):
+                facts["is_article"] = True
+    return facts
+
+
+def _things(value: Any, depth: int) -> Iterator[Mapping[str, Any]]:
+    if depth > _MAX_DEPTH:
+        return
+    if isinstance(value, list):
+        for item in value:
+            yield from _things(item, depth + 1)
+    elif isinstance(value, dict):
+        kind = str(value.get("@type", "")).lower()
+        if any(name in kind for name in _ARTICLE_TYPES):
+            yield value
+        for key in ("@graph", "mainEntity", "mainEntityOfPage"):
+            yield from _things(value.get(key), depth + 1)
+
+
+def _first(values: Mapping[str, str], names: tuple[str, ...]) -> str:
+    for name in names:
+        if text := one_line(values.get(name, "")):
+            return text
+    return ""
+
+
+def _text_of(node: LexborNode | None) -> str:
+    return one_line(node.text(separator=" ")) if node is not None else ""
+
+
+def _title(tree: LexborHTMLParser, meta: Mapping[str, str], facts: Mapping[str, Any]) -> str:
+    headings = tree.css("h1")
+    heading = _text_of(headings[0]) if len(headings) == 1 else ""
+    title = _text_of(tree.css_first("title"))
+    if len(heading) > 8 and heading.casefold() in title.casefold():
+        return heading
+    candidates = (one_line(str(facts.get("headline", ""))), _first(meta, _TITLES), title, heading)
+    best = next((text for text in candidates if text), "")
+    return _without_site(best, _first(meta, ("og:site_name",)))
+
+
+def _without_site(title: str, site: str) -> str:
+    """`title` without the name of the site behind its last separator."""
+    match = _SITE_SUFFIX.search(title)
+    if match is None or match.start() < 10:
+        return title
+    return title[: match.start()] if not site or site.casefold() in match[0].casefold() else title
+
+
+def _author(tree: LexborHTMLParser, meta: Mapping[str, str], facts: Mapping[str, Any]) -> str:
+    names = list(dict.fromkeys(filter(None, map(_name, _people(facts.get("author"), 0)))))
+    if names:
+        return "; ".join(names[:8])
+    for key in _AUTHORS:
+        if name := _name(meta.get(key, "")):
+            return name
+    for selector in (
+        '[rel~="author"]',
+        '[itemprop="author"] [itemprop="name"]',
+        '[itemprop="author"]',
+        ".author-name",
+        ".byline-name",
+        ".byline",
+        ".author",
+    ):
+        for node in tree.css(selector)[:1]:
+            if name := _name(_text_of(node)):
+                return name
+    return ""
+
+
+def _people(value: Any, depth: int) -> Iterator[str]:
+    if depth > _MAX_DEPTH:
+        return
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for item in value:
+            yield from _people(item, depth + 1)
+    elif isinstance(value, dict):
+        yield from _people(value.get("name"), depth + 1)
+
+
+def _name(text: str) -> str:
+    """`text` if it can be somebody's name: without the word for "by", not an address, not a sentence."""
+    text = _BYLINE_WORD.sub("", one_line(text, 120)).strip(" ,;|·-")
+    if not text or "://" in text or "@" in text or len(text.split()) > 8:
+        return ""
+    return text
+
+
+def _date(tree: LexborHTMLParser, meta: Mapping[str, str], facts: Mapping[str, Any], url: str) -> str:
+    if date := iso_date(str(facts.get("datePublished", ""))):
+        return date
+    for key in _DATES[:-2]:
+        if date := iso_date(meta.get(key, "")):
+            return date
+    if date := iso_date_in_url(url):
+        return date
+    for node in tree.css('[itemprop="datePublished"], time')[:4]:
+        stated = node.attributes.get("datetime") or node.attributes.get("content") or _text_of(node)
+        if date := iso_date(stated):
+            return date
+    for key in _DATES[-2:]:
+        if date := iso_date(meta.get(key, "")):
+            return date
+    for node in tree.css('[class*="date" i], [class*="published" i], [id*="date" i]')[:6]:
+        if date := iso_date(_text_of(node)):
+            return date
+    return ""
+
+
+def _canonical(tree: LexborHTMLParser, meta: Mapping[str, str], url: str) -> str:
+    link = tree.css_first('link[rel~="canonical" i]')
+    stated = (link.attributes.get("href") if link is not None else None) or meta.get("og:url", "")
+    try:
+        address = urljoin(url, stated.strip())
+        return address if stated and urlsplit(address).scheme in ("http", "https") else ""
+    except ValueError:  # not an address
+        return ""
+
+
+def _licence(tree: LexborHTMLParser, meta: Mapping[str, str], facts: Mapping[str, Any]) -> str:
+    links = tree.css('[rel~="license" i][href]') or tree.css('a[href*="creativecommons.org/" i]')
+    for node in links[:4]:
+        if name := licence_name(node.attributes.get("href") or ""):
+            return name
+    stated = facts.get("license")
+    return licence_name(stated if isinstance(stated, str) else _first(meta, _RIGHTS))
+
+
+def licence_name(stated: str) -> str:
+    """A short name for a Creative Commons address, such as `CC-BY-SA-4.0`; other statements as they are."""
+    match = _CREATIVE_COMMONS.search(stated)
+    if match is None:
+        return "" if "creativecommons.org" in stated.lower() else one_line(stated, 200)
+    family, kind, version = match[1].lower(), match[2].lower(), match[3]
+    if family == "publicdomain":
+        return "CC0-1.0" if kind == "zero" else "public domain"
+    return f"CC-{kind.upper()}" + (f"-{version}" if version else "")

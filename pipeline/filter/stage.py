@@ -1,0 +1,96 @@
+"""Documents in, good documents out: rules, classifiers, masking, as judges for `pipeline.stage.JudgeEach`.
+
+`FilterUrls` decides about pages before their text is extracted. Then, in order: `FilterDocuments` measures
+each document once and compares, `ClassifyDocuments` scores for spam and toxicity, `MaskPrivate` replaces
+personal data in what is kept. Each input leaves once; a rejection names the first failing rule, its value
+and threshold, lists the others, and carries every measure. Judges pickle small: vocabularies and models are made in `setup`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from pipeline.filter.config import FilterConfig
+from pipeline.filter.dialects import READINGS
+from pipeline.filter.measures import MEASURES, Measured, measure
+from pipeline.filter.rules import Failure, Rule, chosen_rules, failures
+from pipeline.filter.words import Vocabulary
+from pipeline.records import Document, Rejection
+
+STAGE = "filter"
+
+
+@dataclass
+class FilterDocuments:
+    """Measures a document and compares: the document with its measures, or the rejection that explains itself."""
+
+    config: FilterConfig
+    stage: str = STAGE
+    _rules: tuple[tuple[Rule, float], ...] = field(init=False, repr=False)
+    _vocabulary: Vocabulary | None = field(init=False, default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        self._rules = chosen_rules(self.config)
+
+    @property
+    def measures(self) -> Sequence[str]:
+        """The names of all measures, in order."""
+        return MEASURES
+
+    def setup(self) -> None:
+        """Makes the vocabulary."""
+        self._vocabulary = Vocabulary(spaced_only=READINGS[self.config.dialect].words == "white_space")
+
+    def judge(self, document: Document) -> Document | Rejection:
+        """What becomes of `document`."""
+        if refused := self._refused_language(document):
+            return refused
+        measured = self._measure(document)
+        failed = list(failures(measured.values, self._rules))
+        if failed:
+            return rejection(document, failed, measured.values)
+        return replace(document, text=measured.text, measures={**document.measures, **measured.values})
+
+    def _measure(self, document: Document) -> Measured:
+        if self._vocabulary is None:
+            self.setup()
+        vocabulary = self._vocabulary
+        assert vocabulary is not None
+        if vocabulary.is_large:
+            vocabulary.forget()
+        return measure(
+            document.text,
+            language=document.language or "en",
+            language_score=document.language_score,
+            vocabulary=vocabulary,
+            reading=READINGS[self.config.dialect],
+            c4=self.config.c4,
+            fineweb=self.config.fineweb,
+            edit="c4" in self.config.sets and self.config.c4.edit_text,
+        )
+
+    def _refused_language(self, document: Document) -> Rejection | None:
+        config = self.config
+        if config.languages and document.language not in config.languages:
+            detail = f"language {document.language or 'unknown'}; allowed are {', '.join(config.languages)}"
+            return Rejection(id=document.id, url=document.url, stage=STAGE, reason="language.not_allowed", detail=detail)
+        if document.language_score < config.min_language_score:
+            return Rejection(
+                id=document.id, url=document.url, stage=STAGE, reason="language.uncertain", detail=f"language {document.language or 'unknown'}",
+                value=document.language_score, threshold=config.min_language_score,
+            )  # fmt: skip
+        return None
+
+
+def rejection(document: Document, failed: Sequence[Failure], values: dict[str, float]) -> Rejection:
+    """The rejection of a document that fails the rules `failed`: the first is the reason, all are in the detail."""
+    first = failed[0]
+    return Rejection(
+        id=document.id,
+        url=document.url,
+        stage=STAGE,
+        reason=first.rule.reason,
+        detail="; ".join(map(str, failed)),
+        value=first.value,
+        threshold=first.threshold,
+        measures={**document.measures, **values},
+    )

@@ -1,0 +1,234 @@
+"""Text → words, once for all measures: a vocabulary that cuts each distinct chunk of text a single time.
+
+A chunk is what lies between white space. English and other spaced scripts are cut by the published rules of
+spaCy's English tokenizer (affixes peeled one at a time, then infixes, with contractions, abbreviations,
+emoticons and web addresses kept as they are), which is what the reference implementation of the Gopher
+rules counts. Scripts without spaces are cut into short pieces: see `_pieces`.
+
+Most chunks of a text have been seen before, so the cost of a word is a dictionary look-up.
+"""
+
+import unicodedata
+from collections.abc import Iterable
+from itertools import chain, product
+
+import numpy as np
+import numpy.typing as npt
+import regex
+
+LINE_END = "\n"  # the chunk that ends each line; its word has the id 0
+
+_MAX_CHUNKS = 1 << 17
+_PUNCT = r"…,:;!?¿؟¡()\[\]{}<>_#*&。？！，、；：～·।،۔؛٪"
+_QUOTES = r"""'"”“`‘´’‚,„»«「」『』（）〔〕【】《》〈〉〈〉⟦⟧"""
+_CURRENCY = "$£€¥฿₽﷼₴₠₡₢₣₤₥₦₧₨₩₪₫₭₮₯₰₱₲₳₵₶₷₸₹₺₻₼₾₿"
+_UNITS = (
+    "km km² km³ m m² m³ dm dm² dm³ cm cm² cm³ mm mm² mm³ ha µm nm yd in ft kg g mg µg t lb oz m/s km/h kmh mph hPa Pa "
+    "mbar mb MB kb KB gb GB tb TB T G M K %"
+).split()
+_PREFIX = regex.compile(rf"[§%=—–{_PUNCT}{_QUOTES}{_CURRENCY}\p{{So}}]|\+(?![0-9])|\.\.+|(?:US|C|A)\$")
+_SUFFIX = regex.compile(
+    rf"(?:[—–{_PUNCT}{_QUOTES}\p{{So}}]|\.\.+|['’][sS]|(?<=[0-9])(?:\+|[{_CURRENCY}]|{'|'.join(_UNITS)})"
+    rf"|(?<=[0-9\p{{Ll}}\p{{Lo}}%²\-+{_PUNCT}{_QUOTES}])\.|(?<=\p{{Lu}}\p{{Lu}})\.|(?<=°[FfCcKk])\.)$"
+)
+_INFIX = regex.compile(
+    rf"\.\.+|…|\p{{So}}|(?<=[0-9])[+\-*^](?=[0-9-])|(?<=[\p{{Ll}}\p{{Lo}}{_QUOTES}])\.(?=[\p{{Lu}}\p{{Lo}}{_QUOTES}])"
+    r"|(?<=\p{L}),(?=\p{L})|(?<=[\p{L}0-9])(?:---|--|——|[-–—~])(?=\p{L})|(?<=[\p{L}0-9])[:<>=/](?=\p{L})"
+)
+_ADDRESS = regex.compile(
+    r"(?:[\w+\-.]{2,}://)?(?:\S+(?::\S*)?@)?(?:(?:\d{1,3}\.){3}\d{1,3}|(?:[A-Za-z0-9\u00a1-\uffff](?:[A-Za-z0-9\u00a1-\uffff_-]{0,62}"
+    r"[A-Za-z0-9\u00a1-\uffff])?\.)+[\p{Ll}\p{Lo}]{2,63})(?::\d{2,5})?(?:[/?#]\S*)?"
+)
+_UNSPACED = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}]")
+_PIECE = regex.compile(
+    r"[的了是在不我有他这中和就人都你她也们與这個个为上到说要以]|\p{Han}{1,2}|[はがをにのでともへや]|\p{Hiragana}{1,3}|[\p{Katakana}ー]+"
+    r"|[เแโใไ]?(?:[\p{Thai}--[เแโใไ]]\p{M}*){1,3}|(?:[\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}]\p{M}*){1,3}|[^\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}]+",
+    regex.V1,
+)
+_ENDS_SENTENCE = frozenset("!.?։؟۔܀܁܂߹।॥၊။።፧፨‼‽⁇⁈⁉⸮﹒﹖﹗！．？｡。")
+# What counts as a symbol rather than a word: ASCII and common punctuation, control characters, sentence ends.
+_SYMBOLS = (
+    frozenset("!/—”:％１〈&(、━\\【#%「」，】；+^]~“《„';’{|∶´[=-`*．（–？！：$～«〉,><》)?）。…@_.\"}►»")
+    | frozenset(map(chr, chain(range(9), range(11, 13), range(13, 32), range(127, 160))))
+    | _ENDS_SENTENCE
+)
+
+
+def _contractions() -> dict[str, tuple[str, ...]]:
+    """English contractions, with and without their apostrophe, lower-case and capitalised."""
+    table: dict[str, tuple[str, ...]] = {}
+
+    def add(stem: str, *endings: str) -> None:
+        for first in (stem, stem.title()):
+            table[first + "".join(endings)] = (first, *endings)
+            bare = tuple(ending.replace("'", "") for ending in endings)
+            table[first + "".join(bare)] = (first, *bare)
+
+    people = ("i", "you", "he", "she", "it", "we", "they")
+    questions = ("who", "what", "when", "where", "why", "how", "there", "that", "this", "these", "those")
+    for stem in (*people, *questions):
+        for endings in (("'ll",), ("'ll", "'ve"), ("'d",), ("'d", "'ve")):
+            add(stem, *endings)
+    add("i", "'m")
+    add("i", "'m", "a")
+    for stem in ("i", "you", "we", "they"):
+        add(stem, "'ve")
+    for stem in ("you", "we", "they"):
+        add(stem, "'re")
+    for stem in ("he", "she", "it", *questions[:9]):
+        add(stem, "'s")
+    for stem in (*questions[:7], *questions[9:]):
+        add(stem, "'re")
+        add(stem, "'ve")
+        table[stem + "ve"], table[stem.title() + "ve"] = (stem, "ve"), (stem.title(), "ve")
+    for stem in "ca could do does did had may might must need ought sha should wo would".split():
+        add(stem, "n't")
+        add(stem, "n't", "'ve")
+    for stem in "could might must should would".split():
+        add(stem, "'ve")
+    for stem in "ai are is was were have has dare".split():
+        add(stem, "n't")
+    for hour, half in product(range(1, 13), ("a.m.", "am", "p.m.", "pm")):
+        table[f"{hour}{half}"] = (str(hour), half)
+    for whole, first in {"y'all": "y'", "yall": "y", "cannot": "can", "gonna": "gon", "gotta": "got", "let's": "let", "c'mon": "c'm", "not've": "not", "notve": "not"}.items():
+        for form in (whole, whole[0].upper() + whole[1:]):
+            table[form] = (form[: len(first)], form[len(first) :])
+    for plain in ("ill", "its", "hell", "shell", "shed", "were", "well", "whore"):
+        table.pop(plain, None)
+        table.pop(plain.title(), None)
+    return table
+
+
+_WHOLE = (
+    # Contractions and abbreviations with signs inside or at their ends.
+    """'s 'S ‘s ‘S and/or w/o 're 'd 'll 'em 'nuff 'Cause 'cause 'cos 'Cos 'coz 'Coz 'cuz 'Cuz 'bout ma'am Ma'am o'clock O'clock
+    lovin' Lovin' havin' Havin' doin' Doin' goin' Goin' nothin' Nothin' nuthin' Nuthin' ol' Ol' somethin' Somethin'
+    Mt. Ak. Ala. Apr. Ariz. Ark. Aug. Calif. Colo. Conn. Dec. Del. Feb. Fla. Ga. Ia. Id. Ill. Ind. Jan. Jul. Jun. Kan. Kans.
+    Ky. La. Mar. Mass. Mich. Minn. Miss. N.C. N.D. N.H. N.J. N.M. N.Y. Neb. Nebr. Nev. Nov. Oct. Okla. Ore. Pa. S.C. Sep.
+    Sept. Tenn. Va. Wash. Wis. a.m. p.m. Adm. Bros. co. Co. Corp. D.C. Dr. e.g. E.g. E.G. Gen. Gov. i.e. I.e. I.E. Inc. Jr.
+    Ltd. Md. Messrs. Mo. Mont. Mr. Mrs. Ms. Ph.D. Prof. Rep. Rev. Sen. St. vs. v.s. C++ — ' '' \\n \\t <space> ä. ö. ü."""
+    # Emoticons.
+    """ :) :-) :)) :-)) :))) :-))) (: (-: =) (= :] :-] [: [-: [= =] :o) (o: :} :-} 8) 8-) (-8 ;) ;-) (; (-; :( :-( :(( :-(( :(((
+    :-((( ): )-: =( >:( :') :'-) :'( :'-( :/ :-/ =/ =| :| :-| ]= =[ :1 :P :-P :p :-p :O :-O :o :-o :0 :-0 :() >:o :* :-* :3 :-3 =3
+    :> :-> :X :-X :x :-x :D :-D ;D ;-D =D xD XD xDD XDD 8D 8-D ^_^ ^__^ ^___^ >.< >.> <.< ._. ;_; -_- -__- v.v V.V v_v V_V o_o o_O
+    O_o O_O 0_o o_0 0_0 o.O O.o O.O o.o 0.0 o.0 0.o @_@ <3 <33 <333 </3 (^_^) (-_-) (._.) (>_<) (*_*) ಠ_ಠ (ಠ_ಠ) ¯\\(ツ)/¯"""
+).split()
+_SPECIAL: dict[str, tuple[str, ...]] = (
+    _contractions() | {word: (word,) for word in _WHOLE} | {f"{letter}.": (f"{letter}.",) for letter in "abcdefghijklmnopqrstuvwxyz"}
+)
+
+
+def split_chunk(chunk: str) -> list[str]:
+    """The words of one chunk (text without white space), signs included; joined they are the chunk."""
+    if chunk in _SPECIAL:
+        return list(_SPECIAL[chunk])
+    before: list[str] = []
+    after: list[str] = []
+    while chunk and chunk not in _SPECIAL:
+        prefix = _PREFIX.match(chunk)
+        rest = chunk[prefix.end() :] if prefix else chunk
+        suffix = None if prefix and rest in _SPECIAL else _SUFFIX.search(rest)
+        if suffix and prefix and chunk[: -len(suffix[0])] in _SPECIAL:
+            prefix, rest = None, chunk
+        if prefix:
+            before.append(prefix[0])
+        if suffix:
+            after.append(suffix[0])
+            rest = rest[: -len(suffix[0])]
+        if not (prefix or suffix):
+            break
+        chunk = rest
+    return [*before, *_middle(chunk), *reversed(after)]
+
+
+def _middle(chunk: str) -> Iterable[str]:
+    if chunk in _SPECIAL:
+        return _SPECIAL[chunk]
+    if not chunk or chunk.isalpha() and chunk.isascii() or _ADDRESS.fullmatch(chunk):
+        return (chunk,) if chunk else ()
+    words, start = [], 0
+    for infix in _INFIX.finditer(chunk):
+        if infix.start() > start:
+            words.append(chunk[start : infix.start()])
+        words.append(infix[0])
+        start = infix.end()
+    words.append(chunk[start:])
+    return [piece for word in words if word for piece in _pieces(word)]
+
+
+def _pieces(word: str) -> list[str]:
+    """A word of a script without spaces as pieces of one to three characters, any other word whole.
+
+    No dictionary is used: function characters of Chinese and particles of Japanese stand alone, other Han
+    is cut in twos, Thai and its neighbours by clusters. Counts and repetitions are what the pieces are for.
+    """
+    return _PIECE.findall(word) if _UNSPACED.search(word) else [word]
+
+
+class Vocabulary(dict[str, tuple[int, ...]]):
+    """Chunk → the ids of its words. Ids are given in order of appearance and mean nothing by themselves.
+
+    `length`, `is_symbol`, `has_letter` and `sentence_role` describe each word by id. Roles: 1 ends a
+    sentence, 2 is other punctuation, 0 is anything else (which starts one).
+    """
+
+    def __init__(self, *, spaced_only: bool = False) -> None:
+        super().__init__()
+        self._whole_chunks = spaced_only
+        self._ids: dict[str, int] = {}
+        self.forget()
+
+    def forget(self) -> None:
+        """Empties the vocabulary; called between texts when it has grown large."""
+        self.clear()
+        self._ids.clear()
+        self._room = 1 << 12
+        self.length = np.zeros(self._room, np.int64)
+        self.is_symbol = np.zeros(self._room, np.bool_)
+        self.has_letter = np.zeros(self._room, np.bool_)
+        self.sentence_role = np.zeros(self._room, np.int8)
+        self[LINE_END] = (self.word_id(LINE_END),)
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it is time to `forget`."""
+        return len(self) > _MAX_CHUNKS
+
+    def __missing__(self, chunk: str) -> tuple[int, ...]:
+        words = [chunk] if self._whole_chunks or (chunk.isascii() and chunk.isalpha() and chunk not in _SPECIAL) else split_chunk(chunk)
+        ids = tuple(map(self.word_id, words))
+        self[chunk] = ids
+        return ids
+
+    def word_id(self, word: str) -> int:
+        """The id of `word`, new or old."""
+        known = self._ids.get(word)
+        if known is not None:
+            return known
+        position = self._ids[word] = len(self._ids)
+        if position >= self._room:
+            self._grow()
+        self.length[position] = len(word)
+        self.is_symbol[position] = all(char in _SYMBOLS for char in word)
+        self.has_letter[position] = any(map(str.isalpha, word))
+        self.sentence_role[position] = _sentence_role(word)
+        return position
+
+    def _grow(self) -> None:
+        self._room *= 2
+        for name in ("length", "is_symbol", "has_letter", "sentence_role"):
+            setattr(self, name, np.resize(getattr(self, name), self._room))
+
+    def ids_of_lines(self, lines: Iterable[str]) -> npt.NDArray[np.int64]:
+        """The ids of the words of all lines in order, each line ended by a 0."""
+        chunks: list[str] = []
+        for line in lines:
+            chunks += line.split()
+            chunks.append(LINE_END)
+        return np.array(list(chain.from_iterable(map(self.__getitem__, chunks))), np.int64)
+
+
+def _sentence_role(word: str) -> int:
+    if word in _ENDS_SENTENCE:
+        return 1
+    return 2 if all(unicodedata.category(char)[0] == "P" for char in word) else 0

@@ -1,0 +1,95 @@
+"""Settings of the ways in: `[ingest]` and `[ingest.fields]`."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pipeline.errors import SettingError
+
+Format = Literal["auto", "warc", "jsonl", "parquet", "html", "text"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FieldNames:
+    """What the fields of JSON lines, or the columns of Parquet, are called.
+
+    A dot goes into a nested one (`metadata.url`). A record with text in `html`
+    becomes an HTML page, else one with text in `text` becomes a plain text page.
+    """
+
+    text: str = "text"
+    html: str = "html"
+    url: str = "url"
+    id: str = "id"
+    title: str = "title"
+    author: str = "author"
+    date: str = "date"
+    language: str = "language"
+    licence: str = "licence"
+
+    def __post_init__(self) -> None:
+        if not self.text and not self.html:
+            raise SettingError(
+                "ingest.fields.text and ingest.fields.html are both empty; name the field that holds the text"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PageRules:
+    """Which archived responses are pages that can be used."""
+
+    # HTTP statuses whose body is the page itself.
+    statuses: tuple[int, ...] = (200, 203)
+    # A payload larger than this, encodings undone, is rejected as too_large.
+    max_page_bytes: int = 20 << 20
+    # Whether to keep pages that the crawler cut off (WARC-Truncated) instead of rejecting them as truncated.
+    keep_truncated: bool = False
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.max_page_bytes <= MAX_PAGE_BYTES:
+            raise SettingError(f"ingest.max_page_bytes is {self.max_page_bytes}; allowed is 1 to {MAX_PAGE_BYTES}")
+        if not self.statuses:
+            raise SettingError("ingest.statuses is empty; name at least one HTTP status, for example 200")
+
+
+MAX_PAGE_BYTES = 256 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class IngestConfig(PageRules):
+    """Which files to read, and what of them is a page.
+
+    Inputs are files, folders (read with all their subfolders) and glob patterns, on disk or behind any
+    URL that fsspec opens. In a folder, files are taken by the ending of their names, others are passed over.
+    """
+
+    # Files, folders, globs; their pages get the source label `source`.
+    inputs: tuple[str, ...] = ()
+    # The label of these pages, by which training data are mixed later.
+    source: str = "ingest"
+    # More inputs, by label: [ingest.sources] books = "/data/books/*.jsonl.zst"
+    sources: dict[str, str] = field(default_factory=dict)
+    # The format of all inputs; `auto` goes by the ending of a name, then by the first bytes.
+    format: Format = "auto"
+    # How many broken files (unreadable or cut off) are acceptable; one more fails the job after all else is done.
+    max_unreadable_files: int = 0
+    # Whether each text file is one document, or each of its lines, or each stretch between empty lines.
+    text_unit: Literal["file", "line", "paragraph"] = "file"
+    # Prefixed to the path of an HTML or text file below its input folder to make its URL; empty: it gets a urn.
+    base_url: str = ""
+    fields: FieldNames = field(default_factory=FieldNames)
+    # Larger files are shared out to several shards where their format allows it; 0 never does.
+    split_bytes: int = 128 << 20
+    # Small files are read together, up to so many bytes and so many files in one shard.
+    group_bytes: int = 32 << 20
+    group_files: int = 4096
+
+    def __post_init__(self) -> None:
+        PageRules.__post_init__(self)
+        for name, least in (("max_unreadable_files", 0), ("split_bytes", 0), ("group_bytes", 1), ("group_files", 1)):
+            if getattr(self, name) < least:
+                raise SettingError(f"ingest.{name} is {getattr(self, name)}; allowed is {least} or more")
+        for label in (self.source, *self.sources):
+            if not label or any(character.isspace() or character == "/" for character in label):
+                raise SettingError(
+                    f"ingest.source {label!r} is not a label; use letters, digits, dots, dashes and underscores"
+                )

@@ -1,0 +1,287 @@
+"""Which files the inputs name, of which format each is, and how they are shared out to shards."""
+
+import glob
+import os
+import posixpath
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import fsspec
+import pyarrow.parquet as pq
+
+from pipeline import storage
+from pipeline.codecs import compression_of, zstd_dictionary
+from pipeline.errors import InputError
+from pipeline.ingest.config import IngestConfig
+from pipeline.ingest.parquet import UNREADABLE
+from pipeline.ingest.starts import next_start
+from pipeline.steps import Shard
+from pipeline.storage import hash_of
+from pipeline.streams import open_stream
+
+_PACKED = (".gz", ".zst", ".zstd", ".lz4", ".bz2", ".xz", ".bad", ".open")
+_ARCHIVE_PARTS = frozenset(("warc", "arc", "wet", "wat"))
+_KINDS = {
+    ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl",
+    ".parquet": "parquet", ".pq": "parquet",
+    ".html": "html", ".htm": "html", ".xhtml": "html", ".shtml": "html",
+    ".txt": "text", ".text": "text", ".md": "text", ".rst": "text",
+}  # fmt: skip
+_GLOB_CHARACTERS = frozenset("*?[")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputFile:
+    """One file to read. `name` is its path below the input that led to it; `stamp` changes when it may have changed."""
+
+    path: str
+    kind: str
+    source: str
+    name: str
+    num_bytes: int
+    stamp: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """All files to read, in order, and how many files in folders were passed over for their names."""
+
+    files: tuple[InputFile, ...]
+    num_passed_over: int
+
+    def identity(self) -> str:
+        """A hash of what there is to read, without reading it."""
+        return hash_of([[file.path, file.kind, file.source, file.num_bytes, file.stamp] for file in self.files])
+
+
+def list_inputs(config: IngestConfig) -> Inputs:
+    """The files that the settings name, each once, in order of source and path.
+
+    Raises:
+        InputError: an input is missing, or holds nothing to read.
+    """
+    if not config.inputs and not config.sources:
+        raise InputError("there is nothing to ingest: set ingest.inputs to files, folders or patterns")
+    wanted = [(config.source, pattern) for pattern in config.inputs] + list(config.sources.items())
+    files: dict[str, InputFile] = {}
+    passed_over = 0
+    for source, pattern in wanted:
+        before = len(files)
+        matched = False
+        for entry, explicit in _entries(pattern):
+            matched = True
+            kind = _kind(entry, explicit, config)
+            if not kind:
+                passed_over += 1
+            elif entry.path not in files:
+                files[entry.path] = InputFile(
+                    path=entry.path,
+                    kind=kind,
+                    source=source,
+                    name=entry.name,
+                    num_bytes=entry.num_bytes,
+                    stamp=entry.stamp,
+                )
+        if not matched:
+            raise InputError(f"ingest input {pattern!r} matches no file")
+        if len(files) == before and not any(_same_source(files, source)):
+            raise InputError(
+                f"ingest input {pattern!r} holds no file of a known format; set ingest.format to read them all as one"
+            )
+    ordered = sorted(files.values(), key=lambda file: (file.source, file.path))
+    return Inputs(files=tuple(ordered), num_passed_over=passed_over)
+
+
+def _same_source(files: dict[str, InputFile], source: str) -> Iterator[bool]:
+    return (file.source == source for file in files.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Entry:
+    path: str
+    name: str
+    num_bytes: int
+    stamp: str
+
+
+def _entries(pattern: str) -> Iterator[tuple[_Entry, bool]]:
+    """The files behind one input, and whether each was named by the user rather than found in a folder."""
+    if storage.is_local(pattern):
+        yield from _local_entries(os.path.abspath(os.path.expanduser(pattern.removeprefix("file://"))))
+    else:
+        yield from _remote_entries(pattern)
+
+
+def _local_entries(pattern: str) -> Iterator[tuple[_Entry, bool]]:
+    named = (
+        [pattern]
+        if os.path.exists(pattern) or not _GLOB_CHARACTERS & set(pattern)
+        else sorted(glob.glob(pattern, recursive=True))
+    )
+    for path in named:
+        if os.path.isdir(path):
+            yield from ((entry, False) for entry in _local_folder(path, path))
+        elif os.path.exists(path):
+            yield _local_entry(path, os.path.basename(path), os.stat(path)), True
+        else:
+            raise InputError(f"ingest input {path!r} does not exist")
+
+
+def _local_folder(folder: str, root: str) -> Iterator[_Entry]:
+    """The files below `folder`, hidden ones and those that begin with an underscore left out."""
+    try:
+        with os.scandir(folder) as entries:
+            children = sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        raise InputError(f"cannot read the folder {folder}: {error.strerror}") from None
+    for child in children:
+        if child.name.startswith((".", "_")):
+            continue
+        if child.is_dir():
+            yield from _local_folder(child.path, root)
+        elif child.is_file():
+            yield _local_entry(child.path, os.path.relpath(child.path, root).replace(os.sep, "/"), child.stat())
+
+
+def _local_entry(path: str, name: str, status: os.stat_result) -> _Entry:
+    return _Entry(path=path, name=name, num_bytes=status.st_size, stamp=str(status.st_mtime_ns))
+
+
+def _remote_entries(pattern: str) -> Iterator[tuple[_Entry, bool]]:
+    fs, inner = storage.filesystem(pattern)
+    if _GLOB_CHARACTERS & set(inner) and not fs.exists(inner):
+        found = fs.glob(inner, detail=True)
+        root = posixpath.dirname(
+            inner[: min(inner.find(character) for character in _GLOB_CHARACTERS if character in inner)]
+        )
+        yield from (
+            (_remote_entry(fs, info, root), True) for _, info in sorted(found.items()) if info["type"] == "file"
+        )
+    elif fs.isdir(inner):
+        found = fs.find(inner, detail=True)
+        for path, info in sorted(found.items()):
+            entry = _remote_entry(fs, info, inner)
+            if not any(part.startswith((".", "_")) for part in entry.name.split("/")) and path:
+                yield entry, False
+    elif fs.exists(inner):
+        yield _remote_entry(fs, fs.info(inner), posixpath.dirname(inner)), True
+    else:
+        raise InputError(f"ingest input {pattern!r} does not exist")
+
+
+def _remote_entry(fs: fsspec.AbstractFileSystem, info: dict[str, Any], root: str) -> _Entry:
+    stamp = next((str(info[key]) for key in ("ETag", "etag", "md5Hash", "LastModified", "mtime") if info.get(key)), "")
+    path = str(info["name"])
+    name = path[len(root.rstrip("/")) :].lstrip("/") if path.startswith(root.rstrip("/")) else posixpath.basename(path)
+    return _Entry(path=fs.unstrip_protocol(path), name=name, num_bytes=int(info.get("size") or 0), stamp=stamp)
+
+
+def _kind(entry: _Entry, explicit: bool, config: IngestConfig) -> str:
+    """The format of a file, or empty for one in a folder that shows none by its name."""
+    if config.format != "auto":
+        kind: str = config.format
+    else:
+        kind = kind_by_name(posixpath.basename(entry.path)) or (kind_by_content(entry.path) if explicit else "")
+    return f"text_{config.text_unit}" if kind == "text" and config.text_unit != "file" else kind
+
+
+def kind_by_name(name: str) -> str:
+    """The format that the name of a file shows, compression left aside, or empty."""
+    name = name.lower()
+    while name.endswith(_PACKED):
+        name = name.rpartition(".")[0]
+    if _ARCHIVE_PARTS & set(name.split(".")[1:]):
+        return "warc"
+    return _KINDS.get(posixpath.splitext(name)[1], "")
+
+
+def kind_by_content(path: str) -> str:
+    """The format that the first bytes of a file show.
+
+    Raises:
+        InputError: none; the sentence says what to set.
+    """
+    with open_stream(path) as stream:
+        head = stream.peek(2048)
+    start = head.lstrip(b"\xef\xbb\xbf \t\r\n")
+    if start.startswith((b"WARC/", b"filedesc:")):
+        return "warc"
+    if head.startswith(b"PAR1"):
+        return "parquet"
+    if start.startswith(b"{"):
+        return "jsonl"
+    if start.startswith(b"<"):
+        return "html"
+    if b"\0" not in head:
+        return "text"
+    raise InputError(f"{path} is of no known format; set ingest.format, or leave it out of ingest.inputs")
+
+
+def shards(files: Sequence[InputFile], config: IngestConfig) -> list[Shard]:
+    """The shards that read `files`: ranges of large files, single files, and groups of small ones, in order."""
+    works = list(_works(files, config))
+    return [Shard(name=f"part-{number:06d}", work=items) for number, items in enumerate(works)]
+
+
+def _works(files: Iterable[InputFile], config: IngestConfig) -> Iterator[list[dict[str, Any]]]:
+    group: list[dict[str, Any]] = []
+    group_bytes = 0
+    for file in files:
+        ranges = _ranges(file, config)
+        if len(ranges) > 1:
+            if group:
+                yield group
+                group, group_bytes = [], 0
+            yield from ([_item(file, start, end)] for start, end in ranges)
+            continue
+        if group and (group_bytes + file.num_bytes > config.group_bytes or len(group) == config.group_files):
+            yield group
+            group, group_bytes = [], 0
+        group.append(_item(file, 0, None))
+        group_bytes += file.num_bytes
+    if group:
+        yield group
+
+
+def _item(file: InputFile, start: int, end: int | None) -> dict[str, Any]:
+    return {"file": file.path, "kind": file.kind, "source": file.source, "name": file.name, "start": start, "end": end}
+
+
+def _ranges(file: InputFile, config: IngestConfig) -> list[tuple[int, int | None]]:
+    """The ranges of a file, the last one open: bytes, or row groups of Parquet."""
+    if not config.split_bytes or file.num_bytes <= config.split_bytes:
+        return [(0, None)]
+    if file.kind == "parquet":
+        return _row_group_ranges(file.path, config.split_bytes)
+    if not _can_split(file):
+        return [(0, None)]
+    count = -(-file.num_bytes // config.split_bytes)
+    edges = [file.num_bytes * number // count for number in range(count)]
+    return list(zip(edges, [*edges[1:], None], strict=True))
+
+
+def _can_split(file: InputFile) -> bool:
+    """Whether records can be found from the middle of the file on: plain lines, archives with a member a record."""
+    with storage.open_read(file.path) as raw:
+        head = raw.read(64)
+        compression = compression_of(head)
+        if file.kind == "warc":
+            dictionary = zstd_dictionary(raw) if compression == "zstd" else None
+            return next_start(raw, compression, 1, None, dictionary) is not None
+    return file.kind in ("jsonl", "text_line") and not compression
+
+
+def _row_group_ranges(path: str, split_bytes: int) -> list[tuple[int, int | None]]:
+    edges, held = [0], 0
+    try:
+        with storage.open_read(path) as raw, pq.ParquetFile(raw) as file:
+            for group in range(file.num_row_groups):
+                size = file.metadata.row_group(group).total_byte_size
+                if held and held + size > split_bytes:
+                    edges.append(group)
+                    held = 0
+                held += size
+    except UNREADABLE:  # the reader of the file will say so, in its place
+        return [(0, None)]
+    return list(zip(edges, [*edges[1:], None], strict=True))

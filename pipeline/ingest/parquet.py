@@ -1,0 +1,91 @@
+"""Pages in Parquet. The place of a page is the number of its row."""
+
+import bisect
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import IO, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.ingest.captures import Found, Place, Refusal
+from pipeline.ingest.config import FieldNames
+from pipeline.ingest.fields import METADATA, found_in_fields
+
+_BATCH_ROWS = 64
+UNREADABLE = (pa.ArrowException, OSError, ValueError)  # what pyarrow raises for a broken file
+
+
+def found_in_rows(
+    raw: IO[bytes], names: FieldNames, limit: int, *, first: int = 0, end: int | None = None
+) -> Iterator[Found]:
+    """The pages in the row groups from `first` up to `end`."""
+    position = 0
+    try:
+        with pq.ParquetFile(raw) as file:
+            groups = range(first, min(end if end is not None else file.num_row_groups, file.num_row_groups))
+            position = sum(_group_sizes(file)[:first])
+            for row in _rows(file, names, groups):
+                yield found_in_fields(row, names, Place(kind="parquet", position=position), limit)
+                position += 1
+    except UNREADABLE as error:
+        detail = f"not readable as Parquet from row {position} on: {' '.join(str(error).split())[:200]}"
+        yield Refusal(place=Place(kind="parquet", position=position), reason="unreadable_file", detail=detail)
+
+
+class RowReader:
+    """Finds rows again by number: one pass for rows that ascend, row groups without a wanted row not read."""
+
+    def __init__(self, raw: IO[bytes], names: FieldNames, limit: int) -> None:
+        self._raw, self._names, self._limit = raw, names, limit
+        self._file: pq.ParquetFile | None = None
+        self._ends: list[int] = []
+        self._group, self._next = -1, 0
+        self._rows: Iterator[dict[str, Any]] = iter(())
+
+    def at(self, position: int, length: int) -> Found | None:
+        """The page in the row `position`, or None where no such row can be read."""
+        try:
+            row = self._row(position)
+        except UNREADABLE as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise  # the disk or the network, not the file
+            return None
+        if row is None:
+            return None
+        return found_in_fields(row, self._names, Place(kind="parquet", position=position), self._limit)
+
+    def _row(self, position: int) -> dict[str, Any] | None:
+        if self._file is None:
+            self._file = pq.ParquetFile(self._raw)
+            self._ends = list(itertools.accumulate(_group_sizes(self._file)))
+        group = bisect.bisect_right(self._ends, position)
+        if position < 0 or group == len(self._ends):
+            return None
+        if group != self._group or position < self._next:
+            self._group, self._next = group, self._ends[group - 1] if group else 0
+            self._rows = _rows(self._file, self._names, [group])
+        row = next(itertools.islice(self._rows, position - self._next, None), None)
+        self._next = position + 1
+        return row
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._raw.close()
+
+
+def _group_sizes(file: pq.ParquetFile) -> list[int]:
+    return [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+
+
+def _rows(file: pq.ParquetFile, names: FieldNames, groups: Sequence[int]) -> Iterator[dict[str, Any]]:
+    columns = columns_of(file, names)
+    for batch in file.iter_batches(batch_size=_BATCH_ROWS, row_groups=list(groups), columns=columns):
+        yield from batch.to_pylist()
+
+
+def columns_of(file: pq.ParquetFile, names: FieldNames) -> list[str]:
+    """The columns of `file` that hold fields we look for."""
+    wanted = {getattr(names, name) for name in ("id", "url", "text", "html", *METADATA)} - {""}
+    present = file.schema_arrow.names
+    return [column for column in present if column in wanted or any(name.startswith(column + ".") for name in wanted)]

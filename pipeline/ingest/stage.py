@@ -1,0 +1,172 @@
+"""Input files → an index of the pages in them, and a rejection for each page that cannot be used.
+
+In: shards that name files, or ranges of large files (`inputs.shards`). Out: for each shard one part of
+the datasets `pages` (where each page lies, its id and digest; no bodies are copied) and
+`rejected/pages`. Guaranteed: each page that a file holds leaves exactly once; what is broken in a file
+costs a rejection, never the job; equal files give equal parts, on any engine.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import apache_beam as beam
+
+from pipeline import storage
+from pipeline.errors import InputError
+from pipeline.ingest.captures import Capture, Found, Other, Place, Refusal
+from pipeline.ingest.config import IngestConfig
+from pipeline.ingest.identity import known_url, url_of
+from pipeline.ingest.jsonl import found_in_lines
+from pipeline.ingest.parquet import found_in_rows
+from pipeline.ingest.payloads import index_schema
+from pipeline.ingest.text import found_in_file, found_in_units
+from pipeline.ingest.warc import found_in_archive
+from pipeline.records import Rejection, page_id_of_digest, payload_digest
+from pipeline.stage import Outcome, Outputs, ProcessShards
+from pipeline.steps import Shard, Step
+from pipeline.streams import open_stream
+from pipeline.tables import REJECTIONS, rejection_row
+
+PAGES_OUTPUT = "pages"
+REJECTED_OUTPUT = "rejected/pages"
+CONTENT_COLUMNS = ("id", "url", "digest", "media_type", "charset", "source")
+
+
+class IndexPages(beam.PTransform):
+    """Shards of input files → `Outcome` of (shard, number of pages) pairs, the index written to files."""
+
+    def __init__(self, step: Step, config: IngestConfig) -> None:
+        super().__init__()
+        self._work = ProcessShards(step, IndexShard(config=config))
+
+    def expand(self, shards: Any) -> Any:  # an Outcome; Beam warns of hints that it does not know
+        """Indexes the shards and reads the two counts off each receipt."""
+        receipts = shards | "IndexShards" >> self._work
+        return Outcome(
+            kept=receipts | "CountKept" >> beam.Map(_count, "kept"),
+            rejected=receipts | "CountRejected" >> beam.Map(_count, "rejected"),
+        )
+
+
+def _count(receipt: str, name: str) -> tuple[str, int]:
+    value = json.loads(receipt)
+    return value["shard"], value["counts"].get(name, 0)
+
+
+@dataclass(kw_only=True)
+class IndexShard:
+    """Indexes the files of one shard."""
+
+    config: IngestConfig
+    _schema: Any = field(default=None, init=False, repr=False)
+
+    def setup(self) -> None:
+        """Nothing to load."""
+
+    def process(self, shard: Shard, outputs: Outputs) -> Mapping[str, int]:
+        """Writes the two parts of the shard; returns counts: `read`, `kept`, `rejected`, by reason, by kind."""
+        counts: Counter[str] = Counter(read=0, kept=0, rejected=0, broken_files=0)
+        content = hashlib.sha256()
+        with (
+            outputs.table(PAGES_OUTPUT, index_schema(self.config.fields)) as pages,
+            outputs.table(REJECTED_OUTPUT, REJECTIONS) as rejected,
+        ):
+            for item in shard.work:
+                counts["files"] += 1 if item["start"] == 0 else 0
+                for found in found_in_item(item, self.config):
+                    if isinstance(found, Capture):
+                        row = index_row(found, item, self.config)
+                        pages.append(row)
+                        content.update(json.dumps([row[name] for name in CONTENT_COLUMNS]).encode())
+                    elif isinstance(found, Refusal):
+                        rejected.append(rejection_row(rejection(found, item)))
+                    counts.update(_names_of(found))
+        outputs.add(PAGES_OUTPUT, pages.entry(), content=content.hexdigest())
+        outputs.add(REJECTED_OUTPUT, rejected.entry())
+        return counts
+
+
+def _names_of(found: Found) -> Iterator[str]:
+    """The counters that one find raises."""
+    if isinstance(found, Other):
+        yield f"records/{found.kind}"
+        return
+    yield "read"
+    if isinstance(found, Capture):
+        yield "kept"
+        return
+    yield from ("rejected", f"rejected/pages/{found.reason}")
+    if found.is_of_file:
+        yield "broken_files"
+
+
+def found_in_item(item: Mapping[str, Any], config: IngestConfig) -> Iterator[Found]:
+    """What one file, or one range of a file, holds. A file that cannot be opened is one refusal."""
+    try:
+        yield from _found(item, config)
+    except InputError as error:
+        yield _unreadable(item, str(error))
+    except OSError as error:
+        if not storage.is_local(item["file"]):
+            raise  # the engine tries again
+        yield _unreadable(item, f"reading failed: {error.strerror or error}")
+
+
+def _unreadable(item: Mapping[str, Any], detail: str) -> Refusal:
+    return Refusal(place=Place(kind=item["kind"], position=item["start"]), reason="unreadable_file", detail=detail)
+
+
+def _found(item: Mapping[str, Any], config: IngestConfig) -> Iterator[Found]:
+    path, kind, start, end = item["file"], item["kind"], item["start"], item["end"]
+    limit = config.max_page_bytes
+    if kind in ("warc", "parquet"):
+        with storage.open_read(path) as raw:
+            if kind == "warc":
+                yield from found_in_archive(raw, config, start=start, end=end)
+            else:
+                yield from found_in_rows(raw, config.fields, limit, first=start, end=end)
+        return
+    with open_stream(path, start=max(start - 1, 0)) as stream:
+        if kind == "jsonl":
+            yield from found_in_lines(stream, config.fields, limit, start=start, end=end)
+        elif kind in ("html", "text"):
+            yield from found_in_file(stream, kind, limit)
+        else:
+            yield from found_in_units(stream, kind.removeprefix("text_"), limit, start=start, end=end)
+
+
+def index_row(capture: Capture, item: Mapping[str, Any], config: IngestConfig) -> dict[str, Any]:
+    """A page as a row of the index."""
+    digest = payload_digest(capture.payload)
+    url = url_of(capture, digest, source=item["source"], name=item["name"], base_url=config.base_url)
+    return {
+        "id": page_id_of_digest(url, digest),
+        "url": url,
+        "kind": capture.place.kind,
+        "file": item["file"],
+        "position": capture.place.position,
+        "length": capture.place.length,
+        "digest": digest,
+        "media_type": capture.media_type,
+        "charset": capture.charset,
+        "date": capture.date,
+        "source": item["source"],
+    }
+
+
+def rejection(refusal: Refusal, item: Mapping[str, Any]) -> Rejection:
+    """A refusal as a rejection that names file and position. Its id is made of them, for there may be no payload."""
+    where = f"{item['file']} @ {refusal.place.position}"
+    return Rejection(
+        id=page_id_of_digest(refusal.url, where),
+        url=known_url(refusal.url) if refusal.url else f"urn:corpusmill:{item['source']}:{known_url(item['name'])}",
+        stage="pages",
+        reason=refusal.reason,
+        detail=f"{where}: {refusal.detail}",
+        value=refusal.value,
+        threshold=refusal.threshold,
+    )

@@ -1,0 +1,134 @@
+"""Writes shard files and the batch index beside them."""
+
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import pyarrow as pa
+
+from pipeline.pack.format import INDEX, BatchEntry, RowBlock, ShardSpec, index_path
+from pipeline.storage import AtomicFile, FileEntry
+
+_MAGIC = b"ARROW1\0\0"
+
+
+class ShardWriter:
+    """Writes row blocks to one shard file. Its bytes depend on the blocks and their order alone."""
+
+    def __init__(self, path: str, spec: ShardSpec) -> None:
+        self._schema = spec.schema()
+        self._header_bytes = len(_MAGIC) + self._schema.serialize().size
+        self._file = AtomicFile(path)
+        self._sink = _ChecksumSink(self._file)
+        self.entries: list[BatchEntry] = []
+
+    def __enter__(self) -> Self:
+        self._file.__enter__()
+        options = pa.ipc.IpcWriteOptions(compression=None, use_threads=False)
+        self._writer = pa.ipc.new_file(pa.PythonFile(self._sink, mode="w"), self._schema, options=options)
+        return self
+
+    def append(self, block: RowBlock) -> None:
+        """Adds one record batch."""
+        batch = block.to_batch(self._schema)
+        offset = max(self._sink.tell(), self._header_bytes)  # Arrow writes the header with the first batch
+        self._sink.begin(offset)
+        self._writer.write_batch(batch)
+        self.entries.append(
+            BatchEntry(
+                offset=offset,
+                num_bytes=self._sink.tell() - offset,
+                num_rows=batch.num_rows,
+                crc32=self._sink.crc32,
+                source=block.source,
+            )
+        )
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            try:
+                self._writer.close()
+            except BaseException as failure:
+                self._file.__exit__(type(failure), failure, failure.__traceback__)
+                raise
+        self._file.__exit__(kind, error, trace)
+
+    def entry(self) -> FileEntry:
+        """What a manifest says of this file, after the block."""
+        return self._file.entry(num_records=sum(entry.num_rows for entry in self.entries))
+
+
+class _ChecksumSink:
+    """Passes on what Arrow writes, keeping the CRC-32 of what lies at or behind a place in the file."""
+
+    def __init__(self, file: AtomicFile) -> None:
+        self._file = file
+        self._offset = 0
+        self.crc32 = 0
+        self.closed = False
+
+    def begin(self, offset: int) -> None:
+        """Starts a new checksum at `offset`."""
+        self._offset, self.crc32 = offset, 0
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data)
+        self.crc32 = zlib.crc32(view[max(0, self._offset - self._file.tell()) :], self.crc32)
+        return self._file.write(view)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def writable(self) -> bool:
+        return True
+
+    def readable(self) -> bool:
+        return False
+
+    def seekable(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        """Nothing: the writer closes the file at the end of its block."""
+
+
+def write_index(folder: str, split: str, spec: ShardSpec, files: Mapping[str, Sequence[BatchEntry]]) -> FileEntry:
+    """Writes the batch index of a split from the entries of its files (paths relative to `folder`).
+
+    Batches are sorted by source, then file, then position: a row's number within its source is
+    the place of its batch in that order.
+    """
+    paths = sorted(files)
+    sources = sorted({entry.source for entries in files.values() for entry in entries})
+    rows: list[dict[str, int]] = []
+    for number, source in enumerate(sources):
+        first_row = 0
+        for file, path in enumerate(paths):
+            for entry in files[path]:
+                if entry.source == source:
+                    numbers = {
+                        "offset": entry.offset,
+                        "num_bytes": entry.num_bytes,
+                        "num_rows": entry.num_rows,
+                        "crc32": entry.crc32,
+                    }
+                    rows.append({"file": file, "source": number, "first_row": first_row, **numbers})
+                    first_row += entry.num_rows
+    metadata = {
+        **(spec.schema().metadata or {}),
+        b"corpusmill.files": json.dumps({"files": paths, "sources": sources}).encode(),
+    }
+    schema = INDEX.with_metadata(metadata)
+    with (
+        AtomicFile(index_path(folder, split)) as sink,
+        pa.ipc.new_file(pa.PythonFile(sink, mode="w"), schema) as writer,
+    ):
+        writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=schema))
+    return sink.entry(num_records=len(rows))

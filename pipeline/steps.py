@@ -1,0 +1,232 @@
+"""One step of a run: what it makes, from what, whether that is up to date, and how far an attempt got.
+
+A step works through named shards. A worker writes the files of a shard (each atomically), then its
+receipt: a small JSON file that names them. Receipts are the commit: an attempt that was killed goes
+on after the shards that have one, files without one are replaced, and when every shard has its
+receipt the driver writes the manifests. Receipts are also how people see the progress of a job, on
+any engine. No Beam here.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from pipeline import storage
+from pipeline.errors import CorpusmillError, DataError
+from pipeline.storage import FileEntry, Manifest, hash_of, join
+
+ATTEMPTS = "attempts"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shard:
+    """One unit of work. `name` names its files; `work` is JSON that its worker understands."""
+
+    name: str
+    work: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What a finished shard left: its files by dataset, its counts by name.
+
+    `contents` may give, by dataset, a hash of what downstream work depends on, for datasets whose
+    bytes also hold what it does not depend on (offsets and dates of an archive, say).
+    """
+
+    shard: str
+    files: Mapping[str, tuple[FileEntry, ...]] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
+    contents: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One step of a run.
+
+    `outputs` are dataset folders relative to `run`; the first is the primary one, its manifest is
+    written last of all. `settings` are JSON values that decide the bytes, `inputs` maps the names of
+    input datasets to their folders, `external` holds whatever else identifies the inputs (JSON),
+    `versions` those of the libraries whose results reach the bytes.
+    """
+
+    run: str
+    name: str
+    outputs: tuple[str, ...]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    external: Any = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    def folder(self, output: str) -> str:
+        """The whole path of one of the outputs."""
+        return join(self.run, output)
+
+    @property
+    def attempt_folder(self) -> str:
+        """Where the receipts of the attempt under way lie."""
+        return join(self.run, ATTEMPTS, self.name)
+
+    def input_contents(self) -> dict[str, str]:
+        """What this step depends on, by input dataset.
+
+        Raises:
+            InputError: an input dataset is missing or incomplete.
+        """
+        return {name: content_of(storage.read_manifest(folder)) for name, folder in self.inputs.items()}
+
+    def fingerprint(self) -> str:
+        """The name of the work: equal for equal settings, inputs and library versions."""
+        return hash_of(
+            {
+                "step": self.name,
+                "settings": _plain(self.settings),
+                "inputs": self.input_contents(),
+                "external": self.external,
+                "versions": dict(self.versions),
+                "format": storage.FORMAT,
+            }
+        )
+
+    def is_current(self) -> bool:
+        """Whether every output is complete and made by exactly this work."""
+        fingerprint = self.fingerprint()
+        for output in self.outputs:
+            if not storage.exists(join(self.folder(output), storage.MANIFEST)):
+                return False
+            if storage.read_manifest(self.folder(output)).fingerprint != fingerprint:
+                return False
+        return True
+
+    def begin(self, *, force: bool = False) -> frozenset[str]:
+        """Prepares an attempt and returns the names of the shards that are done already.
+
+        Whatever a different attempt left is removed.
+        """
+        fingerprint = self.fingerprint()
+        marker = join(self.attempt_folder, "attempt.json")
+        same = not force and storage.exists(marker) and storage.read_json(marker)["fingerprint"] == fingerprint
+        for output in self.outputs:
+            storage.remove_tree(join(self.folder(output), storage.MANIFEST))
+        if not same:
+            storage.remove_tree(self.attempt_folder)
+            for output in self.outputs:
+                storage.remove_tree(self.folder(output))
+            storage.write_json(marker, {"step": self.name, "fingerprint": fingerprint})
+        return frozenset(receipt.shard for receipt in receipts(self.attempt_folder))
+
+    def commit(self, shards: Iterable[str], *, counts: Mapping[str, int] | None = None) -> Manifest:
+        """Writes the manifests once every shard has its receipt; returns the primary one.
+
+        Raises:
+            DataError: a shard has no receipt.
+        """
+        done = {receipt.shard: receipt for receipt in receipts(self.attempt_folder)}
+        missing = sorted(set(shards) - set(done))
+        if missing:
+            raise DataError(f"step {self.name}: {len(missing)} shards left no receipt, the first is {missing[0]!r}")
+        ordered = [done[name] for name in sorted(done)]
+        totals = Counter(counts or {})
+        for receipt in ordered:
+            totals.update(receipt.counts)
+        fingerprint, inputs = self.fingerprint(), self.input_contents()
+        manifest = None
+        for output in reversed(self.outputs):
+            manifest = self._manifest_of(output, ordered, dict(sorted(totals.items())), fingerprint, inputs)
+            _remove_debris(self.folder(output), manifest, self.outputs, output)
+            storage.write_manifest(self.folder(output), manifest)
+        storage.remove_tree(self.attempt_folder)
+        assert manifest is not None
+        return manifest
+
+    def _manifest_of(
+        self, output: str, ordered: Sequence[Receipt], totals: Mapping[str, int], fingerprint: str, inputs: Mapping[str, str]
+    ) -> Manifest:
+        folder = self.folder(output)
+        entries = [entry.relative_to(folder) for receipt in ordered for entry in receipt.files.get(output, ())]
+        manifest = Manifest(
+            kind=output,
+            fingerprint=fingerprint,
+            settings=_plain(self.settings),
+            inputs=inputs,
+            files=tuple(sorted(entries, key=lambda entry: entry.path)),
+            counts=totals,
+            versions=dict(self.versions),
+        )
+        contents = [receipt.contents[output] for receipt in ordered if output in receipt.contents]
+        return replace(manifest, content=hash_of(contents)) if contents else manifest
+
+
+def content_of(manifest: Manifest) -> str:
+    """What downstream work depends on: the stated content hash, or else the files and their bytes."""
+    return manifest.content or hash_of([[entry.path, entry.sha256] for entry in manifest.files])
+
+
+def write_receipt(attempt_folder: str, receipt: Receipt) -> None:
+    """Commits a shard."""
+    storage.write_json(join(attempt_folder, "shards", receipt.shard + ".json"), asdict(receipt))
+
+
+def read_receipt(attempt_folder: str, shard: str) -> Receipt | None:
+    """The receipt of a shard, if it has one."""
+    path = join(attempt_folder, "shards", shard + ".json")
+    return _receipt(storage.read_json(path)) if storage.exists(path) else None
+
+
+def receipts(attempt_folder: str) -> Iterable[Receipt]:
+    """The receipts so far, by name of shard."""
+    for path in storage.list_files(join(attempt_folder, "shards")):
+        if path.endswith(".json"):
+            yield _receipt(storage.read_json(path))
+
+
+def note_failure(attempt_folder: str, sentence: str) -> None:
+    """Leaves the sentence that explains a failure where the driver finds it, on any engine."""
+    try:
+        storage.write_json(join(attempt_folder, "failure.json"), {"sentence": sentence})
+    except OSError:  # the disk may be what failed
+        pass
+
+
+def noted_failure(attempt_folder: str) -> str | None:
+    """The sentence that a worker left, if any; it is taken away."""
+    path = join(attempt_folder, "failure.json")
+    if not storage.exists(path):
+        return None
+    sentence = str(storage.read_json(path)["sentence"])
+    storage.remove_tree(path)
+    return sentence
+
+
+def explained(error: BaseException) -> str | None:
+    """The one sentence for a failure that is not a defect of ours, or None."""
+    if isinstance(error, CorpusmillError):
+        return str(error)
+    if isinstance(error, OSError) and error.errno is not None:
+        return f"{error.filename or 'storage'}: {error.strerror}"
+    return None
+
+
+def _receipt(value: dict[str, Any]) -> Receipt:
+    files = {name: tuple(FileEntry(**entry) for entry in entries) for name, entries in value.pop("files").items()}
+    return Receipt(files=files, **value)
+
+
+def _remove_debris(folder: str, manifest: Manifest, outputs: Sequence[str], output: str) -> None:
+    """Removes what lies in `folder` and is not of this dataset, nor of an output nested in it."""
+    wanted = {entry.path for entry in manifest.files}
+    nested = tuple(other[len(output) + 1 :] + "/" for other in outputs if other.startswith(output + "/"))
+    for path in storage.list_files(folder):
+        relative = path[len(folder.rstrip("/")) + 1 :]
+        if relative not in wanted and not relative.startswith(nested or ("\0",)):
+            storage.remove_tree(path)
+
+
+def _plain(value: Any) -> Any:
+    """`value` as JSON would give it back: tuples become lists, so that comparisons hold after a round trip."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value

@@ -1,0 +1,322 @@
+"""Datasets on a disk or an object store: atomic files, checksums, manifests.
+
+Any path may be an fsspec URL (`s3://`, `gs://`, `memory://`, …). Guarantees:
+
+* A file appears under its name only when it is whole (temporary name, fsync and rename on a disk;
+  on an object store an object appears when it is closed).
+* A dataset is complete when its `manifest.json` exists; the manifest is written last and names
+  every file with its SHA-256, size and record count. It holds no clock, so equal inputs and
+  settings give equal bytes.
+"""
+
+import hashlib
+import json
+import os
+import posixpath
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from types import TracebackType
+from typing import IO, Any, Self, cast
+
+import fsspec
+
+from pipeline.errors import DataError, InputError
+
+MANIFEST = "manifest.json"
+FORMAT = 1
+_CHUNK_BYTES = 1 << 20
+
+
+def join(*parts: str) -> str:
+    """`parts` as one path with forward slashes, URL schemes left alone."""
+    return posixpath.join(*parts)
+
+
+def filesystem(path: str) -> tuple[fsspec.AbstractFileSystem, str]:
+    """The file system that `path` lies on, and the path inside it.
+
+    Raises:
+        InputError: the scheme of `path` is unknown or its optional package is not installed.
+    """
+    try:
+        return cast("tuple[fsspec.AbstractFileSystem, str]", fsspec.core.url_to_fs(path))
+    except (ImportError, ValueError) as error:
+        raise InputError(f"cannot open {path!r}: {error}") from error
+
+
+def is_local(path: str) -> bool:
+    """Whether `path` is on the local disk."""
+    return "://" not in path or path.startswith("file://")
+
+
+def open_read(path: str) -> IO[bytes]:
+    """`path` opened for reading bytes, seekable.
+
+    Raises:
+        InputError: there is no such file, or it may not be read.
+    """
+    if is_local(path):
+        local = path.removeprefix("file://")
+        try:
+            return open(local, "rb")
+        except FileNotFoundError:
+            raise InputError(f"no such file: {path}") from None
+        except (PermissionError, IsADirectoryError) as error:
+            raise InputError(f"cannot read {path}: {error.strerror}") from None
+    fs, inner = filesystem(path)
+    try:
+        return cast("IO[bytes]", fs.open(inner, "rb"))
+    except FileNotFoundError:
+        raise InputError(f"no such file: {path}") from None
+
+
+def exists(path: str) -> bool:
+    """Whether a file or folder is there."""
+    fs, inner = filesystem(path)
+    return bool(fs.exists(inner))
+
+
+def list_files(path: str) -> list[str]:
+    """Every file below the folder `path`, sorted, as paths of the same form as `path`."""
+    fs, inner = filesystem(path)
+    if not fs.exists(inner):
+        return []
+    found = fs.find(inner)
+    root = inner.rstrip("/")
+    return sorted(join(path, str(name)[len(root) :].lstrip("/")) for name in found)
+
+
+def remove_tree(path: str) -> None:
+    """Removes the folder or file `path`; nothing happens where there is none."""
+    fs, inner = filesystem(path)
+    if fs.exists(inner):
+        fs.rm(inner, recursive=True)
+
+
+def read_bytes(path: str) -> bytes:
+    """The whole of a small file."""
+    with open_read(path) as file:
+        return file.read()
+
+
+def write_bytes(path: str, content: bytes) -> "FileEntry":
+    """Writes a small file atomically."""
+    with AtomicFile(path) as file:
+        file.write(content)
+    return file.entry(num_records=0)
+
+
+def write_json(path: str, value: object) -> "FileEntry":
+    """Writes `value` as sorted, indented JSON, atomically."""
+    text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    return write_bytes(path, (text + "\n").encode())
+
+
+def read_json(path: str) -> Any:
+    """The JSON value in a file of ours.
+
+    Raises:
+        DataError: the file does not hold JSON.
+    """
+    try:
+        return json.loads(read_bytes(path))
+    except ValueError as error:
+        raise DataError(f"{path} is damaged: {error}") from None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileEntry:
+    """One file of a dataset. `path` is relative to the folder of the dataset once in a manifest."""
+
+    path: str
+    sha256: str
+    num_bytes: int
+    num_records: int
+
+    def relative_to(self, folder: str) -> "FileEntry":
+        """The same entry with its path relative to `folder`."""
+        return FileEntry(
+            path=posixpath.relpath(self.path, folder) if is_local(folder) else self.path[len(folder.rstrip("/")) + 1 :],
+            sha256=self.sha256,
+            num_bytes=self.num_bytes,
+            num_records=self.num_records,
+        )
+
+
+class AtomicFile:
+    """A file that is written under another name and takes its own when it is whole.
+
+    Use as a context manager; if the block raises, nothing appears at `path`. It hashes what passes
+    through, so it can only be appended to. Safe against two writers of the same bytes.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._hash = hashlib.sha256()
+        self._num_bytes = 0
+        self._file: IO[bytes] | None = None
+        self._temporary = ""
+        self.closed = False
+
+    def __enter__(self) -> Self:
+        if is_local(self.path):
+            local = self.path.removeprefix("file://")
+            os.makedirs(os.path.dirname(local) or ".", exist_ok=True)
+            self._temporary = f"{local}.{uuid.uuid4().hex[:8]}.tmp"
+            self._file = open(self._temporary, "wb")
+        else:
+            fs, inner = filesystem(self.path)
+            fs.makedirs(posixpath.dirname(inner), exist_ok=True)
+            self._file = cast("IO[bytes]", fs.open(inner, "wb"))
+        return self
+
+    def write(self, data: bytes | memoryview) -> int:
+        """Appends `data`."""
+        assert self._file is not None
+        view = memoryview(data)
+        self._file.write(view)
+        self._hash.update(view)
+        self._num_bytes += view.nbytes
+        return view.nbytes
+
+    def tell(self) -> int:
+        """The number of bytes written so far."""
+        return self._num_bytes
+
+    def flush(self) -> None:
+        """Flushes to the operating system; durability comes at the end."""
+        assert self._file is not None
+        self._file.flush()
+
+    def writable(self) -> bool:
+        """True: pyarrow asks."""
+        return True
+
+    def readable(self) -> bool:
+        """False: pyarrow asks."""
+        return False
+
+    def seekable(self) -> bool:
+        """False: what passed has been hashed."""
+        return False
+
+    def close(self) -> None:
+        """Nothing: pyarrow closes its sinks, we close at the end of the block."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        assert self._file is not None
+        self.closed = True
+        if kind is not None:
+            self._abandon()
+            return
+        try:
+            self._file.flush()
+            if self._temporary:
+                os.fsync(self._file.fileno())
+            self._file.close()
+            if self._temporary:
+                os.replace(self._temporary, self.path.removeprefix("file://"))
+        except BaseException:
+            self._abandon()
+            raise
+
+    def _abandon(self) -> None:
+        assert self._file is not None
+        if self._temporary:
+            try:
+                self._file.close()
+            except OSError:  # a full disk fails once more on the flush
+                pass
+            if os.path.exists(self._temporary):
+                os.unlink(self._temporary)
+        elif hasattr(self._file, "discard"):
+            self._file.discard()
+
+    def entry(self, *, num_records: int) -> FileEntry:
+        """What a manifest says of this file, once it is whole."""
+        assert self.closed, f"{self.path} is not whole yet"
+        return FileEntry(path=self.path, sha256=self._hash.hexdigest(), num_bytes=self._num_bytes, num_records=num_records)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """What makes a dataset complete: its files, and the settings and inputs that made it.
+
+    `fingerprint` names the work (job, settings, inputs); two attempts at the same work have the
+    same one. `inputs` maps the name of each input dataset to its content. `content` is a hash of
+    what downstream work depends on, where that is less than all bytes of all files; else empty.
+    """
+
+    kind: str
+    fingerprint: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    files: tuple[FileEntry, ...] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    content: str = ""
+    format: int = FORMAT
+
+    @property
+    def num_records(self) -> int:
+        """Records in all files together."""
+        return sum(entry.num_records for entry in self.files)
+
+
+def hash_of(value: object) -> str:
+    """The SHA-256 of a JSON value in canonical form (sorted keys, no spaces)."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def write_manifest(folder: str, manifest: Manifest) -> None:
+    """Makes the dataset in `folder` complete. Entries must already be relative to `folder`."""
+    write_json(join(folder, MANIFEST), asdict(manifest))
+
+
+def read_manifest(folder: str) -> Manifest:
+    """The manifest of a complete dataset.
+
+    Raises:
+        InputError: there is none, so the dataset is missing or incomplete.
+        DataError: it is damaged or of a newer format.
+    """
+    path = join(folder, MANIFEST)
+    if not exists(path):
+        raise InputError(f"{folder} is not a complete dataset: it has no {MANIFEST}")
+    value = read_json(path)
+    try:
+        if value["format"] > FORMAT:
+            raise DataError(f"{path} has format {value['format']}; this version reads up to {FORMAT}")
+        files = tuple(FileEntry(**entry) for entry in value.pop("files"))
+        return Manifest(files=files, **value)
+    except (KeyError, TypeError) as error:
+        raise DataError(f"{path} is damaged: {error}") from None
+
+
+def dataset_files(folder: str) -> list[str]:
+    """The files that the manifest of `folder` names, as whole paths, in the order of the manifest."""
+    return [join(folder, entry.path) for entry in read_manifest(folder).files]
+
+
+def checksum(path: str) -> tuple[str, int]:
+    """The SHA-256 and the size of a file, read in pieces."""
+    digest, size = hashlib.sha256(), 0
+    with open_read(path) as file:
+        for chunk in iter(lambda: file.read(_CHUNK_BYTES), b""):
+            digest.update(chunk)
+            size += len(chunk)
+    return digest.hexdigest(), size
+
+
+def damaged_files(folder: str) -> Iterator[str]:
+    """One sentence for each file of the dataset that is missing or not what its manifest says."""
+    for entry in read_manifest(folder).files:
+        path = join(folder, entry.path)
+        if not exists(path):
+            yield f"{path} is missing"
+            continue
+        sha256, num_bytes = checksum(path)
+        if (sha256, num_bytes) != (entry.sha256, entry.num_bytes):
+            yield f"{path} has changed: SHA-256 {sha256[:12]}…, {num_bytes} bytes; the manifest says {entry.sha256[:12]}…, {entry.num_bytes} bytes"

@@ -1,0 +1,114 @@
+import gzip
+import tracemalloc
+import zlib
+from collections.abc import Callable
+
+import brotli
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.crawl.bodies import BodyError, charset_of, decoded, decoded_start, header_charset, may_be_page, page_type
+
+ENCODERS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "x-gzip": gzip.compress,
+    "deflate": zlib.compress,
+    "br": brotli.compress,
+    "zstd": zstandard.compress,
+    "identity": bytes,
+}
+
+
+@given(st.binary(max_size=5000), st.lists(st.sampled_from(sorted(ENCODERS)), max_size=3))
+def test_undoes_any_chain_of_encodings(payload: bytes, names: list[str]) -> None:
+    body = payload
+    for name in names:
+        body = ENCODERS[name](body)
+    assert decoded(body, ", ".join(names), 1 << 20) == payload
+
+
+@pytest.mark.parametrize("name", ["gzip", "deflate", "br", "zstd"])
+def test_bombs_are_cut_with_bounded_memory(name: str) -> None:
+    limit = 2 << 20
+    body = ENCODERS[name](bytes(200 << 20))
+    tracemalloc.start()
+    with pytest.raises(BodyError, match="decoded_too_large"):
+        decoded(body, name, limit)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 6 * limit
+
+
+@pytest.mark.parametrize("name", ["gzip", "deflate", "br", "zstd"])
+@given(keep=st.integers(0, 60))
+def test_cut_bodies_are_refused(name: str, keep: int) -> None:
+    whole = ENCODERS[name](bytes(range(256)))
+    with pytest.raises(BodyError, match="bad_encoding"):
+        decoded(whole[: min(keep, len(whole) - 9)], name, 1 << 20)
+
+
+def test_oddities_of_servers() -> None:
+    bare = zlib.compressobj(wbits=-15)
+    assert decoded(bare.compress(b"bare deflate") + bare.flush(), "deflate", 100) == b"bare deflate"
+    assert decoded(gzip.compress(b"a") + gzip.compress(b"b") + b"\0\0", "GZIP", 100) == b"ab"
+    with pytest.raises(BodyError, match="unknown_encoding"):
+        decoded(b"x", "compress", 100)
+
+
+def test_start_of_a_cut_file_ends_with_a_line() -> None:
+    text = b"".join(b"Disallow: /%d\n" % number for number in range(1000))
+    assert decoded_start(text[:95], "", 95) == text[: text[:95].rfind(b"\n") + 1]
+    start = decoded_start(gzip.compress(text)[:-500], "gzip", 1 << 20)
+    assert start and text.startswith(start) and start.endswith(b"\n")
+    assert decoded_start(text, "", 1 << 20) == text
+    assert decoded_start(b"junk", "gzip", 100) == b""
+
+
+@pytest.mark.parametrize(
+    ("content_type", "payload", "kind"),
+    [
+        ("text/html; charset=x", b"<p>", "text/html"),
+        ("TEXT/HTML", b"", "text/html"),
+        ("application/xhtml+xml", b"<html>", "text/html"),
+        ("text/plain", b"text", "text/plain"),
+        ("text/plain", b"\x00\x01\x02\x03binary", ""),
+        ("text/html", "<p>".encode("utf-16-le") * 9, "text/html"),
+        ("text/html", b"%PDF-1.4", ""),
+        ("text/html", b"\x89PNG\r\n\x1a\n", ""),
+        ("", b"\n <!-- c --> <!DOCTYPE html>", "text/html"),
+        ("", b"just words", "text/plain"),
+        ("text/xml", b'<?xml version="1.0"?><html xmlns="x">', "text/html"),
+        ("application/xml", b"<rss>", ""),
+        ("application/json", b"{}", ""),
+        ("nonsense", b"<html>", "text/html"),
+    ],
+)
+def test_media_type_by_header_and_bytes(content_type: str, payload: bytes, kind: str) -> None:
+    assert page_type(content_type, payload) == kind
+    assert may_be_page(content_type) or kind == ""
+
+
+@pytest.mark.parametrize(
+    ("content_type", "payload", "charset"),
+    [
+        ("text/html", b"\xef\xbb\xbf<meta charset=latin-1>", "utf-8"),  # the mark comes first
+        ("text/html; charset=koi8-r", b"<meta charset=latin-1>", "koi8-r"),  # then the header
+        ("text/html", b"<meta charset='euc-kr'>", "cp949"),
+        ("text/html", b'<meta http-equiv=content-type content="text/html; charset=windows-1251">', "cp1251"),
+        ("text/html", b'<?xml version="1.0" encoding="shift_jis"?><html>', "cp932"),
+        ("text/html; charset=none-such", b"<p>", "utf-8"),
+        ("text/html", b'<meta charset="utf-16">', "utf-8"),  # could be read, so it is wrong
+        ("text/html; charset=base64", b"<p>", "utf-8"),  # known to Python, and no charset
+        ("text/html", "<p>naïve café, déjà vu".encode("latin-1"), None),  # any that can read it
+    ],
+)
+def test_charset(content_type: str, payload: bytes, charset: str | None) -> None:
+    found = charset_of(payload, content_type)
+    assert found == charset or (charset is None and payload.decode(found))
+
+
+def test_charset_of_a_header() -> None:
+    assert header_charset('text/html; Charset="UTF-8"') == "utf-8"
+    assert header_charset("text/html") == ""

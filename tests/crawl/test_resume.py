@@ -1,0 +1,79 @@
+"""A crawl that is killed at any moment goes on: the same pages, no record twice, hardly a request twice, never too fast."""
+
+import contextlib
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from warcio.archiveiterator import ArchiveIterator
+
+from pipeline.storage import read_manifest
+from tests.crawl.crawling import archives_of, rows_of
+from tests.site.server import serving
+from tests.site.tree import TreeSite
+
+ADDRESSES = ("127.0.0.1", "127.0.0.2")
+DELAY = 0.01
+NUM_PAGES = 120
+
+
+def start(run: Path, seeds: list[str]) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "tests.crawl.crawl_process", str(run), str(DELAY), *seeds]
+    return subprocess.Popen(command, cwd=Path(__file__).parents[2], stderr=subprocess.DEVNULL)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2])
+def test_killed_crawl_goes_on(tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    site = TreeSite(ADDRESSES, NUM_PAGES)
+    with serving(site.answer, ADDRESSES) as server:
+        seeds = [server.url("/", host) for host in range(2)]
+        assert start(tmp_path / "calm", seeds).wait() == 0
+        server.log.clear()
+        run, kills = tmp_path / "killed", 0
+        while (code := kill_after(start(run, seeds), run, chance.uniform(0.0, 1.5))) != 0:
+            kills += 1
+            assert code == -signal.SIGKILL
+        asked = Counter(access.path for access in server.log if access.host == f"{ADDRESSES[0]}:{server.port}" and access.path.startswith("/page"))
+        assert kills > 1
+        assert {row["url"] for row in rows_of(run, "pages")} == site.urls(server)
+        assert read_manifest(str(run / "pages")).content == read_manifest(str(tmp_path / "calm/pages")).content
+        assert sum(asked.values()) - len(asked) <= kills  # at most the request under way is repeated
+        assert min(min(server.gaps(host)) for host in range(2)) >= DELAY - 0.002
+    assert_no_record_twice(run)
+
+
+def kill_after(process: "subprocess.Popen[bytes]", run: Path, seconds: float) -> int:
+    """Kills a crawl some time after its first request of this attempt; its exit code if it ends before."""
+    begun = archived_bytes(run)
+    while process.poll() is None and archived_bytes(run) == begun:
+        time.sleep(0.02)
+    try:
+        return process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
+
+
+def archived_bytes(run: Path) -> int:
+    total = 0
+    for path in run.glob("pages/round-*/*.warc.gz*"):
+        with contextlib.suppress(FileNotFoundError):  # it has just been closed and renamed
+            total += path.stat().st_size
+    return total
+
+
+def assert_no_record_twice(run: Path) -> None:
+    targets = Counter(
+        record.rec_headers["WARC-Target-URI"]
+        for path in archives_of(run)
+        for record in ArchiveIterator(path.open("rb"))
+        if record.rec_type in ("response", "revisit") and "/page/" in record.rec_headers["WARC-Target-URI"]
+    )
+    assert targets and max(targets.values()) == 1

@@ -1,0 +1,58 @@
+"""Small runs: filtered documents on disk, ready to be deduplicated."""
+
+import random
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from pipeline.records import Document, page_id
+from pipeline.storage import Manifest, join, write_manifest
+from pipeline.tables import DOCUMENTS, TableWriter, document_row
+
+MakeRun = Callable[..., str]
+
+
+def document(text: str, url: str = "", **fields: str) -> Document:
+    """A document with the id of its url (or text) and text."""
+    url = url or "http://example.org/"
+    return Document(id=page_id(url, text.encode()), url=url, text=text, **fields)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> MakeRun:
+    """Writes documents, in parts of `per_part`, as the dataset filtered/ of a run and returns its folder."""
+
+    def write(documents: Sequence[Document], *, per_part: int = 10, name: str = "run") -> str:
+        folder = join(str(tmp_path / name), "filtered")
+        entries = []
+        for start in range(0, len(documents), per_part):
+            with TableWriter(join(folder, f"part-{start // per_part:05d}.parquet"), DOCUMENTS) as table:
+                for one in documents[start : start + per_part]:
+                    table.append(document_row(one))
+            entries.append(table.entry().relative_to(folder))
+        manifest = Manifest(kind="filtered", fingerprint="made by a test", files=tuple(entries))
+        write_manifest(folder, manifest)
+        return str(tmp_path / name)
+
+    return write
+
+
+@pytest.fixture
+def corpus() -> list[Document]:
+    """120 documents: originals, near copies (one word changed), exact copies in another case, captures of a page, short ones."""
+    generator = random.Random(7)
+    vocabulary = [f"word{number}" for number in range(3000)]
+    documents = []
+    for number in range(40):
+        words = generator.choices(vocabulary, k=120)
+        documents.append(document(" ".join(words), f"http://a.org/{number}"))
+        if number % 2:
+            near = [*words[:60], "changed", *words[61:]]
+            documents.append(document(" ".join(near), f"http://b.org/{number}"))
+        if number % 3 == 0:
+            documents.append(document("  ".join(words).upper(), f"http://c.org/{number}"))
+        if number % 10 == 0:
+            documents.append(documents[-1])
+        documents.append(document(f"short {number % 15}", f"http://d.org/{number}"))
+    return documents

@@ -1,0 +1,195 @@
+"""Which files are read, as what, and how they are shared out."""
+
+import os
+from pathlib import Path
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.errors import InputError, SettingError
+from pipeline.ingest.config import FieldNames, IngestConfig
+from pipeline.ingest.inputs import InputFile, kind_by_name, list_inputs, shards
+from tests.ingest.archives import archive, crawl
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("CC-MAIN-2026-00001.warc.gz", "warc"),
+        ("x.warc.wet.gz", "warc"),
+        ("x.WET", "warc"),
+        ("x.arc.gz", "warc"),
+        ("x.warc.zst", "warc"),
+        ("x.warc.gz.open", "warc"),
+        ("sample.warc.txt", "warc"),
+        ("c4-train.00000-of-01024.json.gz", "jsonl"),
+        ("x.ndjson.bz2", "jsonl"),
+        ("part-0.parquet", "parquet"),
+        ("index.HTML", "html"),
+        ("a.b.txt.xz", "text"),
+        ("README.md", "text"),
+        ("index.cdx", ""),
+        ("warc", ""),
+        ("archive", ""),
+    ],
+)
+def test_formats_show_in_names(name: str, kind: str) -> None:
+    assert kind_by_name(name) == kind
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("b/2.html", "b/1.txt", "a.jsonl", "c.cdx", ".hidden/x.txt", "_SUCCESS", "b/_temporary/x.txt"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).write_bytes(b"{}")
+    return tmp_path / "in"
+
+
+def names(*inputs: str, **more: object) -> list[tuple[str, str]]:
+    return [(file.name, file.kind) for file in list_inputs(IngestConfig(inputs=inputs, **more)).files]  # type: ignore[arg-type]
+
+
+def test_folders_are_read_with_all_below_them(folder: Path) -> None:
+    expected = [("a.jsonl", "jsonl"), ("b/1.txt", "text"), ("b/2.html", "html")]
+    assert names(str(folder)) == expected
+    assert names(f"file://{folder}") == expected
+    assert names(str(folder), str(folder / "b")) == expected  # each file once
+    assert list_inputs(IngestConfig(inputs=(str(folder),))).num_passed_over == 1  # c.cdx
+
+
+def test_relative_inputs_are_made_absolute(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    assert [file.path for file in list_inputs(IngestConfig(inputs=("b",))).files] == [
+        str(folder / "b/1.txt"),
+        str(folder / "b/2.html"),
+    ]
+
+
+def test_patterns_and_labels(folder: Path) -> None:
+    assert names(f"{folder}/b/*.txt", f"{folder}/**/1.*") == [("1.txt", "text")]
+    assert names(f"{folder}/*.cdx") == [("c.cdx", "jsonl")]  # named by the user: its first bytes decide
+    assert names(f"{folder}/a.jsonl", format="text", text_unit="line") == [("a.jsonl", "text_line")]
+    config = IngestConfig(inputs=(f"{folder}/b",), sources={"web": f"{folder}/a.jsonl"}, source="books")
+    assert [(file.source, file.name) for file in list_inputs(config).files] == [
+        ("books", "1.txt"),
+        ("books", "2.html"),
+        ("web", "a.jsonl"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "sentence"),
+    [
+        ((), "nothing to ingest"),
+        (("/nowhere/x.warc",), "'/nowhere/x.warc' does not exist"),
+        (("/nowhere/*.warc",), "'/nowhere/*.warc' matches no file"),
+        (("memory://nowhere/x",), "does not exist"),
+        (("ftpx://a/b",), "cannot open 'ftpx://a/b'"),
+    ],
+)
+def test_missing_inputs_are_named(inputs: tuple[str, ...], sentence: str) -> None:
+    with pytest.raises(InputError) as caught:
+        list_inputs(IngestConfig(inputs=inputs))
+    assert sentence in str(caught.value)
+
+
+def test_a_folder_without_anything_to_read_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "x.bin").write_bytes(b"\0")
+    with pytest.raises(InputError, match="holds no file of a known format"):
+        list_inputs(IngestConfig(inputs=(str(tmp_path),)))
+    with pytest.raises(InputError, match="of no known format; set ingest.format"):
+        list_inputs(IngestConfig(inputs=(str(tmp_path / "x.bin"),)))
+
+
+def test_object_stores_are_listed() -> None:
+    store = fsspec.filesystem("memory")
+    for name in ("a.jsonl", "deep/b.txt", "deep/_c.txt"):
+        store.pipe(f"/inputs-test/{name}", b"{}")
+    assert names("memory://inputs-test") == [("a.jsonl", "jsonl"), ("deep/b.txt", "text")]
+    assert names("memory://inputs-test/deep/*.txt") == [("_c.txt", "text"), ("b.txt", "text")]
+    assert [file.path for file in list_inputs(IngestConfig(inputs=("memory://inputs-test/a.jsonl",))).files] == [
+        "memory:///inputs-test/a.jsonl"
+    ]
+
+
+def test_identity_changes_with_the_files(folder: Path) -> None:
+    config = IngestConfig(inputs=(str(folder),))
+    first = list_inputs(config).identity()
+    assert list_inputs(config).identity() == first
+    (folder / "a.jsonl").write_bytes(b"{ }")
+    assert list_inputs(config).identity() != first
+    second = list_inputs(config).identity()
+    os.utime(folder / "a.jsonl", ns=(0, 0))  # same size, another time
+    assert list_inputs(config).identity() != second
+
+
+def small(number: int, num_bytes: int = 10) -> InputFile:
+    return InputFile(
+        path=f"/x/{number:07d}.txt", kind="text", source="s", name=str(number), num_bytes=num_bytes, stamp=""
+    )
+
+
+def test_many_small_files_make_few_shards() -> None:
+    made = shards([small(number) for number in range(100_000)], IngestConfig())
+    assert len(made) == -(-100_000 // 4096)
+    assert sum(len(shard.work) for shard in made) == 100_000
+    assert [shard.name for shard in made] == sorted(shard.name for shard in made)
+
+
+def test_groups_are_bounded_in_bytes_and_in_number() -> None:
+    config = IngestConfig(group_bytes=100, group_files=3)
+    sizes = [10, 10, 10, 10, 95, 10, 200, 5]
+    made = shards([small(number, size) for number, size in enumerate(sizes)], config)
+    assert [[int(item["name"]) for item in shard.work] for shard in made] == [[0, 1, 2], [3], [4], [5], [6], [7]]
+
+
+def test_large_files_are_split_where_their_format_allows_it(tmp_path: Path) -> None:
+    lines = b'{"text":"words"}\n' * 1000
+    files = {
+        "a.warc.gz": archive(crawl(range(50))),
+        "b.warc": archive(crawl(range(50)), ""),
+        "c.warc.gz": archive([b"".join(crawl(range(500)))]),  # one member: cannot be split
+        "d.jsonl": lines,
+        "e.jsonl.gz": archive([os.urandom(9000).hex().encode()]),
+    }
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    table = pa.Table.from_pylist([{"text": os.urandom(50).hex()} for _ in range(400)])
+    pq.write_table(table, tmp_path / "f.parquet", row_group_size=40)
+    config = IngestConfig(inputs=(str(tmp_path),), split_bytes=4000)
+    made = shards(list_inputs(config).files, config)
+    ranges: dict[str, list[tuple[int, int | None]]] = {}
+    for shard in made:
+        for item in shard.work:
+            ranges.setdefault(item["name"], []).append((item["start"], item["end"]))
+    assert {name for name, parts in ranges.items() if len(parts) > 1} == {"a.warc.gz", "b.warc", "d.jsonl", "f.parquet"}
+    for parts in ranges.values():
+        assert parts[0][0] == 0
+        assert parts[-1][1] is None
+        assert [end for _, end in parts[:-1]] == [start for start, _ in parts[1:]]
+    never = IngestConfig(inputs=(str(tmp_path),), split_bytes=0)
+    assert all(item["end"] is None for shard in shards(list_inputs(never).files, never) for item in shard.work)
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"max_page_bytes": 0}, "ingest.max_page_bytes is 0"),
+        ({"max_page_bytes": 1 << 40}, "allowed is 1 to"),
+        ({"statuses": ()}, "ingest.statuses is empty"),
+        ({"max_unreadable_files": -1}, "ingest.max_unreadable_files is -1"),
+        ({"source": "two words"}, "'two words' is not a label"),
+        ({"sources": {"a/b": "x"}}, "'a/b' is not a label"),
+    ],
+)
+def test_wrong_settings_are_named(values: dict[str, object], sentence: str) -> None:
+    with pytest.raises(SettingError) as caught:
+        IngestConfig(**values)  # type: ignore[arg-type]
+    assert sentence in str(caught.value)
+
+
+def test_fields_need_a_text() -> None:
+    with pytest.raises(SettingError, match="both empty"):
+        FieldNames(text="", html="")

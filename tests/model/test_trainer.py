@@ -1,0 +1,180 @@
+"""The training loop: resumes bit for bit, weights by labels, the same on one process and on two."""
+
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from model.checkpoint import FOLDER, checkpoint_steps, load_model, newest_checkpoint, step_folder
+from model.config import ModelConfig
+from model.optimizer import OptimizerConfig
+from model.trainer import Report, TrainConfig, Trainer
+from model.transformer import Transformer
+from pipeline.errors import DataError, InputError, SettingError
+from tests.model.sources import RandomRows
+
+CONFIG = TrainConfig(steps=20, batch_tokens=4 * 16, checkpoint_steps=5, log_steps=1, precision="fp32", device="cpu")
+
+
+def tiny(dropout: float = 0.0, **parts: object) -> Transformer:
+    torch.manual_seed(0)
+    shape = {"hidden_size": 32, "num_layers": 2, "num_heads": 4, "num_kv_heads": 2, "ffn_size": 48, "dropout": dropout}
+    return Transformer(ModelConfig(**{**shape, **parts}).architecture(vocab_size=32, context_length=16))  # type: ignore[arg-type]
+
+
+def trainer(folder: Path, config: TrainConfig = CONFIG, *, dropout: float = 0.0, rows: RandomRows | None = None) -> Trainer:
+    return Trainer(tiny(dropout), rows or RandomRows(rows=4, length=16), config, str(folder))
+
+
+def run(work: Trainer, until: int | None = None) -> list[Report]:
+    reports: list[Report] = []
+    work.run(reports.append, until=until)
+    return reports
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.mark.parametrize("kind", ["muon", "adamw"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_twenty_steps_are_ten_and_a_kill_and_ten(kind: str, precision: str, tmp_path: Path) -> None:
+    config = replace(CONFIG, optimizer=OptimizerConfig(kind=kind), precision=precision)  # type: ignore[arg-type]
+    whole = run(trainer(tmp_path / "whole", config, dropout=0.1))
+    first = trainer(tmp_path / "parts", config, dropout=0.1)
+    before = run(first, until=12)  # two steps behind its last checkpoint, so these are lost
+    for path in (tmp_path / "parts" / FOLDER / "step-00000012").iterdir():
+        path.unlink()
+    after = run(trainer(tmp_path / "parts", config, dropout=0.1))  # new objects: nothing in memory survives
+    assert before[:10] + after == whole
+    assert files_of(tmp_path / "parts") == files_of(tmp_path / "whole")
+
+
+def test_training_learns_and_keeps_the_last_checkpoints(tmp_path: Path) -> None:
+    reports = run(trainer(tmp_path, replace(CONFIG, steps=60)))
+    assert reports[-1].loss < 0.7 * reports[0].loss
+    assert checkpoint_steps(str(tmp_path / FOLDER)) == [55, 60]
+    assert [line["step"] for line in newest_checkpoint(str(tmp_path / FOLDER)).state["log"]] == list(range(1, 61))  # type: ignore[union-attr]
+    tokens = torch.randint(32, (1, 16))
+    work = trainer(tmp_path, replace(CONFIG, steps=60))
+    work.resume()
+    torch.testing.assert_close(load_model(str(tmp_path))(tokens), work.model.eval()(tokens), rtol=0, atol=0)
+
+
+def test_accumulation_weights_by_labels(tmp_path: Path) -> None:
+    """Rows have between 1 and 16 labels, so a mean of means would be far off."""
+    gradients = []
+    for micro in (64, 32, 16):
+        work = trainer(tmp_path / str(micro), replace(CONFIG, micro_batch_tokens=micro))
+        loss = work._backward(work.source.next_batch())
+        gradients.append((loss, [parameter.grad for parameter in work.model.parameters()]))
+    for loss, pieces in gradients[1:]:
+        assert loss == pytest.approx(gradients[0][0], rel=1e-6)
+        for one, other in zip(gradients[0][1], pieces, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-7)
+
+
+def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path) -> None:
+    whole = run(trainer(tmp_path / "whole"))
+    run(trainer(tmp_path / "parts"), until=10)
+    target = Path(step_folder(str(tmp_path / "parts" / FOLDER), 10)) / "model.safetensors"
+    target.write_bytes(target.read_bytes()[:-1] + b"\0")
+    assert run(trainer(tmp_path / "parts")) == whole[5:]
+    assert files_of(tmp_path / "parts") == files_of(tmp_path / "whole")
+
+
+def test_a_checkpoint_of_another_architecture_is_refused(tmp_path: Path) -> None:
+    run(trainer(tmp_path), until=5)
+    other = Trainer(tiny(ffn="geglu"), RandomRows(rows=4, length=16), CONFIG, str(tmp_path))
+    with pytest.raises(DataError, match="another architecture"):
+        run(other)
+
+
+def test_a_spike_is_skipped(tmp_path: Path) -> None:
+    work = trainer(tmp_path, replace(CONFIG, steps=30, spike_factor=2.0))
+    reports: list[Report] = []
+
+    def report(step: Report) -> None:
+        reports.append(step)
+        if step.step == 25:  # weights gone wild once
+            for parameter in work.model.parameters():
+                parameter.data *= 8
+        elif step.step == 26:
+            for parameter in work.model.parameters():
+                parameter.data /= 8
+
+    work.run(report)
+    assert [step.step for step in reports if step.skipped] == [26]
+    assert reports[-1].loss < reports[0].loss
+
+
+def test_the_end_of_the_rows_is_said(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="ended at step 3 of 20"):
+        run(trainer(tmp_path, rows=RandomRows(rows=4, length=16, end=3)))
+
+
+def test_no_checkpoint_no_model(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no checkpoint"):
+        load_model(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [({"batch_tokens": 0}, "batch_tokens"), ({"warmup_share": 1.5}, "warmup_share"), ({"spike_factor": 1.0}, "spike_factor"), ({"steps": 0}, "steps")],
+)
+def test_a_setting_out_of_range_is_named(settings: dict[str, object], named: str) -> None:
+    with pytest.raises(SettingError, match=f"train.{named}"):
+        TrainConfig(**settings)  # type: ignore[arg-type]
+
+
+def test_a_batch_must_divide_into_rows() -> None:
+    assert TrainConfig(batch_tokens=4096).rows(512, 2) == 4
+    with pytest.raises(SettingError, match="batch_tokens is 1000.*512"):
+        TrainConfig(batch_tokens=1000).rows(512)
+
+
+DISTRIBUTED = """
+import sys
+from dataclasses import replace
+from model.distributed import join_world, leave_world
+from tests.model.sources import RandomRows
+from tests.model.test_trainer import CONFIG, tiny
+from model.trainer import Trainer
+world = join_world()
+rows = RandomRows(rows=4 // world.size, length=16, rank=world.rank, world=world.size)
+config = replace(CONFIG, micro_batch_tokens=16, steps=int(sys.argv[2]))
+reports = []
+Trainer(tiny(), rows, config, sys.argv[1], world=world).run(reports.append, until=int(sys.argv[3]))
+if world.leads:
+    print("LOSSES", *(f"{report.loss:.6f}/{report.grad_norm:.5f}" for report in reports))
+leave_world()
+"""
+
+
+def losses_of(processes: int, folder: Path, until: int) -> list[tuple[float, float]]:
+    """The losses and gradient norms of a run by this many processes of torchrun, on gloo."""
+    script = folder.parent / "distributed.py"
+    script.write_text(DISTRIBUTED)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={processes}", f"--master-port={port}", str(script)]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run([*command, str(folder), "10", str(until)], env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    line = next(line for line in done.stdout.splitlines() if line.startswith("LOSSES"))
+    return [(float(part.split("/")[0]), float(part.split("/")[1])) for part in line.split()[1:]]
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one(tmp_path: Path) -> None:
+    alone = losses_of(1, tmp_path / "one", 10)
+    together = losses_of(2, tmp_path / "two", 6) + losses_of(2, tmp_path / "two", 10)  # resumed in between
+    assert len(together) == 10
+    for one, two in zip(alone, together, strict=True):
+        assert two == pytest.approx(one, rel=1e-3)  # Muon works in bf16, which blows up the order of additions

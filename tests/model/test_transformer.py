@@ -1,0 +1,98 @@
+"""The whole model: packing changes nothing, recomputing changes nothing, every combination of parts trains."""
+
+import itertools
+
+import pytest
+import torch
+
+from model.config import ModelConfig
+from model.masks import causal_mask, document_mask, positions_in_documents, prefix_mask
+from model.objectives import Example, SummedLoss, packed_rows
+from model.transformer import Transformer
+
+TINY = {"hidden_size": 32, "num_layers": 2, "num_heads": 4, "num_kv_heads": 2, "ffn_size": 48, "initial_std": 0.1}
+
+
+def tiny(**parts: object) -> Transformer:
+    torch.manual_seed(0)
+    return Transformer(ModelConfig(**{**TINY, **parts}).architecture(vocab_size=50, context_length=64))  # type: ignore[arg-type]
+
+
+CASES = [("gqa", positions) for positions in ("rope", "sinusoidal", "learned", "relative", "none")] + [("mla", "rope")]
+
+
+@pytest.mark.parametrize(("attention", "positions"), CASES)
+def test_a_packed_row_gives_the_logits_and_gradients_of_its_documents_apart(attention: str, positions: str) -> None:
+    parts = {"attention": attention, "positions": positions} | ({"num_kv_heads": None} if attention == "mla" else {})
+    model = tiny(**parts).double()
+    lengths = (7, 1, 20, 12)
+    documents = [torch.randint(50, (1, length + 1)) for length in lengths]
+    packed = torch.cat([document[:, :-1] for document in documents], dim=1)
+    labels = torch.cat([document[:, 1:] for document in documents], dim=1)
+    numbers = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))[None]
+    example = packed_rows(packed, labels, numbers, within_documents=True, absolute=positions in ("sinusoidal", "learned"))
+    apart = torch.cat([model(document[:, :-1]) for document in documents], dim=1)
+    torch.testing.assert_close(model(packed, mask=example.mask, positions=example.positions), apart, rtol=1e-5, atol=1e-6)
+    objective = SummedLoss(model)
+    together = torch.autograd.grad(objective(example), list(model.parameters()))
+    summed = sum(objective(Example(document[:, :-1], document[:, 1:])) for document in documents)
+    for one, other in zip(together, torch.autograd.grad(summed, list(model.parameters())), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_without_document_masks_neighbours_are_seen() -> None:
+    model = tiny()
+    row = torch.randint(50, (1, 20))
+    numbers = torch.arange(20)[None] // 10
+    example = packed_rows(row, row, numbers, within_documents=False, absolute=False)
+    assert example.mask is None
+    changed = row.clone()
+    changed[0, 3] = (row[0, 3] + 1) % 50
+    assert not torch.allclose(model(row)[0, 15], model(changed)[0, 15])
+    mask = document_mask(numbers)
+    torch.testing.assert_close(model(row, mask=mask)[0, 15], model(changed, mask=mask)[0, 15])
+
+
+def test_masks_by_hand() -> None:
+    assert document_mask(torch.tensor([[0, 0, 1]]))[0, 0].int().tolist() == [[1, 0, 0], [1, 1, 0], [0, 0, 1]]
+    assert document_mask(torch.tensor([[0, 0, 1]]), causal=False)[0, 0].int().tolist() == [[1, 1, 0], [1, 1, 0], [0, 0, 1]]
+    assert prefix_mask(torch.tensor([2]), 3)[0, 0].int().tolist() == [[1, 1, 0], [1, 1, 0], [1, 1, 1]]
+    assert causal_mask(2, 3).int().tolist() == [[1, 1, 0], [1, 1, 1]]
+    assert positions_in_documents(torch.tensor([[4, 4, 4, 7, 7, 4]])).tolist() == [[0, 1, 2, 0, 1, 0]]
+
+
+@pytest.mark.parametrize(("attention", "positions"), CASES)
+def test_recomputing_activations_changes_no_gradient(attention: str, positions: str) -> None:
+    model = tiny(attention=attention, positions=positions, num_kv_heads=None)
+    tokens = torch.randint(50, (2, 16))
+    gradients = []
+    for recompute in (False, True):
+        model.model.recompute = recompute
+        loss = SummedLoss(model)(Example(tokens[:, :-1], tokens[:, 1:]))
+        gradients.append(torch.autograd.grad(loss, list(model.parameters())))
+    for plain, recomputed in zip(*gradients, strict=True):
+        torch.testing.assert_close(plain, recomputed, rtol=0, atol=0)
+
+
+FFN = ("relu", "relu2", "gelu", "silu", "bilinear", "glu", "reglu", "geglu", "swiglu")
+COMBINATIONS = list(itertools.chain(
+    ({"ffn": ffn, "norm": norm, "norm_place": place} for ffn, norm, place in itertools.product(FFN, ("rmsnorm", "layernorm"), ("pre", "post"))),
+    ({"tie_embeddings": tied, "biases": biases, "query_key_norm": qk} for tied, biases, qk in itertools.product((True, False), repeat=3)),
+))  # fmt: skip
+
+
+@pytest.mark.parametrize("parts", COMBINATIONS, ids=str)
+def test_every_combination_learns_one_batch(parts: dict[str, object]) -> None:
+    model = tiny(**parts)
+    tokens = torch.randint(50, (4, 17), generator=torch.Generator().manual_seed(1))
+    example = Example(tokens[:, :-1], tokens[:, 1:])
+    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
+    objective, losses = SummedLoss(model), []
+    for _ in range(8):
+        loss = objective(example)
+        losses.append(loss.item())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert losses[-1] < 0.9 * losses[0]
+    assert all(parameter.grad is not None for parameter in model.parameters())

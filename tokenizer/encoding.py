@@ -1,0 +1,188 @@
+"""Text to token ids and back. No text can ever produce a special id.
+
+A `tokenizer.json` as others read it turns the literal `<|endoftext|>` in a document into the special
+token. Here text is encoded by a variant from which the special tokens are gone: from the list of added
+tokens and, where the model itself lists them, from its vocabulary (see `plain_text_value`). So there is
+no flag to forget, and nothing that a pickle or a save could lose: an encoder pickles as its JSON.
+"""
+
+import copy
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tokenizer.alphabet import CHARACTERS, to_bytes
+from tokenizer.backends import REFERENCE, Backend
+from tokenizer.choosing import FASTEST, choose_backend
+from tokenizer.vocabulary import END_OF_TEXT
+
+Ids = npt.NDArray[Any]
+
+AUTO = "auto"
+_CHARACTERS_BEFORE_CHOICE = 1 << 20
+
+# Contains what byte-level text never contains (a raw space), so that no text can match it.
+_UNREACHABLE = "special token {token_id}"
+_BYTE_LEVEL = frozenset(CHARACTERS)
+
+
+class Encoder:
+    """Encodes text with a byte-level `tokenizer.json`.
+
+    `vocab_size` is one more than the largest id, `end_of_text_id` the id of the token that separates
+    documents, `hash` names everything that decides ids, `dtype` is the smallest type that holds them.
+
+    `backend` names the library that encodes (see `tokenizer.choosing`). `auto` starts with `tokenizers`
+    and goes over to the fastest when a megabyte has been encoded, for choosing takes seconds; `fastest`
+    chooses at once. The ids are the same in any case.
+    """
+
+    def __init__(self, text: str, *, backend: str = AUTO) -> None:
+        value = json.loads(text)
+        self._text = text
+        self._requested = backend
+        self._plain = plain_text_value(value)
+        self.specials = special_ids(value)
+        self._bytes = _token_bytes(value)
+        self.vocab_size = max(self._bytes) + 1
+        self.end_of_text_id = _end_of_text(self.specials)
+        self.hash = hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+        self.dtype: type[np.uint16] | type[np.uint32] = np.uint16 if self.vocab_size <= 1 << 16 else np.uint32
+        self._left_characters = _CHARACTERS_BEFORE_CHOICE if backend == AUTO else None
+        self._backend: Backend = self._chosen(REFERENCE if backend == AUTO else backend)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Encoder._rebuilt, (self._text, self._requested)
+
+    @classmethod
+    def _rebuilt(cls, text: str, backend: str) -> "Encoder":
+        return cls(text, backend=backend)
+
+    @property
+    def backend(self) -> str:
+        """The name of the library that encodes now."""
+        return self._backend.name
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of one text."""
+        ids: list[int] = self.encode_batch([text])[0].tolist()
+        return ids
+
+    def encode_batch(self, texts: Sequence[str]) -> list[Ids]:
+        """The ids of each text, as arrays of `dtype`.
+
+        Lone surrogates, which no UTF-8 text holds, count as U+FFFD.
+        """
+        clean = [_without_surrogates(text) for text in texts]
+        if self._left_characters is not None:
+            self._left_characters -= sum(map(len, clean))
+            if self._left_characters < 0:
+                self._left_characters = None
+                self._backend = self._chosen(FASTEST)
+        return [ids.astype(self.dtype, copy=False) for ids in self._backend.encode_batch(clean)]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of `ids`; bytes that are not UTF-8 become U+FFFD, special tokens their names."""
+        return self.decode_bytes(ids).decode("utf-8", "replace")
+
+    def decode_bytes(self, ids: Iterable[int]) -> bytes:
+        """The bytes of `ids`, exactly.
+
+        Raises:
+            ValueError: an id is of no token.
+        """
+        try:
+            return b"".join([self._bytes[int(token_id)] for token_id in ids])
+        except KeyError as error:
+            raise ValueError(f"token id {error.args[0]} is not in this vocabulary of {self.vocab_size}") from None
+
+    def token_bytes(self, token_id: int) -> bytes:
+        """The bytes of one token."""
+        return self._bytes[token_id]
+
+    def learned_ids(self) -> list[int]:
+        """The ids of all tokens but single bytes and special ones."""
+        special = set(self.specials.values())
+        return [token_id for token_id in sorted(self._bytes) if token_id not in special and len(self._bytes[token_id]) > 1]
+
+    def value(self) -> dict[str, Any]:
+        """The `tokenizer.json` as a JSON value."""
+        value: dict[str, Any] = json.loads(self._text)
+        return value
+
+    def _chosen(self, name: str) -> Backend:
+        """The backend `name`, which does not turn the names of special tokens into special ids."""
+        canary = "".join(self.specials)
+        backend = choose_backend(name, self._plain, also=[canary])
+        ids = backend.encode_batch([canary])[0].tolist()
+        if set(ids) & set(self.specials.values()) or self.decode(ids) != canary:
+            raise ValueError(f"encoder {backend.name} turns the text {canary!r} into special ids")
+        return backend
+
+
+def load_encoder(path: str, *, backend: str = AUTO) -> Encoder:
+    """The encoder of a `tokenizer.json` on disk or on any fsspec URL.
+
+    `backend` is as for `Encoder`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is not a byte-level BPE tokenizer, or the backend is unknown or disagrees.
+    """
+    import fsspec
+
+    with fsspec.open(path, "rb") as file:
+        text = file.read().decode("utf-8")
+    try:
+        return Encoder(text, backend=backend)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is not a usable byte-level tokenizer.json: {error}") from error
+
+
+def special_ids(value: dict[str, Any]) -> dict[str, int]:
+    """The special tokens of a `tokenizer.json` value, in order of id."""
+    tokens = [token for token in value.get("added_tokens") or () if token["special"]]
+    return {token["content"]: token["id"] for token in sorted(tokens, key=lambda token: int(token["id"]))}
+
+
+def plain_text_value(value: dict[str, Any]) -> dict[str, Any]:
+    """`value` without any way for text to reach a special token, all other ids unchanged."""
+    plain = copy.deepcopy(value)
+    special = special_ids(value)
+    plain["added_tokens"] = [token for token in plain.get("added_tokens") or () if not token["special"]]
+    plain["post_processor"] = None
+    plain["truncation"] = plain["padding"] = None
+    vocab = plain["model"]["vocab"]
+    plain["model"]["vocab"] = {
+        _UNREACHABLE.format(token_id=token_id) if name in special else name: token_id for name, token_id in vocab.items()
+    }
+    return plain
+
+
+def _token_bytes(value: dict[str, Any]) -> dict[int, bytes]:
+    if value["model"]["type"] != "BPE" or value["model"].get("byte_fallback"):
+        raise ValueError("the model is not byte-level BPE")
+    added = {token["id"]: token["content"].encode() for token in value.get("added_tokens") or ()}
+    plain = {
+        token_id: to_bytes(name) for name, token_id in value["model"]["vocab"].items() if token_id not in added
+    }
+    return plain | added
+
+
+def _end_of_text(specials: dict[str, int]) -> int:
+    for name in (END_OF_TEXT, "<|end_of_text|>", "</s>", "<|im_end|>"):
+        if name in specials:
+            return specials[name]
+    raise ValueError(f"there is no special token {END_OF_TEXT} to separate documents")
+
+
+def _without_surrogates(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
