@@ -141,9 +141,9 @@ def _least_seconds(step: Callable[[], object], repeats: int) -> float:
 # nanoGPT's recipe for a CPU: 2,000 steps of 12 rows of 64 characters, 804,096 parameters; its loss over all of
 # the validation tenth is 1.90.
 SHAKESPEARE = TrainConfig(
-    steps=2000, batch_tokens=12 * 64, precision="fp32", device="cpu", log_steps=2000, checkpoint_steps=2000, within_documents=False,
+    steps=2000, batch_tokens=12 * 64, precision="fp32", device="cpu", log_steps=2000, checkpoint_steps=2000, within_documents=False, decay_share=0.8,
 )
-SHAKESPEARE_MODEL = ModelConfig(hidden_size=128, num_layers=4, num_heads=4, num_kv_heads=4, ffn_size=344)
+SHAKESPEARE_MODEL = ModelConfig(hidden_size=128, num_layers=4, num_heads=4, num_kv_heads=4, ffn_size=344, query_key_norm=True)
 
 
 def shakespeare(seeds: list[int]) -> None:

@@ -2,7 +2,8 @@
 
 Reads RUN/filtered (and RUN/measures, where the survivor is chosen by a measure); writes RUN/documents (the
 survivors, one file for each input file, in the same order), RUN/duplicates (verified pairs, cluster sizes),
-RUN/rejected/dedup (each duplicate with its survivor and the verified similarity) and, if asked to, RUN/signatures.
+RUN/rejected/dedup (each duplicate with its survivor and the verified similarity) and, if asked to, RUN/signatures
+(the index for a later run) and RUN/contamination (what survivors hold of evaluation sets).
 """
 
 from dataclasses import asdict
@@ -12,10 +13,10 @@ from jobs.engine import Engine, run_step
 from pipeline.dedup.config import DedupConfig
 from pipeline.dedup.index import VERSIONS, index_files
 from pipeline.dedup.phases import all_phases, shards_of
-from pipeline.dedup.plan import OUTPUTS, SIGNATURES_OUTPUT, STEP, Plan
+from pipeline.dedup.plan import CONTAMINATION_OUTPUT, OUTPUTS, SIGNATURES_OUTPUT, STEP, Plan
 from pipeline.dedup.stage import DeduplicateDocuments
 from pipeline.steps import Step
-from pipeline.storage import Manifest, join, read_manifest
+from pipeline.storage import Manifest, checksum, join, read_manifest
 
 if TYPE_CHECKING:
     from jobs.config import RunConfig
@@ -62,12 +63,19 @@ def step_of(run: str, config: DedupConfig) -> Step:
     if config.survivor == "best_measure":
         inputs["measures"] = join(run, "measures")
     inputs |= {f"against/{number}": folder for number, folder in enumerate(config.against)}
-    outputs = (*OUTPUTS, SIGNATURES_OUTPUT) if config.keep_signatures else OUTPUTS
     return Step(
         run=run,
         name=STEP,
-        outputs=outputs,
+        outputs=outputs_of(config),
         settings={"dedup": asdict(config)},
         inputs=inputs,
+        external=[checksum(path) for path in config.decontaminate.sets],
         versions=VERSIONS,
     )
+
+
+def outputs_of(config: DedupConfig) -> tuple[str, ...]:
+    """The datasets that the step makes."""
+    signatures = (SIGNATURES_OUTPUT,) if config.keep_signatures else ()
+    contamination = (CONTAMINATION_OUTPUT,) if config.decontaminate.sets else ()
+    return (*OUTPUTS, *signatures, *contamination)

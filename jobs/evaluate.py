@@ -17,8 +17,10 @@ from model.batches import Batch, Batches
 from model.checkpoint import load_model
 from model.completion import complete
 from model.evaluator import EvaluateConfig, Evaluator, document_stream, ngram_scores, token_bytes, verdict
+from model.scoring import questions_of, ranking_accuracy
 from model.transformer import Transformer
 from pipeline import storage
+from pipeline.jsonl import read_records
 from pipeline.steps import Receipt, Step, write_receipt
 from pipeline.storage import Manifest, join
 from tokenizer.encoding import Encoder, load_encoder
@@ -65,6 +67,7 @@ def _scores(run: str, config: EvaluateConfig, *, within_documents: bool) -> dict
         "heldout": total.scores(),
         "by_source": {source: tally.scores() for source, tally in by_source.items()},
         **_baselines(run, config, bytes_of),
+        "multiple_choice": {path: _answers(model, encoder, path, config) for path in config.questions},
         "samples": _samples(model, encoder, config),
     }
 
@@ -99,6 +102,10 @@ def _baselines(run: str, config: EvaluateConfig, bytes_of: Any) -> dict[str, Any
         heldout = document_stream(_limited(batches, config.max_tokens))
     scores = ngram_scores(train, heldout, bytes_of, order=config.ngram_order, smoothing=config.ngram_smoothing)
     return {"ngram": scores, "ngram_tokens": len(train[0])}
+
+
+def _answers(model: Transformer, encoder: Encoder, path: str, config: EvaluateConfig) -> dict[str, float]:
+    return ranking_accuracy(model, encoder, questions_of(read_records(path), path), batch_tokens=config.batch_tokens)
 
 
 def _samples(model: Transformer, encoder: Encoder, config: EvaluateConfig) -> list[dict[str, str]]:

@@ -14,6 +14,7 @@ from jobs.engine import Engine, explaining, run_pipeline, run_step, watch
 from jobs.progress import Progress
 from pipeline.errors import DataError
 from pipeline.pack.config import PackConfig
+from pipeline.pack.format import FORMAT
 from pipeline.pack.plain import spec_of
 from pipeline.pack.splits import HeldOut
 from pipeline.pack.stage import ENCODED, SHARDS, EncodePart, PackShard, open_encoder, plan_shards, write_indexes
@@ -84,7 +85,9 @@ def _wire(pipeline: Any, step: Step, shards: list[Shard], worker: PackShard) -> 
 
 def _step(run: str, output: str, config: PackConfig) -> Step:
     inputs = {name: join(run, name) for name in ("documents", "tokenizer")}
-    return Step(run=run, name=output, outputs=(output,), settings={"pack": _settings(config)}, inputs=inputs)
+    return Step(
+        run=run, name=output, outputs=(output,), settings={"format": FORMAT, "pack": _settings(config)}, inputs=inputs
+    )
 
 
 def _settings(config: PackConfig) -> dict[str, Any]:

@@ -87,7 +87,7 @@ def build(cls: type[T], table: Any, path: str = "") -> T:
         raise SettingError(f"{where} needs the setting {missing[0]!r}")
     try:
         return cls(**values)
-    except SettingError as error:
+    except ValueError as error:  # the tokenizer package imports nobody of ours and raises plain ones
         message = str(error)
         raise SettingError(message if not path or path in message else f"[{path}] {message}") from None
 

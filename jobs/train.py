@@ -45,15 +45,15 @@ def main(config: "RunConfig", engine: Engine | None = None, *, force: bool = Fal
     return train_run(config.run.folder, config.model, config.train, force=force)
 
 
-def train_run(run: str, model_config: ModelConfig, config: TrainConfig, *, force: bool = False) -> Manifest:
-    """As `main`, for the run in folder `run`.
+def train_run(run: str, model_config: ModelConfig, config: TrainConfig, *, out: str = "", force: bool = False) -> Manifest:
+    """As `main`, for the run in folder `run`; the model goes to `out`/model, if given.
 
     Raises:
         SettingError: the batch does not divide into rows of the shards.
         DataError: the shards are of another tokenizer than that of the run.
     """
     world = join_world()
-    step = _step(run, model_config, config, world)
+    step = _step(run, out or run, model_config, config, world)
     if not force and step.is_current():
         if world.leads:
             Progress.note("train: up to date")
@@ -63,19 +63,19 @@ def train_run(run: str, model_config: ModelConfig, config: TrainConfig, *, force
     world.wait()
     batches = _batches(run, config, world)
     trainer = Trainer(_new_model(model_config, config, batches), batches, config, step.folder(MODEL), world=world)
-    _train(run, trainer)
+    _train(out or run, trainer)
     batches.close()
     if world.leads:
-        _commit(step, trainer)
+        _commit(step, trainer, join(run, "tokenizer", "tokenizer.json"))
     world.wait()
     return storage.read_manifest(step.folder(MODEL))
 
 
-def _step(run: str, model_config: ModelConfig, config: TrainConfig, world: World) -> Step:
+def _step(run: str, out: str, model_config: ModelConfig, config: TrainConfig, world: World) -> Step:
     device = choose_device(config.device, world.local_rank)
     settings = {"model": plain(model_config), "train": settings_of(config, device, world)}
     inputs = {name: join(run, name) for name in ("shards", "tokenizer")}
-    return Step(run=run, name=MODEL, outputs=(MODEL,), settings=settings, inputs=inputs, versions={"torch": torch.__version__})
+    return Step(run=out, name=MODEL, outputs=(MODEL,), settings=settings, inputs=inputs, versions={"torch": torch.__version__})
 
 
 def _batches(run: str, config: TrainConfig, world: World) -> Batches:
@@ -155,7 +155,7 @@ class _Watch:
         self._log.write(json.dumps(line, allow_nan=True) + "\n")
 
 
-def _commit(step: Step, trainer: Trainer) -> None:
+def _commit(step: Step, trainer: Trainer, tokenizer: str) -> None:
     folder = step.folder(MODEL)
     model = load_model(folder)  # what was written, not what is in memory
     entries = _checkpoint_entries(trainer.folder)
@@ -164,9 +164,8 @@ def _commit(step: Step, trainer: Trainer) -> None:
     if obstacle:
         Progress.note(f"train: no hf/ folder, because transformers has no class for this model: {obstacle}")
     else:
-        path = join(step.run, "tokenizer", "tokenizer.json")
-        end = load_encoder(path).end_of_text_id
-        entries += export_model(model, join(folder, "hf"), end_of_text_id=end, tokenizer_json=storage.read_bytes(path))
+        end = load_encoder(tokenizer).end_of_text_id
+        entries += export_model(model, join(folder, "hf"), end_of_text_id=end, tokenizer_json=storage.read_bytes(tokenizer))
     counts = {"steps": trainer.step, "tokens": trainer.tokens, "parameters": sum(p.numel() for p in model.parameters())}
     write_receipt(step.attempt_folder, Receipt(shard=MODEL, files={MODEL: tuple(entries)}, counts=counts))
     step.commit([MODEL])

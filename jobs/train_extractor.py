@@ -2,10 +2,10 @@
 
     python -m jobs.train_extractor DATA [--output pipeline/extract] [--cross-validate]
 
-Input: a folder with any of `wcxb`, `trafilatura_eval`, `readability_pages`, `newspaper4k` (`.jsonl.zst`), and, so that no
-site of the test is trained on, `article_extraction.jsonl.zst`, whose pages are never read. Output: `blocks.npz`,
-`blocks.sha256` and `blocks.card.md`. Pages that only have wanted and unwanted segments are labelled by trafilatura in its
-precise mode, corrected by the segments.
+Input: a folder with any of `wcxb`, `trafilatura_eval`, `readability_pages`, `newspaper4k` (`.jsonl.zst`), and, so
+that no site of the test is trained on, `article_extraction.jsonl.zst`, of which only the addresses are read. Output:
+`blocks.npz`, `blocks.sha256` and `blocks.card.md`. Pages that only have wanted and unwanted segments are labelled by
+trafilatura in its precise mode, corrected by the segments.
 """
 
 import argparse
@@ -179,9 +179,8 @@ def cross_validate(examples: Sequence[Example], config: FitConfig) -> str:
         result = score((examples[number].gold, texts[number]) for number in numbers)
         found = _segment_share([(texts[number], examples[number].wanted) for number in numbers])
         leaked = _segment_share([(texts[number], examples[number].unwanted) for number in numbers])
-        lines.append(
-            f"| {name} | {len(numbers)} | {result.f1:.3f} | {result.precision:.3f} | {result.recall:.3f} | {found} | {leaked} |"
-        )
+        measured = " | ".join(f"{value:.3f}" for value in result)
+        lines.append(f"| {name} | {len(numbers)} | {measured} | {found} | {leaked} |")
     return "\n".join(lines)
 
 
@@ -192,8 +191,9 @@ def _segment_share(pairs: Sequence[tuple[str, tuple[str, ...]]]) -> str:
 
 _CARD = """# Block classifier of extraction
 
-Tells for each text block of an HTML page whether it belongs to the main text. One hidden layer over {num_features} features of the
-block, its neighbours and its containers; {size} bytes; SHA-256 `{sha256}`. Trained by `python -m jobs.train_extractor`.
+Tells for each text block of an HTML page whether it belongs to the main text. One hidden layer over {num_features}
+features of the block, its neighbours and its containers; {size} bytes; SHA-256 `{sha256}`.
+Trained by `python -m jobs.train_extractor`.
 
 It holds weights of features and of {num_words} words that occur in class names: no text and no address of any page.
 
@@ -201,9 +201,10 @@ It holds weights of features and of {num_words} words that occur in class names:
 
 {sets}
 
-Labels: WCXB (CC BY 4.0, Murrough Foley), full gold texts; trafilatura's evaluation set (Apache-2.0), wanted and unwanted segments, the
-rest labelled by trafilatura 2 in its precise mode; Readability's test pages (Apache-2.0), expected article; newspaper4k's test pages (MIT).
-Sites of the article extraction benchmark are left out: it is the test.
+Labels: WCXB (Web Content eXtraction Benchmark, CC BY 4.0), full gold texts; trafilatura's evaluation set
+(Apache-2.0), wanted and unwanted segments, the rest labelled by trafilatura 2 in its precise mode; Readability's test
+pages (Apache-2.0), expected article; newspaper4k's test pages (MIT). Sites of the article extraction benchmark are
+left out: it is the test.
 
 ## How well it does on sites that it has not seen
 
@@ -213,8 +214,8 @@ The labels of the second set are trafilatura's, so its F1 is agreement; its segm
 
 ## Known limits
 
-Mostly news, blogs, documentation, products, forums in English and German; few pages in other scripts. Short pages and galleries are hardest. A
-text that scripts put into the page later is not in the page.
+Mostly news, blogs, documentation, products, forums in English and German; few pages in other scripts. Short pages and
+galleries are hardest. A text that scripts put into the page later is not in the page.
 """
 
 

@@ -7,10 +7,6 @@ rank r gets the r-th B of them. So the place of a run is one number, the samples
 and batch size and number of ranks may change at any step.
 """
 
-import atexit
-import queue
-import threading
-import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -22,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
+from model.ahead import Ahead
 from model.order import Phase, SampleOrder
 from pipeline.errors import DataError, SettingError
 from pipeline.pack.shards import RowBlock, ShardSet
@@ -148,7 +145,7 @@ class Batches(IterableDataset[Batch]):
         self._drop_last, self._prefetch, self._pin = drop_last, prefetch, pin_memory and torch.cuda.is_available()
         self._end = None if epochs is None else epochs * self.order.num_rows
         self._how = {"seed": seed, "shuffle": shuffle, "window_rows": window_rows}
-        self._ahead: _Ahead | None = None
+        self._ahead: Ahead[Batch] | None = None
 
     @classmethod
     def once(cls, shards: str, split: str = "heldout", *, batch_rows: int, **options: Any) -> Self:
@@ -197,7 +194,8 @@ class Batches(IterableDataset[Batch]):
         if not self._prefetch:
             batch = self._make(self.samples)
         else:
-            self._ahead = self._ahead or _Ahead(self, self.samples, self._prefetch)
+            step = self.batch_rows * self.world_size
+            self._ahead = self._ahead or Ahead(self._make, self.samples, step, self._prefetch)
             batch = self._ahead.next()
         if batch is not None:
             self.samples += self.batch_rows * self.world_size
@@ -313,54 +311,6 @@ def collate(rows: Sequence[tuple[RowBlock, int]], sequence_length: int) -> Batch
         num_labels=int((end - begin).sum()),
         sources=tuple(block.source for block, _ in rows),
     )
-
-
-class _Ahead:
-    """A thread that makes the next few batches while the current one is worked on."""
-
-    def __init__(self, batches: Batches, first: int, depth: int) -> None:
-        self._make = weakref.WeakMethod(batches._make)  # so that forgotten batches end their thread
-        self._first = first
-        self._step = batches.batch_rows * batches.world_size
-        self._ready: queue.Queue[Batch | Exception | None] = queue.Queue(maxsize=depth)
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="batches", daemon=True)
-        self._thread.start()
-        atexit.register(self.stop)  # a thread inside torch must not outlive the interpreter
-
-    def next(self) -> Batch | None:
-        """The next batch, or None at the end; what went wrong in the thread is raised here."""
-        item = self._ready.get()
-        if isinstance(item, Exception):
-            self._ready.put(item)
-            raise item
-        if item is None:
-            self._ready.put(None)
-        return item
-
-    def stop(self) -> None:
-        """Ends the thread; what it made ahead is dropped."""
-        atexit.unregister(self.stop)
-        self._stopped.set()
-        while self._thread.is_alive():
-            try:
-                self._ready.get_nowait()
-            except queue.Empty:
-                self._thread.join(timeout=0.005)
-
-    def _run(self) -> None:
-        item: Batch | Exception | None
-        while not self._stopped.is_set():
-            try:
-                make = self._make()
-                item = make(self._first) if make else None
-                del make
-            except Exception as error:  # it is raised again where the batch is asked for
-                item = error
-            self._first += self._step
-            self._ready.put(item)
-            if item is None or isinstance(item, Exception):
-                return
 
 
 def _check(batch_rows: int, rank: int, world_size: int, epochs: int | None) -> None:

@@ -23,18 +23,30 @@ class TextCodec(Protocol):
 def complete(model: Transformer, codec: TextCodec, prompts: Sequence[str], config: DecodingConfig) -> list[str]:
     """A continuation of each prompt; an empty prompt begins a document."""
     ids = [prompt_ids(codec, prompt) for prompt in prompts]
+    if config.num_beams > 1:
+        continued = [complete_ids(model, codec, prompt, config) for prompt in ids]
+    else:
+        continued = generate(model, ids, config, [codec.end_of_text_id])
+    return [cut(codec.decode_bytes(tokens).decode("utf-8", "replace"), config.stop) for tokens in continued]
+
+
+def complete_ids(model: Transformer, codec: TextCodec, prompt: Sequence[int], config: DecodingConfig) -> list[int]:
+    """The ids behind one prompt of ids, the end of the document not among them; it ends early at a stop string."""
     end = codec.end_of_text_id
     if config.num_beams > 1:
-        texts = []
-        for prompt in ids:
-            best = beam_search(
-                model, prompt, num_beams=config.num_beams, max_tokens=config.max_tokens,
-                length_penalty=config.length_penalty, stop_tokens=[end],
-            )[0]
-            texts.append([token for token in best.tokens if token != end])
-    else:
-        texts = generate(model, ids, config, [end])
-    return [cut(codec.decode_bytes(tokens).decode("utf-8", "replace"), config.stop) for tokens in texts]
+        best = beam_search(
+            model, prompt, num_beams=config.num_beams, max_tokens=config.max_tokens,
+            length_penalty=config.length_penalty, stop_tokens=[end],
+        )[0]  # fmt: skip
+        return [token for token in best.tokens if token != end]
+    ids: list[int] = []
+    said = bytearray()
+    for token in stream(model, prompt, config, [end]):
+        ids.append(token)
+        said += codec.decode_bytes([token])
+        if any(stop.encode() in said for stop in config.stop):
+            break
+    return ids
 
 
 def complete_stream(model: Transformer, codec: TextCodec, prompt: str, config: DecodingConfig) -> Iterator[str]:

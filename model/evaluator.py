@@ -41,6 +41,8 @@ class EvaluateConfig:
     """kneser_ney (interpolated, modified) or witten_bell."""
     ngram_tokens: int = 50_000_000
     """Training positions that the baselines count at most (40 bytes of memory each an order)."""
+    questions: tuple[str, ...] = ()
+    """Files of multiple-choice questions (JSON lines with query, choices and gold, or as in HellaSwag or WinoGrande)."""
     num_samples: int = 4
     sample_prompts: tuple[str, ...] = ()
     """Beginnings to continue; unset: from the start of a document."""

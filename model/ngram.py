@@ -181,5 +181,5 @@ def _discounts(counts: Ints) -> Floats:
 def _shifted(numbers: Ints, by: int, fill: int = -1) -> Ints:
     """`numbers` moved right by `by` places."""
     result = np.full(len(numbers), fill, dtype=np.int64)
-    result[by:] = numbers[: len(numbers) - by] if by else numbers
+    result[by:] = numbers[: max(0, len(numbers) - by)]
     return result

@@ -61,7 +61,7 @@ class _Buffering:
 
 
 class _Zstandard:
-    """Zstandard bounds no output, but a block of at least 4 bytes gives at most 128 KiB: small steps of input bound it."""
+    """Zstandard bounds no output, but 4 bytes give at most 128 KiB: small steps of input bound it."""
 
     def __init__(self, dictionary: zstandard.ZstdCompressionDict | None) -> None:
         decompressor = zstandard.ZstdDecompressor(dict_data=dictionary, max_window_size=_ZSTD_WINDOW_BYTES)

@@ -70,9 +70,10 @@ class ByteStream:
             return self.start + here
         if self._at == len(self._buffer):
             self._fill()
-        while self._members and (self._members[0][0] < here or (len(self._members) > 1 and self._members[1][0] == here)):
-            self._members.popleft()  # of empty members the last one counts
-        return self._members[0][1] if self._members and self._members[0][0] == here else None
+        members = self._members
+        while members and (members[0][0] < here or (len(members) > 1 and members[1][0] == here)):
+            members.popleft()  # of empty members the last one counts
+        return members[0][1] if members and members[0][0] == here else None
 
     def raw_position(self) -> int:
         """The place in the file up to which members have been taken in: the end of a record that was just read."""

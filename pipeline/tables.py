@@ -94,7 +94,9 @@ class TableWriter:
             self._rows, self._held_bytes = [], 0
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        if kind is None:
+        if kind is not None:
+            self._writer.is_open = False  # its destructor would write to the file that was given up
+        else:
             try:
                 self._flush()
                 self._writer.close()

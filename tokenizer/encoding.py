@@ -45,9 +45,9 @@ class Encoder:
         value = json.loads(text)
         self._text = text
         self._requested = backend
+        self._bytes = _token_bytes(value)
         self._plain = plain_text_value(value)
         self.specials = special_ids(value)
-        self._bytes = _token_bytes(value)
         self.vocab_size = max(self._bytes) + 1
         self.end_of_text_id = _end_of_text(self.specials)
         self.hash = hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
@@ -160,6 +160,8 @@ def plain_text_value(value: dict[str, Any]) -> dict[str, Any]:
     plain["model"]["vocab"] = {
         _UNREACHABLE.format(token_id=token_id) if name in special else name: token_id for name, token_id in vocab.items()
     }
+    merges = (tuple(merge) if isinstance(merge, list) else tuple(merge.split(" ")) for merge in plain["model"]["merges"])
+    plain["model"]["merges"] = [list(pair) for pair in merges if not special.keys() & {*pair, "".join(pair)}]
     return plain
 
 

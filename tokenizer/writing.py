@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tokenizer.alphabet import to_characters
@@ -19,16 +20,24 @@ def tokenizer_json(vocabulary: Vocabulary, pattern: Pattern) -> str:
 
 def tokenizer_value(vocabulary: Vocabulary, pattern: Pattern) -> dict[str, Any]:
     """As `tokenizer_json`, as a JSON value."""
-    first = len(vocabulary.specials)
+    assert all(min(pair) >= len(vocabulary.specials) for pair in vocabulary.merges), "a special token is never part of a merge"
     names = [*vocabulary.specials, *(to_characters(token) for token in vocabulary.tokens)]
+    vocab = {name: token_id for token_id, name in enumerate(names)}
+    merges = [(names[left], names[right]) for left, right in vocabulary.merges]
+    return value_of(vocab, merges, [added_token(token_id, name) for token_id, name in enumerate(vocabulary.specials)], pattern)
+
+
+def value_of(
+    vocab: Mapping[str, int], merges: Iterable[tuple[str, str]], added: Sequence[dict[str, Any]], pattern: Pattern
+) -> dict[str, Any]:
+    """A `tokenizer.json` value of a vocabulary that is spelled in the byte alphabet."""
     split = {"type": "Split", "pattern": {"Regex": pattern.regex}, "behavior": "Isolated", "invert": False}
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
-    assert all(min(pair) >= first for pair in vocabulary.merges), "a special token is never part of a merge"
     return {
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": [_special(token_id, name) for token_id, name in enumerate(vocabulary.specials)],
+        "added_tokens": sorted(added, key=lambda token: int(token["id"])),
         "normalizer": None,
         "pre_tokenizer": {"type": "Sequence", "pretokenizers": [split, byte_level]},
         "post_processor": None,
@@ -42,13 +51,14 @@ def tokenizer_value(vocabulary: Vocabulary, pattern: Pattern) -> dict[str, Any]:
             "fuse_unk": False,
             "byte_fallback": False,
             "ignore_merges": False,
-            "vocab": {name: token_id for token_id, name in enumerate(names)},
-            "merges": [[names[left], names[right]] for left, right in vocabulary.merges],
+            "vocab": dict(vocab),
+            "merges": [list(pair) for pair in merges],
         },
     }
 
 
-def _special(token_id: int, name: str) -> dict[str, Any]:
+def added_token(token_id: int, name: str) -> dict[str, Any]:
+    """A special token as `tokenizer.json` lists it."""
     flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
     return {"id": token_id, "content": name, **flags}
 

@@ -35,18 +35,24 @@ def page(
 ) -> str:  # fmt: skip
     """A whole page around `body`."""
     side = _sidebar(sidebar) if sidebar else ""
-    content = f'<{theme.content_tag} class="content">{_crumbs(crumbs)}<article>{body}</article>{_related(related)}</{theme.content_tag}>'
+    inner = f"{_crumbs(crumbs)}<article>{body}</article>{_related(related)}"
+    content = f'<{theme.content_tag} class="content">{inner}</{theme.content_tag}>'
     columns = side + content if theme.sidebar_first else content + side
     return (
-        f'<!DOCTYPE html>\n<html lang="{language}">\n<head><meta charset="utf-8"><title>{escape(title)} | {escape(theme.name)}</title>'
-        f'<meta name="viewport" content="width=device-width">{head}<link rel="stylesheet" href="/static/site.css"></head>\n<body>\n'
+        f'<!DOCTYPE html>\n<html lang="{language}">\n<head><meta charset="utf-8"><title>{escape(title)} | '
+        f"{escape(theme.name)}</title>"
+        f'<meta name="viewport" content="width=device-width">{head}<link rel="stylesheet" href="/static/site.css">'
+        "</head>\n<body>\n"
         f'<header><div class="brand"><a href="/">{escape(theme.name)}</a><p>{escape(theme.strapline)}</p></div>'
         f'<nav class="menu"><ul>{_links(theme.menu)}</ul></nav>'
-        '<form action="/search" method="get"><input name="q" placeholder="Search the shelf"><button>Search</button></form></header>\n'
-        f'<div class="cookie-banner" role="dialog"><p>{escape(theme.cookie_notice)}</p><button>Accept all</button><button>Settings</button></div>\n'
+        '<form action="/search" method="get"><input name="q" placeholder="Search the shelf"><button>Search</button>'
+        "</form></header>\n"
+        f'<div class="cookie-banner" role="dialog"><p>{escape(theme.cookie_notice)}</p><button>Accept all</button>'
+        "<button>Settings</button></div>\n"
         f'<div class="columns">{columns}</div>\n'
         f"<footer><nav><ul>{_links(theme.menu)}</ul></nav><p>{escape(theme.footer)}</p>"
-        '<ul class="social"><li>Share</li><li>Print</li><li>Subscribe to the newsletter</li></ul></footer>\n</body>\n</html>\n'
+        '<ul class="social"><li>Share</li><li>Print</li><li>Subscribe to the newsletter</li></ul></footer>\n</body>'
+        "\n</html>\n"
     )
 
 
@@ -55,7 +61,8 @@ def _links(links: Iterable[Link]) -> str:
 
 
 def _sidebar(links: Sequence[Link]) -> str:
-    return f'<aside class="sidebar"><h4>In this section</h4><ul>{_links(links)}</ul><div class="promo">Write for us</div></aside>'
+    promotion = '<div class="promo">Write for us</div>'
+    return f'<aside class="sidebar"><h4>In this section</h4><ul>{_links(links)}</ul>{promotion}</aside>'
 
 
 def _crumbs(crumbs: Sequence[Link]) -> str:
@@ -72,9 +79,7 @@ def article_body(article: Article, *, listing: str = "") -> str:
     """The text of an article; code with braces is only linked, to the page `listing`."""
     sections = "\n".join(_section(section, first=number == 0) for number, section in enumerate(article.sections))
     more = (
-        f'<p class="more"><a href="{listing}">Show the full code listing</a></p>'
-        if listing and has_listing(article)
-        else ""
+        f'<p class="more"><a href="{listing}">Show the full code listing</a></p>' if listing and article.listing else ""
     )
     return f"<h1>{escape(article.title)}</h1>\n{sections}{more}"
 
@@ -103,9 +108,8 @@ def _block(block: Block) -> str:
                 for name, kind, meaning in rows
             )
             return f'<table class="parameters"><tbody>{cells}</tbody></table>'
-        case Code(text) if "{" not in text:
+        case Code(text):
             return f'<pre class="code"><code>{escape(text)}</code></pre>'
-    return ""
 
 
 def inline(text: str) -> str:
@@ -113,16 +117,7 @@ def inline(text: str) -> str:
     return _TICKS.sub(r"<code>\1</code>", escape(text, quote=False))
 
 
-def has_listing(article: Article) -> bool:
-    """Whether some code of the article is shown on a page of its own."""
-    return any(
-        isinstance(block, Code) and "{" in block.text for section in article.sections for block in section.blocks
-    )
-
-
 def listing_body(article: Article) -> str:
-    """All code of an article and nothing else."""
-    codes = [block.text for section in article.sections for block in section.blocks if isinstance(block, Code)]
-    return f"<h1>Listing: {escape(article.title)}</h1>" + "".join(
-        f"<pre><code>{escape(code)}</code></pre>" for code in codes
-    )
+    """The code of an article that its own page does not show, and nothing else."""
+    codes = "".join(f"<pre><code>{escape(code)}</code></pre>" for code in article.listing)
+    return f"<h1>Listing: {escape(article.title)}</h1>{codes}"

@@ -5,6 +5,7 @@ interpreter and of the installed packages.
 """
 
 import ast
+import gc
 import inspect
 import os
 import sysconfig
@@ -12,7 +13,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from jobs.demo.prose import Block, Code, Definitions, Heading, Items, Paragraph, blocks_of
+from jobs.demo.prose import Block, Code, Definitions, Heading, Items, Paragraph, block_text, blocks_of, words_and_tokens
 
 # Packages with much good prose first, as far as they are installed; then whatever else there is.
 _PREFERRED = (
@@ -28,14 +29,36 @@ _PREFERRED = (
     "hypothesis",
 )
 _NOT_READ = frozenset(
-    ("__pycache__", "site-packages", "dist-packages", "test", "tests", "testing", "_vendor", "vendor", "_vendored", "vendored",
-     "idlelib", "lib2to3", "turtledemo", "ensurepip", "distutils", "_pytest", "conftest", "pydoc_data", "benchmarks", "external")
-)  # fmt: skip
+    [
+        "__pycache__",
+        "site-packages",
+        "dist-packages",
+        "test",
+        "tests",
+        "testing",
+        "_vendor",
+        "vendor",
+        "_vendored",
+        "vendored",
+        "external",
+        "benchmarks",
+        "idlelib",
+        "lib2to3",
+        "turtledemo",
+        "ensurepip",
+        "distutils",
+        "_pytest",
+        "conftest",
+        "pydoc_data",
+    ]
+)
 _MAX_FILE_BYTES = 400_000
 ARTICLE_BYTES = 7_000
+_LEAST_WORD_SHARE = 0.86
+_LEAST_LISTING_BYTES = 800
 _LEAST_QUOTED_BYTES = 400
 _SMALL_BYTES = 1_000
-_PAGES_A_PACKAGE = 170
+_PAGES_A_PACKAGE = 180
 
 
 @dataclass(slots=True)
@@ -54,12 +77,13 @@ class Section:
 
 @dataclass(slots=True)
 class Article:
-    """One page of documentation: `path` within its site, without ending."""
+    """One page of documentation: `path` is without ending, `listing` is code that has a page of its own."""
 
     path: str
     title: str
     package: str
     sections: list[Section] = field(default_factory=list)
+    listing: list[str] = field(default_factory=list)
 
     @property
     def num_bytes(self) -> int:
@@ -81,15 +105,62 @@ def block_bytes(block: Block) -> int:
 
 def articles(*, at_least_bytes: int) -> list[Article]:
     """Articles about the interpreter's topics, its library, and installed packages, until there is enough prose."""
-    found = [*topics(), *package_articles("library", _standard_modules())]
+    collects = gc.isenabled()
+    gc.disable()  # syntax trees are many small objects and hold no cycles: looking for some costs a third of the time
+    try:
+        return [readable(article) for article in _articles(at_least_bytes)]
+    finally:
+        if collects:
+            gc.enable()
+
+
+def _articles(at_least_bytes: int) -> list[Article]:
+    found = topics()
     held = sum(article.num_bytes for article in found)
-    for name, folder in _installed():
+    for name, modules in _packages():
         if held >= at_least_bytes:
             break
-        more = package_articles(name, _modules(folder, name), at_most=_PAGES_A_PACKAGE)
+        more = package_articles(name, modules, at_most=_PAGES_A_PACKAGE)
         found += more
         held += sum(article.num_bytes for article in more)
     return found
+
+
+def _packages() -> Iterator[tuple[str, Iterator[tuple[str, str]]]]:
+    """The library of the interpreter, then the installed packages, with their modules."""
+    yield "library", _modules(sysconfig.get_paths()["stdlib"], "")
+    for name, folder in _installed():
+        yield name, _modules(folder, name)
+
+
+def readable(article: Article) -> Article:
+    """`article` with as much of its code as leaves it mostly prose; the rest of the code goes to its listing."""
+    prose = "\n".join(
+        block_text(block) for section in article.sections for block in section.blocks if not isinstance(block, Code)
+    )
+    words, tokens = words_and_tokens(prose)
+    listing: list[str] = []
+
+    def shown(code: str) -> bool:
+        nonlocal words, tokens
+        more_words, more_tokens = words_and_tokens(code)
+        if "{" in code or words + more_words < _LEAST_WORD_SHARE * (tokens + more_tokens):
+            listing.append(code)
+            return False
+        words, tokens = words + more_words, tokens + more_tokens
+        return True
+
+    sections = [
+        Section(
+            section.name,
+            section.signature if section.signature and shown(section.signature) else "",
+            [block for block in section.blocks if not isinstance(block, Code) or shown(block.text)],
+        )
+        for section in article.sections
+    ]
+    if sum(map(len, listing)) < _LEAST_LISTING_BYTES:
+        listing = []
+    return Article(article.path, article.title, article.package, sections, listing)
 
 
 def topics() -> list[Article]:
@@ -116,7 +187,7 @@ def _topic_sections(name: str, text: str) -> list[Section]:
     return [section for section in sections if section.blocks]
 
 
-def package_articles(package: str, modules: Iterator[tuple[str, str]], *, at_most: int = 1000) -> list[Article]:
+def package_articles(package: str, modules: Iterator[tuple[str, str]], *, at_most: int) -> list[Article]:
     """One or more articles for each module with much to say; small modules share theirs."""
     found: list[Article] = []
     small: list[Section] = []
@@ -219,10 +290,6 @@ def _parsed(path: str, *, max_bytes: int) -> ast.Module | None:
             return ast.parse(source)
     except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
         return None
-
-
-def _standard_modules() -> Iterator[tuple[str, str]]:
-    return _modules(sysconfig.get_paths()["stdlib"], "")
 
 
 def _modules(folder: str, package: str) -> Iterator[tuple[str, str]]:

@@ -10,13 +10,19 @@ _LITERAL = re.compile(r"``([^`]+)``|`([^`]+)`_?")
 _BULLET = re.compile(r"(?:[-*•+]|\(?\d{1,2}[.)])\s+(?=\S)")
 _UNDERLINE = re.compile(r"([=\-~*^\"#])\1{2,}\s*$")
 _GROUP = re.compile(
-    r"(args|arguments|parameters|params|returns?|yields?|raises|attributes|keyword args|keyword arguments|other parameters|inputs?|outputs?)\s*:?\s*$",
+    r"(args|arguments|parameters|params|returns?|yields?|raises|attributes|inputs?|outputs?"
+    r"|keyword args|keyword arguments|other parameters)\s*:?\s*$",
     re.IGNORECASE,
 )
 _FIELD = re.compile(r":(?:param|arg|type|returns?|rtype|raises?|keyword)\b([^:]*):\s*(.*)")
 _DEFINITION = re.compile(r"(\*{0,2}[A-Za-z_][\w.\[\]*, ]{0,60}?)\s*(?:\(([^)]{1,80})\))?\s*:\s+(\S.*)$")
 _NUMPY_DEFINITION = re.compile(r"(\*{0,2}[A-Za-z_][\w.*, ]{0,60}?)\s*(?::\s*(.{1,120}))?$")
 _DIRECTIVE = re.compile(r"\.\.\s+[\w:-]+::?\s*(.*)$")
+_WORD = re.compile(r"[^\W\d_](?:[\w.'\u2019-]*\w)?")
+_SIGN = re.compile(r"\w+|[^\w\s`]")
+_PROSE_SHARE = 0.8
+_QUOTED_NAME = re.compile(r"""(?<![\w"])"([A-Za-z_][\w.]*(?:\(\))?)"(?![\w"])""")
+_EMPHASIS = re.compile(r"(?<![\w*])\*([A-Za-z_][\w ]*)\*(?![\w*])")
 _REFERENCE = re.compile(r"\.\. \[(\w+)\]\s*")
 _SENTENCE_END = re.compile(r"[.!?:][\"')\]]*$")
 
@@ -57,6 +63,29 @@ class Heading:
 
 
 Block = Paragraph | Code | Items | Definitions | Heading
+
+
+def block_text(block: Block) -> str:
+    """All text of a block."""
+    match block:
+        case Paragraph(text) | Heading(text) | Code(text):
+            return text
+        case Items(entries):
+            return "\n".join(entries)
+        case Definitions(rows):
+            return "\n".join(" ".join(row) for row in rows)
+
+
+def words_and_tokens(text: str) -> tuple[int, int]:
+    """How many tokens of `text` have letters, and how many there are; every sign is a token of its own."""
+    rest, words = _WORD.subn(" ", text)
+    return words, words + len(_SIGN.findall(rest))
+
+
+def reads_as_prose(text: str) -> bool:
+    """Whether `text` is mostly words."""
+    words, tokens = words_and_tokens(text)
+    return words >= _PROSE_SHARE * tokens
 
 
 def blocks_of(text: str) -> list[Block]:
@@ -103,10 +132,10 @@ def _block(chunk: list[str], code_follows: bool, group: str) -> Block | None:
         return Code("\n".join(line[indent:] for line in chunk))
     if _FIELD.match(first):
         return _fields(chunk)
-    if group and _GROUP.match(group):
-        return _definitions(chunk)
     if _BULLET.match(first):
         return _items(chunk)
+    if group and _GROUP.match(group):
+        return _definitions(chunk)
     directive = _DIRECTIVE.match(first)
     if directive:
         rest = [directive[1], *chunk[1:]]
@@ -120,14 +149,11 @@ def _paragraph(lines: Sequence[str]) -> Paragraph | Code | None:
     """Prose, if it reads as such; grammars and formulas are code."""
     text = _inline(_REFERENCE.sub("", " ".join(line.strip() for line in lines)))
     text = text.removesuffix("::") + ":" if text.endswith("::") else text
-    if "{" in text or "::=" in text or (not _SENTENCE_END.search(text) and _symbols(text) > 0.1):
+    if text.endswith(":") and len(text.split()) < 4:
+        return None
+    if "{" in text or "::=" in text or not reads_as_prose(text):
         return Code("\n".join(lines))
     return Paragraph(text) if len(text.split()) >= 4 and (_SENTENCE_END.search(text) or len(text) > 60) else None
-
-
-def _symbols(text: str) -> float:
-    """The share of characters that are neither letters nor digits nor blanks."""
-    return sum(not character.isalnum() and not character.isspace() for character in text) / len(text)
 
 
 def _items(lines: Sequence[str]) -> Items:
@@ -177,7 +203,7 @@ def _table(rows: Sequence[Sequence[str]]) -> Definitions | None:
     kept = tuple(
         (name.strip("* "), "" if "{" in kind else _inline(kind), _inline(meaning))
         for name, kind, meaning in rows
-        if len(meaning.split()) > 3 and "{" not in meaning
+        if len(meaning.split()) > 3 and "{" not in meaning and reads_as_prose(meaning)
     )
     return Definitions(kept) if kept else None
 
@@ -187,4 +213,6 @@ def _inline(text: str) -> str:
     text = _ROLE.sub(r"``\1``", text)
     text = _LINK.sub(r"\1", text)
     text = _LITERAL.sub(lambda match: f"`{match[1] or match[2]}`", text)
+    text = _QUOTED_NAME.sub(r"`\1`", text)
+    text = _EMPHASIS.sub(r"\1", text)
     return " ".join(text.replace("**", "").split())

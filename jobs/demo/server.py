@@ -46,8 +46,8 @@ def serve_demo_site(
 ) -> Iterator[Served]:
     """The demo site, served from threads of this process until the block ends.
 
-    `ports` are those of the two hosts, 0 for any that is free; the addresses of the pages, and so the ids
-    of a crawl, are the same again only with the same ports.
+    `ports` are those wished for the two hosts, 0 for any; one that is taken gives way to a free one. The
+    addresses of the pages, and so the ids of a crawl, are the same again only with the same ports.
     """
     stopped = threading.Event()
     requests: Counter[str] = Counter()
@@ -77,7 +77,11 @@ class _Server(ThreadingHTTPServer):
 
 
 def _bound(host: str, port: int) -> _Server:
-    return _Server((host, port), BaseHTTPRequestHandler)
+    """A server at `port`, or at any that is free where `port` is taken."""
+    try:
+        return _Server((host, port), BaseHTTPRequestHandler)
+    except OSError:
+        return _Server((host, 0), BaseHTTPRequestHandler)
 
 
 def _mirror_bound(port: int) -> _Server:

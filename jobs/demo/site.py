@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from jobs.demo import oddities
-from jobs.demo.furniture import Link, Theme, article_body, has_listing, listing_body, page
+from jobs.demo.furniture import Link, Theme, article_body, listing_body, page
 from jobs.demo.library import Article, articles
 
-PROSE_BYTES = 3_000_000
+PROSE_BYTES = 2_900_000
 _MIRRORED = 9  # every ninth article has a near-duplicate on the mirror host
 _PRINTED = 14  # every fourteenth has an exact duplicate of its text for printing
 _OPTED_OUT = 25  # every twenty-fifth is also in the members' section, which opted out
@@ -26,14 +26,14 @@ _MENU = (
     ("/topics/", "Topics"),
     ("/library/", "Library"),
     ("/offers/", "Offers"),
-    ("/calendar/2026/1.html", "Calendar"),
+    ("/calendar/2026/1/", "Calendar"),
     ("/about.html", "About"),
 )
 MAIN = Theme(
     name="The Python Shelf",
     strapline="Everything that this machine knows about itself",
-    cookie_notice="We use cookies to remember which shelf you were reading. By continuing you agree to our cookie policy.",
-    footer="Rendered from the documentation of the interpreter and the installed packages. All rights remain with their authors.",
+    cookie_notice="We use cookies to remember which shelf you were reading. By continuing you agree to our policy.",
+    footer="Rendered from the documentation of the interpreter and its packages. All rights remain with the authors.",
     menu=_MENU,
 )
 MIRROR = Theme(
@@ -68,7 +68,7 @@ def _redirect(target: str, status: int = 301) -> Response:
 
 
 class DemoSite:
-    """Both hosts: `respond(host, path)` gives what is served there. `origin` and `mirror_origin` are their addresses."""
+    """Both hosts; `origin` and `mirror_origin` are their addresses."""
 
     def __init__(
         self, origin: str, mirror_origin: str, *, prose_bytes: int = PROSE_BYTES, slow_seconds: float = 2.0
@@ -94,7 +94,7 @@ class DemoSite:
         found = (self._mirror if mirror else self._main).get(path)
         if found is not None:
             return found()
-        if not mirror and (month := re.fullmatch(r"/calendar/(\d{1,6})/(\d{1,2})(?:/\d{1,2})?\.html", path)):
+        if not mirror and (month := re.fullmatch(r"/calendar/(\d{1,6})/(\d{1,2})/(?:\d{1,2}/)?", path)):
             year, number = int(month[1]), int(month[2])
             if 1 <= number <= 12:
                 return _html(page(MAIN, title="Calendar", body=oddities.calendar_body(year, number)))
@@ -114,7 +114,7 @@ class DemoSite:
             yield f"/{package}", functools.partial(_redirect, f"/{package}/")
         for number, article in enumerate(self.articles):
             yield address(article), functools.partial(self._article, number)
-            if has_listing(article):
+            if article.listing:
                 yield f"/listing/{article.path}.html", functools.partial(self._listing, article)
             if number % _PRINTED == 0:
                 yield f"/print/{article.path}.html", functools.partial(self._print, article)
@@ -168,7 +168,8 @@ class DemoSite:
 
     def _home(self) -> Response:
         shelves = "".join(
-            f'<li><a href="/{package}/">{package}</a>, {len(found)} pages about the {"topics" if package == "topics" else "modules"} of the shelf</li>'
+            f'<li><a href="/{package}/">{package}</a>, {len(found)} pages about the '
+            f"{'topics' if package == 'topics' else 'modules'} of the shelf</li>"
             for package, found in self._by_package.items()
         )
         links = "".join(
@@ -176,15 +177,22 @@ class DemoSite:
             for language in oddities.foreign_languages()
         )
         body = (
-            "<h1>The Python Shelf</h1><p>This shelf holds the documentation of everything that is installed on this machine. It was put "
-            "together from the sources themselves, so what you read here is what the authors wrote beside their code.</p>"
+            "<h1>The Python Shelf</h1><p>This shelf holds the documentation of everything that is installed on this "
+            "machine. It was put "
+            "together from the sources themselves, so what you read here is what the authors wrote beside their "
+            "code.</p>"
             f"<ul>{shelves}</ul><p>There are greetings in other languages, too.</p><ul>{links}</ul>"
-            f'<p>If this host is slow for you, there is <a href="{self.mirror_origin}/">a mirror</a>. Readers also send '
-            '<a href="/letters/rant.html">letters</a>, and there is <a href="/slow/report.html">a report</a> that takes its time.</p>'
-            '<p>Odds and ends: <a href="/go/start">a detour</a>, <a href="/go/round">a round trip</a>, <a href="/broken/gone.html">gone</a>, '
-            '<a href="/broken/error.html">an error</a>, <a href="/broken/cut-off.html">cut off</a>, <a href="/broken/empty.html">empty</a>, '
+            f'<p>If this host is slow for you, there is <a href="{self.mirror_origin}/">a mirror</a>. Readers also '
+            "send "
+            '<a href="/letters/rant.html">letters</a>, and there is <a href="/slow/report.html">a report</a> that '
+            "takes its time.</p>"
+            '<p>Odds and ends: <a href="/go/start">a detour</a>, <a href="/go/round">a round trip</a>, <a '
+            'href="/broken/gone.html">gone</a>, '
+            '<a href="/broken/error.html">an error</a>, <a href="/broken/cut-off.html">cut off</a>, <a '
+            'href="/broken/empty.html">empty</a>, '
             '<a href="/broken/picture.html">a picture in disguise</a>, <a href="/broken/never-was.html">never was</a>, '
-            '<a href="/files/manual.pdf">the manual</a>, <a href="/files/logo.png">the logo</a>, <a href="/private/ledger.html">private</a>.</p>'
+            '<a href="/files/manual.pdf">the manual</a>, <a href="/files/logo.png">the logo</a>, <a '
+            'href="/private/ledger.html">private</a>.</p>'
         )
         return _html(page(MAIN, title="Home", body=body))
 
@@ -219,7 +227,8 @@ class DemoSite:
     def _print(self, article: Article) -> Response:
         """The same text with next to no furniture: an exact duplicate once the text is extracted."""
         return _html(
-            f"<!DOCTYPE html><html lang=en><head><title>{article.title}</title></head><body><main><article>{article_body(article)}</article></main></body></html>"
+            f"<!DOCTYPE html><html lang=en><head><title>{article.title}</title></head><body><main><article>"
+            f"{article_body(article)}</article></main></body></html>"
         )
 
     def _listing(self, article: Article) -> Response:
@@ -246,7 +255,7 @@ class DemoSite:
     def _mirrored(self, article: Article, number: int) -> Response:
         """The article with other furniture and a few sentences of its own: a near-duplicate."""
         body = article_body(article)
-        note = f"<p>This copy was taken from the shelf as number {number} of the mirror, and small corrections may be missing from it.</p>"
+        note = f"<p>This is copy number {number} of the mirror, and small corrections may be missing from it.</p>"
         head, found, rest = body.partition("</h1>\n")
         body = (
             head
@@ -283,9 +292,11 @@ class DemoSite:
     def _about(self) -> Response:
         return self._plain(
             "About",
-            "<h1>About this shelf</h1><p>The pages were made from docstrings and help topics, and nothing was imported to read them. "
+            "<h1>About this shelf</h1><p>The pages were made from docstrings and help topics, and nothing was "
+            "imported to read them. "
             "Every time the shelf is put up on the same machine, it holds the same pages in the same order.</p>"
-            "<p>Some of them exist so that a crawler has something to cope with. There are redirects that lead in a circle, pages that "
+            "<p>Some of them exist so that a crawler has something to cope with. There are redirects that lead in a "
+            "circle, pages that "
             "break off in the middle, offers that nobody should believe, and a calendar that never ends.</p>",
         )
 
@@ -310,7 +321,8 @@ class DemoSite:
 
     def _sitemap(self) -> Response:
         entries = "".join(f"<url><loc>{self.origin}{address(article)}</loc></url>" for article in self.articles)
-        text = f'<?xml version="1.0" encoding="UTF-8"?>\n<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">{entries}</urlset>\n'
+        namespace = "http://www.sitemaps.org/schemas/sitemap/0.9"
+        text = f'<?xml version="1.0" encoding="UTF-8"?>\n<urlset xmlns="{namespace}">{entries}</urlset>\n'
         return Response(body=text.encode(), content_type="application/xml")
 
 

@@ -206,7 +206,9 @@ def _buffers(texts: pa.Array) -> tuple[Any, Any]:
 
 
 def _num_words(texts: pa.Array) -> int:
-    return int(pc.sum(pc.list_value_length(pc.utf8_split_whitespace(pc.utf8_trim_whitespace(texts)))).as_py() or 0)
+    trimmed = pc.utf8_trim_whitespace(texts)
+    words = pc.utf8_split_whitespace(trimmed.filter(pc.greater(pc.binary_length(trimmed), 0)))
+    return int(pc.sum(pc.list_value_length(words)).as_py() or 0)
 
 
 def _partitioned(counted: HashedCounts, group: int, partitions: int) -> list[pa.Table]:

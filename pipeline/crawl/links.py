@@ -1,6 +1,13 @@
-"""The links of an HTML page and what its meta elements say, read in one walk over the tree."""
+"""The links of an HTML page and what its meta elements say.
 
+Pages are parsed as browsers do (lexbor). Its time is quadratic in the depth of a tree and in the number of
+attributes of one element, so a page that could be made to hurt is scanned with regular expressions
+instead, which takes time in proportion to its length and finds the same links in all but odd markup.
+"""
+
+import html as entities
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from selectolax.lexbor import LexborHTMLParser
@@ -12,6 +19,12 @@ _ATTRIBUTES = {"a": "href", "area": "href", "iframe": "src", "frame": "src"}
 _SELECTOR = "a[href],area[href],iframe[src],frame[src],link[href][rel],meta[content],base[href]"
 _FOLLOWED_RELATIONS = frozenset({"next", "prev", "previous", "canonical", "alternate", "amphtml", "first", "last", "start", "contents", "index", "up"})
 _SKIPPED_ALTERNATES = ("application/rss", "application/atom", "application/json", "text/xml", "application/xml", "application/rdf", "text/css", "image/")
+_MAX_TAGS = 20_000  # that are parsed; 0.4 s if they are all nested
+_MAX_ATTRIBUTES = 2_000
+_LONG_TAG_BYTES = 16_384
+_UNSEEN = re.compile(rb"<!--.*?(?:-->|$)|<(script|style|template|noscript|textarea|title)\b.*?(?:</\1|$)", re.IGNORECASE | re.DOTALL)
+_TAG = re.compile(rb"<(a|area|iframe|frame|link|meta|base)(\s[^<>]*)>", re.IGNORECASE)
+_ATTRIBUTE = re.compile(rb"([A-Za-z-]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'>]+))")
 _REFRESH = re.compile(r"\s*[\d.]*\s*[;,]?\s*(?:url\s*=\s*)?[\"']?\s*(.+?)\s*[\"']?\s*$", re.IGNORECASE | re.DOTALL)
 _OTHER_SCHEMES = ("javascript:", "mailto:", "tel:", "data:", "#", "sms:", "whatsapp:", "about:", "blob:", "file:", "ftp:")
 
@@ -31,8 +44,7 @@ def page_links(html: bytes, url: str, *, limit: int, follow_nofollow: bool = Fal
     references: list[str] = []
     metas: list[tuple[str, str]] = []
     base = ""
-    for node in LexborHTMLParser(html[:MAX_HTML_BYTES]).css(_SELECTOR):
-        tag, attributes = node.tag, node.attributes
+    for tag, attributes in _elements(html[:MAX_HTML_BYTES]):
         if tag in _ATTRIBUTES:
             if follow_nofollow or not _is_nofollow(attributes.get("rel")):
                 references.append(attributes.get(_ATTRIBUTES[tag]) or "")
@@ -47,6 +59,32 @@ def page_links(html: bytes, url: str, *, limit: int, follow_nofollow: bool = Fal
         elif attributes.get("name"):
             metas.append((attributes["name"] or "", attributes.get("content") or ""))
     return PageLinks(_resolved(references, _base(base, url), limit), metas)
+
+
+def _elements(html: bytes) -> Iterator[tuple[str, dict[str, str | None]]]:
+    """The elements that matter, in document order, with their attributes."""
+    if html.count(b"<") > _MAX_TAGS or _has_long_tag(html):
+        yield from _scanned(html)
+        return
+    for node in LexborHTMLParser(html).css(_SELECTOR):
+        yield node.tag or "", node.attributes
+
+
+def _has_long_tag(html: bytes) -> bool:
+    """Whether there may be an element with very many attributes."""
+    return len(html) > _LONG_TAG_BYTES and any(
+        len(piece) > _LONG_TAG_BYTES and len(piece.split()) > _MAX_ATTRIBUTES for piece in html.split(b">")
+    )
+
+
+def _scanned(html: bytes) -> Iterator[tuple[str, dict[str, str | None]]]:
+    """As `_elements`, without a tree."""
+    for tag in _TAG.finditer(_UNSEEN.sub(b" ", html)):
+        attributes: dict[str, str | None] = {}
+        for found in _ATTRIBUTE.finditer(tag[2]):
+            value = found[2] or found[3] or found[4] or b""
+            attributes.setdefault(found[1].decode().lower(), entities.unescape(value.decode("utf-8", "replace")))
+        yield tag[1].decode().lower(), attributes
 
 
 def _is_nofollow(relation: str | None) -> bool:

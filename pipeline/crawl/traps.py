@@ -12,7 +12,7 @@ from pipeline.crawl.config import TrapsConfig
 from pipeline.urls import UrlParts
 
 _DATE = re.compile(r"(?<!\d)(\d{4})[-/_.](0?[1-9]|1[0-2])(?:[-/_.](0?[1-9]|[12]\d|3[01]))?(?!\d)")
-_YEAR_VALUE = re.compile(r"(?:^|&)(?:year|yr|y|jahr|annee)=(\d{1,6})(?:&|$)", re.IGNORECASE)
+_YEAR_VALUE = re.compile(r"(?:^|&)(?:year|yr|jahr|annee)=(\d{1,6})(?:&|$)", re.IGNORECASE)
 _CALENDAR_WORDS = re.compile(r"calendar|kalender|calendrier|agenda|events?(?:/|$)|month|tribe-bar-date|ical", re.IGNORECASE)
 _CALENDAR_KEYS = frozenset("date day month year week cal_date startdate start_date enddate month_year yr mo tribe-bar-date".split())
 _PATH_SESSION = re.compile(r";(?:jsessionid|phpsessid|sid)=|/\(S\([a-z0-9]{24}\)\)/", re.IGNORECASE)

@@ -7,17 +7,20 @@ does not agree, or is left over, ends the job: nothing is ever removed in the pl
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.dedup.clusters import NEAR
+from pipeline.dedup.config import DedupConfig
+from pipeline.dedup.decontaminate import MATCHES, Decontaminate
 from pipeline.dedup.exact import DUPLICATE
 from pipeline.dedup.exchange import Records, gather
 from pipeline.dedup.index import SignatureWriter, read_identities, read_signatures
 from pipeline.dedup.plan import (
+    CONTAMINATION_OUTPUT,
     DOCUMENTS_OUTPUT,
     REJECTED_OUTPUT,
     SIGNATURES_OUTPUT,
@@ -33,7 +36,7 @@ from pipeline.errors import DataError
 from pipeline.records import Rejection
 from pipeline.steps import Shard
 from pipeline.storage import FileEntry
-from pipeline.tables import DOCUMENTS, REJECTIONS, read_batches, rejection_row
+from pipeline.tables import DOCUMENTS, REJECTIONS, TableWriter, read_batches, rejection_row
 
 if TYPE_CHECKING:
     from pipeline.stage import Outputs
@@ -81,7 +84,7 @@ def near_decisions(plan: Plan, parts: npt.NDArray[np.int64]) -> Records:
     """The near duplicates among the documents of some parts, by reference."""
     if not plan.config.near:
         return np.zeros(0, NEAR)
-    found = [gather([plan.work("near", 0)], NEAR, int(part)) for part in parts]
+    found = [gather(plan.work_files("near", plan.num_near_files), NEAR, int(part)) for part in parts]
     near = np.concatenate([np.zeros(0, NEAR), *found])
     return near[np.argsort(near["ref"], kind="stable")]
 
@@ -192,39 +195,40 @@ class ApplyDecisions:
     plan: Plan
 
     def setup(self) -> None:
-        """Nothing to load."""
+        """Reads the evaluation sets, if there are any."""
+        self._finish = Finish(self.plan.config)
+        self._finish.setup()
 
     def process(self, shard: Shard, outputs: "Outputs") -> Mapping[str, int]:
         """Applies the decisions about one part; returns `read`, `kept`, `rejected` and a count for each reason."""
         plan, part = self.plan, shard.work["index"]
-        ledger, counts = (
-            Ledger(plan, part),
-            Counter(read=0, kept=0, rejected=0, kept_text_bytes=0),
-        )
-        survivors = [np.zeros(0, bool)]
+        ledger, counts = Ledger(plan, part), Counter(read=0, kept=0, rejected=0, kept_text_bytes=0)
+        survived = [np.zeros(0, bool)]
         with (
             outputs.table(DOCUMENTS_OUTPUT, DOCUMENTS) as kept,
             outputs.table(REJECTED_OUTPUT, REJECTIONS) as rejected,
+            outputs.table(CONTAMINATION_OUTPUT, MATCHES) as report,
         ):
             for batch in read_batches(plan.parts[part]):
                 survives, decisions = ledger.take(batch)
-                for row in batch.filter(pa.array(survives)).to_pylist():
-                    kept.append(row)
-                    counts["kept_text_bytes"] += len(row["text"].encode())
-                urls = batch.column("url").filter(pa.array(~survives)).to_pylist()
-                for decision, url in zip(decisions, urls, strict=True):
-                    rejection = rejection_of(decision, url, plan.config.threshold)
-                    rejected.append(rejection_row(rejection))
-                    counts[f"rejected/{STAGE}/{rejection.reason}"] += 1
-                survivors.append(survives)
+                refused = iter([rejection_of(one, plan.config.threshold) for one in decisions])
+                for at, row in enumerate(batch.to_pylist()):
+                    verdict = self._finish.judge(row, report) if survives[at] else next(refused)
+                    if verdict is None:
+                        kept.append(row)
+                        counts["kept_text_bytes"] += len(row["text"].encode())
+                        continue
+                    survives[at] = False
+                    rejected.append({**rejection_row(verdict), "url": row["url"]})
+                    counts[f"rejected/{STAGE}/{verdict.reason}"] += 1
+                survived.append(survives)
             ledger.close()
         outputs.add(DOCUMENTS_OUTPUT, kept.entry())
         outputs.add(REJECTED_OUTPUT, rejected.entry())
+        if self._finish.reports:
+            outputs.add(CONTAMINATION_OUTPUT, report.entry())
         if plan.config.keep_signatures:
-            outputs.add(
-                SIGNATURES_OUTPUT,
-                self._keep_signatures(part, outputs, np.concatenate(survivors)),
-            )
+            outputs.add(SIGNATURES_OUTPUT, self._keep_signatures(part, outputs, np.concatenate(survived)))
         counts.update(read=ledger.num_read, kept=kept.num_records, rejected=rejected.num_records)
         return counts
 
@@ -237,7 +241,33 @@ class ApplyDecisions:
         return table.entry()
 
 
-def rejection_of(decision: np.void, url: str, threshold: float) -> Rejection:
+class Finish:
+    """What happens to survivors: evaluation items are looked for in them."""
+
+    def __init__(self, config: DedupConfig) -> None:
+        self._decontaminate = Decontaminate(config.decontaminate) if config.decontaminate.sets else None
+
+    @property
+    def reports(self) -> bool:
+        """Whether there is anything to look for."""
+        return self._decontaminate is not None
+
+    def setup(self) -> None:
+        """Reads the evaluation sets."""
+        if self._decontaminate:
+            self._decontaminate.setup()
+
+    def judge(self, row: Mapping[str, Any], report: TableWriter) -> Rejection | None:
+        """The rejection of a survivor, if it is one; what it holds of evaluation items goes to `report`."""
+        if self._decontaminate is None:
+            return None
+        verdict, matches = self._decontaminate.judge_text(row["id"], row["url"], row["text"])
+        for line in self._decontaminate.report_rows(row["id"], row["url"], matches):
+            report.append(line)
+        return verdict
+
+
+def rejection_of(decision: np.void, threshold: float, url: str = "") -> Rejection:
     """The rejection that a decision stands for."""
     value, reason = float(decision["similarity"]), int(decision["reason"])
     detail = "of an earlier corpus" if decision["earlier"] else ""

@@ -120,7 +120,7 @@ class ClusterDocuments:
     def process(self, shard: Shard, outputs: "Outputs") -> Mapping[str, int]:
         """Decides about all near duplicates."""
         plan = self.plan
-        edges = gather(plan.work_files("edges", len(plan.parts)), EDGE, 0)
+        edges = gather(plan.own_work_files("edges"), EDGE, 0)
         found = decide(edges)
         write_exchange(plan.work("near", 0), found, parts_of(found["ref"]), len(plan.parts))
         return {"found/near": len(found)}

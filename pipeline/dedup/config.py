@@ -1,17 +1,12 @@
 """The settings of the table [dedup]."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from pipeline.dedup.curve import PRESETS, Banding, choose_banding
+from pipeline.dedup.decontaminate import DecontaminateConfig
+from pipeline.dedup.settings import require
 from pipeline.dedup.shingles import Shingling
-from pipeline.errors import SettingError
-
-
-def require(ok: bool, name: str, value: object, allowed: str) -> None:
-    """Raises the SettingError for the setting `name` unless `ok`."""
-    if not ok:
-        raise SettingError(f"{name} is {value!r}; allowed is {allowed}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +48,8 @@ class DedupConfig:
     """A cluster larger than this raises an alarm in the log and in duplicates/clusters.json."""
     keep_signatures: bool = False
     """Keep the signatures of the survivors as the dataset signatures/, for `against` of a later run."""
+    decontaminate: DecontaminateConfig = field(default_factory=DecontaminateConfig)
+    """Evaluation items that must not be in the documents."""
     against: tuple[str, ...] = ()
     """Folders of kept signatures (of earlier runs): what is a duplicate of a document there is rejected."""
 

@@ -138,7 +138,7 @@ def _apply(plan: Plan, source: str, kept: RecordWriter, refused: RecordWriter | 
                 kept.write(record)
                 counts["kept"] += 1
                 continue
-            rejection = rejection_of(about[row], str(record.get("url") or ""), plan.config.threshold)
+            rejection = rejection_of(about[row], plan.config.threshold, str(record.get("url") or ""))
             counts.update(("rejected", f"rejected/{rejection.stage}/{rejection.reason}"))
             if refused:
                 by = names.get(rejection.duplicate_of, rejection.duplicate_of)

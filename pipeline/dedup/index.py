@@ -135,7 +135,9 @@ class SignatureWriter:
             self._held, self._held_rows = [], 0
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        if kind is None:
+        if kind is not None:
+            self._writer.is_open = False  # its destructor would write to the file that was given up
+        else:
             try:
                 self._flush()
                 self._writer.close()

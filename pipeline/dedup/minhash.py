@@ -72,9 +72,9 @@ def _sign(
     for i in range(bounds.shape[0] - 1):
         longest = max(longest, bounds[i + 1] - bounds[i])
     words, shingles = np.empty(longest + 1, np.uint64), np.empty(longest + 1, np.uint64)
-    block = np.empty(_BLOCK, np.uint32)
+    block, nowhere = np.empty(_BLOCK, np.uint32), np.empty(0, np.int64)
     for i in range(bounds.shape[0] - 1):
-        num_words, num_unspaced = scan(data, bounds[i], bounds[i + 1], table, words, text_hashes[i])
+        num_words, num_unspaced = scan(data, bounds[i], bounds[i + 1], table, words, text_hashes[i], nowhere)
         size = shingle_size(num_words, num_unspaced, by_words, by_characters)
         num_shingles[i] = join_words(words, num_words, size, shingles)
         fill_signature(shingles[: num_shingles[i]], a, b, block, signatures[i])

@@ -22,6 +22,7 @@ DOCUMENTS_OUTPUT, REJECTED_OUTPUT, DUPLICATES_OUTPUT, SIGNATURES_OUTPUT = (
     "duplicates",
     "signatures",
 )
+CONTAMINATION_OUTPUT = "contamination"
 OUTPUTS = (DOCUMENTS_OUTPUT, DUPLICATES_OUTPUT, REJECTED_OUTPUT)
 ROW_BITS = np.uint64(32)
 ROW_MASK = np.uint64(0xFFFFFFFF)
@@ -34,13 +35,15 @@ _PARTITION_RECORDS = 1_000_000
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """`parts` are files: first `num_earlier` signature tables of earlier corpora, then the input files in order of
-    name. `num_documents` (of all parts) sizes the partitions of the exchanges."""
+    name. `num_documents` (of all parts) sizes the partitions of the exchanges; `num_near_files` hold the decisions
+    about near duplicates."""
 
     run: str
     config: DedupConfig
     parts: tuple[str, ...]
     num_documents: int
     num_earlier: int = 0
+    num_near_files: int = 1
     measures: str = ""
 
     @property
@@ -73,6 +76,10 @@ class Plan:
     def work_files(self, kind: str, count: int, suffix: str = ".bin") -> list[str]:
         """The paths of the work files of all shards of a phase."""
         return [self.work(kind, index, suffix) for index in range(count)]
+
+    def own_work_files(self, kind: str) -> list[str]:
+        """The paths of the work files of a phase that goes through the input files only."""
+        return [self.work(kind, part) for part in self.own_parts]
 
     def where(self, part: int, row: int) -> str:
         """A document's place, for messages."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pipeline.stage import Outputs
 
 LARGEST = 20
+CLUSTERED = ("exact_duplicate", "near_duplicate")
 _LOG = logging.getLogger(__name__)
 
 
@@ -41,7 +42,7 @@ def cluster_sizes(
                 batch.column("duplicate_of").to_pylist(),
                 strict=True,
             )
-            ids = [by for reason, by in rows if reason != "same_page"]
+            ids = [by for reason, by in rows if reason in CLUSTERED]
             if ids:
                 found.append(id_numbers(ids, path))
     survivors, counts = np.unique(np.concatenate(found), axis=0, return_counts=True)

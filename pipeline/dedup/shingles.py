@@ -31,6 +31,7 @@ _MIX_2 = np.uint64(0xC4CEB9FE1A85EC53)
 _TABLE_SIZE = np.uint32(TABLE_SIZE)
 _UNSPACED = np.uint32(1 << 31)
 _LETTER = np.uint32(3)
+NO_STARTS = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,18 +91,21 @@ def scan(
     table: npt.NDArray[np.uint32],
     words: Hashes,
     text_hash: Hashes,
+    starts: npt.NDArray[np.int64],
 ) -> tuple[int, int]:
     """Writes the hashes of the words of `data[start:end]` to `words`; returns how many, and how many of them
     are single characters of an unspaced script.
 
     `text_hash` gets 128 bits over the words and the punctuation between them: texts that differ in white
-    space, case and diacritics alone have the same. `words` must have room for one hash a byte.
+    space, case and diacritics alone have the same. `words` must have room for one hash a byte; so must `starts`,
+    which gets the position of each word, unless it is empty.
     """
-    num_words, num_unspaced, at = 0, 0, start
+    num_words, num_unspaced, at, begins = 0, 0, start, start
     low, high = _TEXT_FACTOR_2, _TEXT_FACTOR_1
     word, inside = _WORD_SEED, False
     while at <= end:
         meaning, point = np.uint32(0), np.uint32(32)
+        before = at
         if at < end:
             point, at = _code_point(data, at, end)
             meaning = _meaning(point, table)
@@ -112,18 +116,23 @@ def scan(
         if meaning >= _LETTER and meaning < _UNSPACED:
             word = (word ^ np.uint64(meaning)) * _WORD_FACTOR
             word ^= word >> np.uint64(29)
-            inside = True
+            if not inside:
+                inside, begins = True, before
             continue
         if inside:
             words[num_words] = mixed(word)
             low = ((low ^ words[num_words]) * _TEXT_FACTOR_1) ^ (low >> np.uint64(31))
             high = (high + words[num_words]) * _TEXT_FACTOR_2 ^ (high >> np.uint64(29))
+            if starts.shape[0]:
+                starts[num_words] = begins
             num_words += 1
             word, inside = _WORD_SEED, False
         if meaning >= _UNSPACED:
             words[num_words] = mixed((_WORD_SEED ^ np.uint64(meaning)) * _WORD_FACTOR)
             low = ((low ^ words[num_words]) * _TEXT_FACTOR_1) ^ (low >> np.uint64(31))
             high = (high + words[num_words]) * _TEXT_FACTOR_2 ^ (high >> np.uint64(29))
+            if starts.shape[0]:
+                starts[num_words] = before
             num_words += 1
             num_unspaced += 1
         elif meaning == np.uint32(1):
@@ -170,7 +179,7 @@ def shingle_hashes(text: str, shingling: Shingling | None = None) -> Hashes:
     shingling = shingling or Shingling()
     data = np.frombuffer(text.encode("utf-8", "surrogatepass"), dtype=np.uint8)
     words, text_hash = np.empty(len(data) + 1, np.uint64), np.empty(2, np.uint64)
-    num_words, num_unspaced = scan(data, 0, len(data), shingling.table(), words, text_hash)
+    num_words, num_unspaced = scan(data, 0, len(data), shingling.table(), words, text_hash, NO_STARTS)
     size = shingle_size(num_words, num_unspaced, shingling.words, shingling.characters)
     out = np.empty(max(num_words - size + 1, 0), np.uint64)
     join_words(words, num_words, size, out)

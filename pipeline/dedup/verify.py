@@ -123,7 +123,7 @@ class SetReader:
         """
         part = int(parts_of(refs[:1])[0])
         if part != self._part:
-            self._part, self._nodes = part, _read_index(self._plan.work("sets", part))
+            self._part, self._nodes = part, read_index(self._plan.work("sets", part))
         rows = rows_of(refs)
         at = np.searchsorted(self._nodes["row"], rows)
         found = at < len(self._nodes)
@@ -152,7 +152,8 @@ def signature_words(plan: Plan) -> int:
     return -(-plan.config.banding.num_permutations // 2) if plan.num_earlier else 0
 
 
-def _read_index(path: str) -> Records:
+def read_index(path: str) -> Records:
+    """The index of a file of sets, by row."""
     with open_read(path) as file:
         size = file.seek(0, 2)
         file.seek(size - 8)

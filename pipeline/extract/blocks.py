@@ -13,12 +13,15 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 # Nothing inside these is text for a reader.
 _SKIPPED = frozenset(
-    "script style noscript template svg iframe object embed canvas audio video map select option button input textarea datalist "
-    "head title nav dialog applet frameset frame picture progress meter".split()
+    "script style noscript template svg iframe object embed canvas audio video map select option button input "
+    "textarea "
+    "datalist head title nav dialog applet frameset frame picture progress meter".split()
 )
 _INLINE = frozenset(
-    "a abbr acronym b bdi bdo big cite code data del dfn em font i img ins kbd label mark math nobr q rp rt ruby s samp small "
-    "span strike strong sub sup time tt u var wbr mi mn mo ms mtext mrow msup msub mfrac semantics annotation".split()
+    "a abbr acronym b bdi bdo big cite code data del dfn em font i img ins kbd label mark math nobr q rp rt ruby s "
+    "samp "
+    "small span strike strong sub sup time tt u var wbr mi mn mo ms mtext mrow msup msub mfrac semantics "
+    "annotation".split()
 )
 # Block-level elements whose name tells something about their text; all others count as `div`.
 TAGS = ("div", "p", "h1", "h2", "h3", "h4", "li", "td", "th", "pre", "blockquote", "figcaption", "dt", "dd", "tr")
@@ -60,7 +63,8 @@ _BREAK = "\x1e"
 # What the walk does with an element; those with other names are blocks.
 _BLOCK, _INLINE_KIND, _LINK, _TEXT, _BR, _RULE, _NOTHING_INSIDE = range(7)
 _KINDS: dict[str | None, int] = {
-    **dict.fromkeys(_INLINE, _INLINE_KIND), **dict.fromkeys(_SKIPPED, _NOTHING_INSIDE), **dict.fromkeys(("-comment", "!doctype", "img", "wbr"), _NOTHING_INSIDE),
+    **dict.fromkeys(_INLINE, _INLINE_KIND),
+    **dict.fromkeys((*_SKIPPED, "-comment", "!doctype", "img", "wbr"), _NOTHING_INSIDE),
     "-text": _TEXT, "a": _LINK, "br": _BR, "hr": _RULE,
 }  # fmt: skip
 _DISPLAY_NONE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden")

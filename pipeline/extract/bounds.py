@@ -11,10 +11,11 @@ from collections import Counter
 from pipeline.extract.config import ExtractConfig
 from pipeline.extract.results import Refused
 
-# With fewer tags than this, the worst nesting costs little, so nobody looks.
+# With fewer tags than this, and few of them unclosed, the worst nesting costs little, so nobody looks.
 _HARMLESS_TAGS = 4000
+_HARMLESS_UNCLOSED = 1000
 # Unclosed formatting elements times tags: what reconstruction can at most add to the tree.
-_MAX_RECONSTRUCTED = 4_000_000
+_MAX_RECONSTRUCTED = 1_000_000
 _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]{0,20})")
 _VOID = frozenset("area base br col embed hr img input link meta param source track wbr".split())
 _CLOSED_BY_NEXT = frozenset(
@@ -35,7 +36,8 @@ def refuse_markup(html: str, config: ExtractConfig) -> Refused | None:
     num_tags = html.count("<")
     if num_tags > config.max_tags:
         return Refused(reason="too_many_tags", value=num_tags, threshold=config.max_tags)
-    if num_tags <= _HARMLESS_TAGS:
+    num_unclosed = num_tags - 2 * html.count("</")
+    if num_tags <= _HARMLESS_TAGS and num_unclosed <= _HARMLESS_UNCLOSED:
         return None
     depth, unclosed = nesting(html)
     if depth > config.max_depth:

@@ -46,6 +46,8 @@ def decode(payload: bytes, *, transport: str = "", html: bool = True) -> Decoded
     for mark, charset in _MARKS:
         if payload.startswith(mark):
             return _decoded(payload[len(mark) :], charset)
+    if charset := _wide_charset(payload):
+        return _decoded(payload, charset)
     if _SHIFT not in payload and (text := _as_utf8(payload)) is not None:
         num_controls = len(payload) - len(payload.translate(None, _CONTROL_BYTES))
         return Decoded(text, "utf-8", num_controls / max(1, len(text)))
@@ -74,7 +76,7 @@ def _candidates(payload: bytes, transport: str, html: bool) -> Iterator[str]:
 
 
 def codec_name(label: str) -> str:
-    """The Python codec for a charset label of the web (https://encoding.spec.whatwg.org), or empty if nobody knows it."""
+    """The Python codec for a label of the web (https://encoding.spec.whatwg.org), or empty if nobody knows it."""
     label = label.strip().strip("\"'").lower()
     if not label:
         return ""
@@ -86,6 +88,15 @@ def codec_name(label: str) -> str:
         return codecs.lookup(name).name
     except LookupError:
         return ""
+
+
+def _wide_charset(payload: bytes) -> str:
+    """UTF-16 without a mark, known by its null bytes: every second one of mostly Latin text."""
+    start = payload[:_META_BYTES]
+    if start.count(0) < len(start) * 0.3:
+        return ""
+    in_even, in_odd = start[::2].count(0), start[1::2].count(0)
+    return "utf-16-le" if in_odd > 10 * in_even else "utf-16-be" if in_even > 10 * in_odd else ""
 
 
 def _as_utf8(payload: bytes) -> str | None:

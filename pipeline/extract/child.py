@@ -21,7 +21,7 @@ def main() -> None:
     config: ExtractConfig = connection.recv()
     try:
         extractor = PageExtractor(config)
-    except Exception as error:  # noqa: BLE001 - a missing model, say: the worker explains it
+    except Exception as error:  # a missing model, say: the worker explains it
         connection.send(error)
         return
     _limit_memory(config.max_memory_bytes)
@@ -43,7 +43,7 @@ def _answer(question: Question, config: ExtractConfig, extractor: PageExtractor)
         return extractor.extract(**question._asdict())
     except MemoryError:
         return Refused(reason="too_much_memory", threshold=config.max_memory_bytes)
-    except Exception as error:  # noqa: BLE001 - the stage counts it
+    except Exception as error:  # the stage counts it
         return Raised(type(error).__name__, " ".join(str(error).split())[:300])
 
 

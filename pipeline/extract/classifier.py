@@ -10,7 +10,7 @@ import hashlib
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -62,12 +62,12 @@ class Model:
     hints: Hints
 
 
-def in_weight_steps(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def in_weight_steps(values: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float32]:
     """Weights rounded so that sums with them are exact."""
     return _in_steps(values, _WEIGHT_STEP)
 
 
-def _in_steps(values: npt.NDArray[np.float32], step: float) -> npt.NDArray[np.float32]:
+def _in_steps(values: npt.NDArray[np.floating[Any]], step: float) -> npt.NDArray[np.float32]:
     steps = np.rint(values * np.float32(1 / step))
     return np.asarray(steps * np.float32(step), dtype=np.float32)
 
@@ -116,8 +116,11 @@ def model_bytes(network: Network, word_weights: dict[str, float]) -> bytes:
     file = io.BytesIO()
     words = sorted(word_weights)
     np.savez_compressed(
-        file, features=np.array(FEATURES), mean=network.mean, scale=network.scale, bias1=network.bias1, bias2=np.float32(network.bias2),
-        weights1=np.rint(network.weights1 / _WEIGHT_STEP).astype(np.int16), weights2=np.rint(network.weights2 / _WEIGHT_STEP).astype(np.int16),
-        words=np.array(words), word_weights=np.array([round(1000 * word_weights[word]) for word in words], dtype=np.int16),
+        file, features=np.array(FEATURES), mean=network.mean, scale=network.scale,
+        bias1=network.bias1, bias2=np.float32(network.bias2),
+        weights1=np.rint(network.weights1 / _WEIGHT_STEP).astype(np.int16),
+        weights2=np.rint(network.weights2 / _WEIGHT_STEP).astype(np.int16),
+        words=np.array(words),
+        word_weights=np.array([round(1000 * word_weights[word]) for word in words], dtype=np.int16),
     )  # fmt: skip
     return file.getvalue()

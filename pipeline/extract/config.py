@@ -25,7 +25,7 @@ class LanguageConfig:
     # If given, the model is refused unless its SHA-256 is this one.
     model_sha256: str = ""
     # At most this much of a document is looked at, in pieces spread over it. 0: all of it.
-    sample_chars: int = 2000
+    sample_chars: int = 1000
     # Documents in other languages are rejected as `other_language`. Empty: every language is kept.
     keep: tuple[str, ...] = ()
     # Documents whose language is less certain are rejected as `unsure_language`.
@@ -48,11 +48,13 @@ class LanguageConfig:
 class ExtractConfig:
     """How the text of a page is found, and how large and slow a page may be."""
 
-    # What finds the text: `blocks` (our classifier of text blocks), `trafilatura` (the reference), `trafilatura_fast` (without
-    # its second opinions), `resiliparse` (fastest), `combined` (blocks, and trafilatura where the result is doubtful).
+    # What finds the text: `blocks` (our classifier of text blocks), `combined` (blocks, and trafilatura where the
+    # result
+    # is doubtful), `trafilatura`, `trafilatura_fast` (without its second opinions), `resiliparse` (fastest).
     engine: Engine = "blocks"
-    # What counts as the text, for the engine `blocks`: `article`, the body of an article and nothing beside it; `page`, all
-    # that readers came for (posts of a forum, entries of a listing); `auto`, the page where there seems to be no article.
+    # What counts as the text, for `blocks` and `combined`: `article`, the body of an article and nothing beside it;
+    # `page`,
+    # all that readers came for (posts of a forum, entries of a listing); `auto`, the page where there is no article.
     scope: Scope = "auto"
     # Whether readers' comments below an article belong to the text (trafilatura and resiliparse only).
     comments: bool = False
@@ -75,7 +77,7 @@ class ExtractConfig:
     def __post_init__(self) -> None:
         if self.comments and self.engine in ("blocks", "combined"):
             raise SettingError(
-                f'extract.comments = true contradicts extract.engine = "{self.engine}", which never takes comments for text'
+                f'extract.comments = true contradicts extract.engine = "{self.engine}", which takes none'
             )
         for name in ("max_page_bytes", "max_tags", "max_depth", "max_cpu_seconds", "min_text_chars"):
             _require(getattr(self, name) >= 1, f"extract.{name}", getattr(self, name), "1 or more")

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import trafilatura
 from resiliparse.extract.html2text import extract_plain_text
 from selectolax.lexbor import LexborHTMLParser
 
@@ -17,12 +16,12 @@ from pipeline.extract.config import ExtractConfig
 from pipeline.extract.features import FEATURES, features
 from pipeline.extract.render import render
 
-# With less than this share of the text of the page, the article is not what the page is for. Pages that declare themselves
-# articles are believed.
+# With less than this share of the text of the page, the article is not what the page is for. Pages that declare
+# themselves articles are believed.
 _MIN_ARTICLE_SHARE = 0.8
 _MIN_DECLARED_SHARE = 0.3
 # Below this expected F1, the engine `combined` asks trafilatura.
-_DOUBTFUL_F1 = 0.75
+_DOUBTFUL_F1 = 0.7
 _IS_H1 = FEATURES.index("tag_h1")
 _LIKE_TITLE = FEATURES.index("like_title")
 _TABLE_TAGS = frozenset(("table", "tr", "td", "th", "caption"))
@@ -64,7 +63,9 @@ class TextFinder:
 
 
 def by_trafilatura(html: str, config: ExtractConfig, *, fast: bool = False) -> str:
-    """trafilatura. `deduplicate` stays off: its cache is process-wide, so a text would depend on the pages before it."""
+    """trafilatura. `deduplicate` stays off: its cache is process-wide, a text would depend on the pages before it."""
+    import trafilatura  # half a second, and only this engine needs it
+
     text = trafilatura.extract(
         html,
         fast=fast,
@@ -90,7 +91,10 @@ def by_resiliparse(html: str, config: ExtractConfig) -> str:
 
 
 def by_blocks(source: Source, config: ExtractConfig, model: Model) -> Found:
-    """Our classifier: the blocks of the page with the greatest expected F1. The heading that repeats the title is left to the title."""
+    """Our classifier: the blocks of the page with the greatest expected F1.
+
+    The heading that repeats the title is left out: it is the title.
+    """
     page = read_blocks(source.tree)
     if not page.blocks:
         return Found("", 0.0)

@@ -153,8 +153,9 @@ def _arrays(blocks: Blocks, hints: Hints) -> _Page:
     np.cumsum((chars, links, prose), axis=1, out=sums[:, 1:])
     first, end = spans[:, 1], spans[:, 2]
     return _Page(
-        own=own, element_of=element_of, tags=table[element_of, 0].astype(np.intp), parent=spans[:, 0], first=first, end=end,
-        table=table, list_depth=spans[:, 3].astype(np.float64), sums=sums, inside=sums[:, end] - sums[:, first],
+        own=own, element_of=element_of, tags=table[element_of, 0].astype(np.intp),
+        parent=spans[:, 0], first=first, end=end, table=table, list_depth=spans[:, 3].astype(np.float64),
+        sums=sums, inside=sums[:, end] - sums[:, first],
         num_articles=sum(element.tag == "article" for element in blocks.elements),
     )  # fmt: skip
 

@@ -18,11 +18,13 @@ GROUPS: tuple[tuple[str, frozenset[str]], ...] = tuple(
         ),
         (
             "navigation",
-            "nav navbar navigation menu breadcrumb breadcrumbs pagination pager toc sitemap tabs toolbar topbar skip dropdown",
+            "nav navbar navigation menu breadcrumb breadcrumbs pagination pager toc sitemap tabs toolbar topbar "
+            "skip dropdown",
         ),
         (
             "related",
-            "related recommended recommendation similar more popular trending latest teaser teasers recent also outbrain taboola promoted weitere",
+            "related recommended recommendation similar more popular trending latest teaser teasers recent also "
+            "outbrain taboola promoted weitere",
         ),
         (
             "share",
@@ -30,12 +32,14 @@ GROUPS: tuple[tuple[str, frozenset[str]], ...] = tuple(
         ),
         (
             "advert",
-            "ad ads advert advertisement advertising sponsor sponsored promo promotion banner dfp anzeige werbung affiliate",
+            "ad ads advert advertisement advertising sponsor sponsored promo promotion banner dfp anzeige werbung "
+            "affiliate",
         ),
         ("sign_up", "newsletter subscribe subscription signup login register paywall cta form search donate optin"),
         (
             "byline",
-            "author byline date time meta published timestamp postmeta posted credit credits bio dateline info tags tag tagged category categories",
+            "author byline date time meta published timestamp postmeta posted credit credits bio dateline info tags "
+            "tag tagged category categories",
         ),
         (
             "caption",
@@ -43,11 +47,13 @@ GROUPS: tuple[tuple[str, frozenset[str]], ...] = tuple(
         ),
         (
             "aside",
-            "sidebar aside widget rail secondary footer foot bottom header head masthead copyright legal disclaimer sidebox infobox",
+            "sidebar aside widget rail secondary footer foot bottom header head masthead copyright legal disclaimer "
+            "sidebox infobox",
         ),
         (
             "overlay",
-            "cookie cookies consent gdpr modal popup overlay hidden lightbox notice alert print noprint screen reader sr",
+            "cookie cookies consent gdpr modal popup overlay hidden lightbox notice alert print noprint screen "
+            "reader sr",
         ),
         ("commerce", "product price cart shop buy shipping checkout sku offer deal"),
     )

@@ -1,4 +1,7 @@
-"""One page → its text, metadata and language. No I/O; nothing is remembered from page to page that could change an answer."""
+"""One page → its text, metadata and language.
+
+No I/O; nothing is remembered from page to page that could change an answer.
+"""
 
 from collections.abc import Mapping
 
@@ -16,7 +19,7 @@ from pipeline.extract.results import Extracted, Metadata, Refused
 
 
 class PageExtractor:
-    """Extracts pages of any media type; make it in `setup`, since it loads models. What it gives depends on the page alone."""
+    """Extracts pages of any media type, each alone; make it in `setup`, since it loads models."""
 
     def __init__(self, config: ExtractConfig) -> None:
         self._config = config
@@ -56,7 +59,7 @@ def extract_html(
         tree = LexborHTMLParser(html)
     except SelectolaxError as error:
         return Refused(reason="unparsable", detail=str(error))
-    found = read_metadata(tree, url)
+    found = read_metadata(tree, url, html)
     text = (finder or TextFinder(config)).find(Source(html, tree, found.kind == "article"))
     return _checked(Extracted(text=normalise(text), metadata=found, charset=decoded.charset), config)
 

@@ -1,4 +1,4 @@
-"""Extraction in a child process that may be killed: a page that hangs or explodes takes the child with it, not the worker.
+"""Extraction in a child process that may be killed: a page that explodes takes the child with it, not the worker.
 
 The child lives as long as its worker and works on one page at a time under limits on CPU time and
 memory. Where it dies, the page is tried once more in a new child, so that what went before can
@@ -121,7 +121,8 @@ class _Child:
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "pipeline.extract.child", str(theirs.fileno())],
-                pass_fds=(theirs.fileno(),), env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(),), env=environment,
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             )  # fmt: skip
         self._connection = Connection(ours.detach())
         self._owner = os.getpid()

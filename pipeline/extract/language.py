@@ -34,7 +34,9 @@ class Identified(NamedTuple):
 class Identifier(Protocol):
     """What tells the language of one piece of text."""
 
-    def identify(self, text: str) -> Identified: ...
+    def identify(self, text: str) -> Identified:
+        """The language of a text without line ends."""
+        ...
 
 
 class LanguageFinder:

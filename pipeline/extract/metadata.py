@@ -29,9 +29,10 @@ _AUTHORS = (
     "byl",
 )
 _DATES = (
-    "article:published_time", "og:published_time", "datepublished", "parsely-pub-date", "sailthru.date", "pubdate", "publishdate",
-    "publish-date", "dc.date.issued", "dcterms.issued", "dcterms.created", "dc.date", "dcterms.date", "citation_publication_date",
-    "citation_date", "article.published", "date", "article:modified_time", "og:updated_time",
+    "article:published_time", "og:published_time", "datepublished", "parsely-pub-date", "sailthru.date", "pubdate",
+    "publishdate", "publish-date", "dc.date.issued", "dcterms.issued", "dcterms.created", "dc.date", "dcterms.date",
+    "citation_publication_date", "citation_date", "article.published", "date",
+    "article:modified_time", "og:updated_time",
 )  # fmt: skip
 _RIGHTS = ("dc.rights", "dcterms.rights", "dcterms.license", "dc.rights.license", "copyright-license", "license")
 _MAX_SCRIPT_CHARS = 300_000
@@ -57,8 +58,8 @@ _BYLINE_WORD = re.compile(
 _SITE_SUFFIX = re.compile(r"\s+[|»–—·•-]\s+[^|»–—·•]{2,60}$")
 
 
-def read_metadata(tree: LexborHTMLParser, url: str) -> Metadata:
-    """The metadata of a parsed page; its address helps with relative links and dates."""
+def read_metadata(tree: LexborHTMLParser, url: str, html: str) -> Metadata:
+    """The metadata of a parsed page; its address helps with relative links and dates, its markup to save searches."""
     meta = _meta_values(tree)
     facts = _linked_data(tree)
     return Metadata(
@@ -66,7 +67,7 @@ def read_metadata(tree: LexborHTMLParser, url: str) -> Metadata:
         author=_author(tree, meta, facts),
         date=_date(tree, meta, facts, url),
         canonical=_canonical(tree, meta, url),
-        licence=_licence(tree, meta, facts),
+        licence=_licence(tree, meta, facts, html),
         kind="article" if _declares_article(meta, facts) else "",
     )
 
@@ -229,8 +230,10 @@ def _canonical(tree: LexborHTMLParser, meta: Mapping[str, str], url: str) -> str
         return ""
 
 
-def _licence(tree: LexborHTMLParser, meta: Mapping[str, str], facts: Mapping[str, Any]) -> str:
-    links = tree.css('[rel~="license" i][href]') or tree.css('a[href*="creativecommons.org/" i]')
+def _licence(tree: LexborHTMLParser, meta: Mapping[str, str], facts: Mapping[str, Any], html: str) -> str:
+    links = tree.css('[rel~="license" i][href]') if "license" in html else []
+    if not links and "creativecommons.org/" in html:
+        links = tree.css('a[href*="creativecommons.org/" i]')
     for node in links[:4]:
         if name := licence_name(node.attributes.get("href") or ""):
             return name

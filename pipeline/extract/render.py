@@ -1,7 +1,8 @@
 """Chosen blocks → plain text that keeps the shape of lists, tables, quotations and code.
 
 A blank line stands between paragraphs; list items and table rows follow each other line by line.
-Items start with `- ` or their number, indented by depth; cells are separated by ` | `; code keeps its lines and its indentation.
+Items start with `- ` or their number, indented by depth; cells are separated by ` | `; code keeps its lines and its
+indentation.
 """
 
 from collections.abc import Iterator

@@ -37,6 +37,11 @@ class ExtractText:
         """Starts the child process, or loads the models here where isolation is off."""
         self._extractor = ChildExtractor(self._config) if self._config.isolate else _InProcess(self._config)
 
+    def close(self) -> None:
+        """Ends the child process, which otherwise ends with this one."""
+        if isinstance(self._extractor, ChildExtractor):
+            self._extractor.close()
+
     def judge(self, page: Page) -> Document | Rejection:
         """The document of `page`, or why there is none."""
         assert self._extractor is not None, "setup() comes first"

@@ -24,7 +24,7 @@ _MIN_GOLD_WORDS = 50.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelledPage:
-    """One page for training. `scope` says which convention its labels follow (1: only the article, 0: the whole page)."""
+    """One page for training. `scope`: which convention its labels follow (1: only the article, 0: the whole page)."""
 
     site: str
     blocks: Blocks
@@ -56,7 +56,10 @@ class FitConfig:
 
 
 def learn_word_weights(pages: Sequence[LabelledPage]) -> dict[str, float]:
-    """For each word in class names of enough sites: by how much text inside such elements is more (or less) wanted than on the rest of the page, -1..1."""
+    """For each word in class names of enough sites, -1..1.
+
+    By how much more or less the text inside such elements is wanted than that of the whole page.
+    """
     by_word: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for page in pages:
         for word, gain in _word_gains(page).items():
@@ -100,7 +103,7 @@ def fit(pages: Sequence[LabelledPage], config: FitConfig) -> tuple[Network, dict
         mean=mean, scale=scale,
         weights1=in_weight_steps(np.concatenate([part[0] for part in parts], axis=1)),
         bias1=in_weight_steps(np.concatenate([part[1] for part in parts])),
-        weights2=in_weight_steps(np.concatenate([part[2] for part in parts]) / np.float32(len(parts))).astype(np.float32),
+        weights2=in_weight_steps(np.concatenate([part[2] for part in parts]) / len(parts)),
         bias2=float(np.mean([part[3] for part in parts])),
     )  # fmt: skip
     return network, learn_word_weights(pages)

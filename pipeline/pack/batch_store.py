@@ -11,7 +11,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from pipeline.errors import InputError, SettingError
-from pipeline.storage import filesystem, is_local
+from pipeline.storage import filesystem, is_local, join
 
 DEFAULT_CACHE_BYTES = 16 << 30
 
@@ -32,17 +32,17 @@ class BatchStore(Protocol):
         """Lets go of whatever is open."""
 
 
-def open_store(paths: Sequence[str], cache_folder: str = "", cache_bytes: int = 0) -> BatchStore:
-    """The store that suits where `paths` lie.
+def open_store(folder: str, files: Sequence[str], cache_folder: str = "", cache_bytes: int = 0) -> BatchStore:
+    """The store of `files` that suits where `folder` lies.
 
     Raises:
         SettingError: the files are remote and no cache folder is given.
     """
-    if all(is_local(path) for path in paths):
-        return MappedStore(paths)
+    if is_local(folder):
+        return MappedStore(folder, files)
     if not cache_folder:
-        raise SettingError(f"{paths[0]} is remote: name a local cache folder for its batches")
-    return CachedStore(paths, cache_folder, cache_bytes or DEFAULT_CACHE_BYTES)
+        raise SettingError(f"{folder} is remote: name a local cache folder for its batches")
+    return CachedStore(folder, files, cache_folder, cache_bytes or DEFAULT_CACHE_BYTES)
 
 
 class MappedStore:
@@ -51,18 +51,20 @@ class MappedStore:
     max_held_bytes = 1 << 62
     num_readers = 1
 
-    def __init__(self, paths: Sequence[str]) -> None:
-        self._paths = [path.removeprefix("file://") for path in paths]
+    def __init__(self, folder: str, files: Sequence[str]) -> None:
+        self._folder = folder.removeprefix("file://")
+        self._files = files
         self._maps: dict[int, pa.Buffer] = {}
 
     def read(self, file: int, offset: int, num_bytes: int) -> pa.Buffer:
         """The bytes of a range; none if the file does not reach so far."""
         mapped = self._maps.get(file)
         if mapped is None:
+            path = join(self._folder, self._files[file])
             try:
-                mapped = self._maps[file] = pa.memory_map(self._paths[file]).read_buffer()
+                mapped = self._maps[file] = pa.memory_map(path).read_buffer()
             except FileNotFoundError:
-                raise InputError(f"{self._paths[file]} is missing, although the batch index names it") from None
+                raise InputError(f"{path} is missing, although the batch index names it") from None
         return mapped.slice(offset, num_bytes) if offset + num_bytes <= mapped.size else pa.py_buffer(b"")
 
     def forget(self, file: int, offset: int, num_bytes: int) -> None:
@@ -85,14 +87,15 @@ class CachedStore:
 
     num_readers = 16
 
-    def __init__(self, paths: Sequence[str], folder: str, max_bytes: int) -> None:
-        self._remotes = [filesystem(path) for path in paths]
-        self._keys = [hashlib.blake2b(path.encode(), digest_size=12).hexdigest() for path in paths]
-        self._folder = folder
+    def __init__(self, folder: str, files: Sequence[str], cache_folder: str, max_bytes: int) -> None:
+        self._remote, self._root = filesystem(folder)
+        self._name = folder
+        self._files = files
+        self._folder = cache_folder
         self._max_bytes = max_bytes
         self.max_held_bytes = max_bytes // 4
         self._lock = threading.Lock()
-        os.makedirs(folder, exist_ok=True)
+        os.makedirs(cache_folder, exist_ok=True)
         self._held_bytes = sum(size for _, size, _ in self._held())
 
     def read(self, file: int, offset: int, num_bytes: int) -> pa.Buffer:
@@ -114,13 +117,11 @@ class CachedStore:
         """Nothing is open between reads."""
 
     def _fetch(self, file: int, offset: int, num_bytes: int, path: str) -> pa.Buffer:
-        remote, inner = self._remotes[file]
         try:
-            data = remote.cat_file(inner, start=offset, end=offset + num_bytes)
+            data = self._remote.cat_file(join(self._root, self._files[file]), start=offset, end=offset + num_bytes)
         except FileNotFoundError:
-            raise InputError(
-                f"{remote.unstrip_protocol(inner)} is missing, although the batch index names it"
-            ) from None
+            name = join(self._name, self._files[file])
+            raise InputError(f"{name} is missing, although the batch index names it") from None
         os.makedirs(self._folder, exist_ok=True)
         with self._lock:
             self._held_bytes += len(data)
@@ -160,4 +161,5 @@ class CachedStore:
         return found
 
     def _path(self, file: int, offset: int, num_bytes: int) -> str:
-        return os.path.join(self._folder, f"{self._keys[file]}-{offset}-{num_bytes}.batch")
+        key = hashlib.blake2b(join(self._name, self._files[file]).encode(), digest_size=12).hexdigest()
+        return os.path.join(self._folder, f"{key}-{offset}-{num_bytes}.batch")

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.errors import DataError
-from pipeline.pack.format import SPLITS
+from pipeline.pack.format import ID_BYTES, SPLITS
 from pipeline.storage import AtomicFile, FileEntry, open_read
 
 NUM_BUCKETS = 4096
@@ -100,7 +100,7 @@ def _order(document: EncodedDocument) -> tuple[bytes, int]:
 def _schema(token_type: pa.DataType) -> pa.Schema:
     return pa.schema(
         [
-            ("id", pa.binary(16)),
+            ("id", pa.binary(ID_BYTES)),
             ("source", pa.string()),
             ("language", pa.string()),
             ("text_bytes", pa.int64()),
@@ -114,7 +114,7 @@ def _batch(documents: Sequence[EncodedDocument], schema: pa.Schema) -> pa.Record
     tokens = np.concatenate([document.tokens for document in documents])
     return pa.record_batch(
         [
-            pa.array([document.id for document in documents], pa.binary(16)),
+            pa.array([document.id for document in documents], pa.binary(ID_BYTES)),
             pa.array([document.source for document in documents], pa.string()),
             pa.array([document.language for document in documents], pa.string()),
             pa.array([document.text_bytes for document in documents], pa.int64()),

@@ -6,12 +6,16 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.pack.format import INDEX, BatchEntry, RowBlock, ShardSpec, index_path
 from pipeline.storage import AtomicFile, FileEntry
 
+Ints = npt.NDArray[np.int64]
 _MAGIC = b"ARROW1\0\0"
+_NUMBERS = ("offset", "num_bytes", "num_rows", "crc32")
 
 
 class ShardWriter:
@@ -107,20 +111,13 @@ def write_index(folder: str, split: str, spec: ShardSpec, files: Mapping[str, Se
     """
     paths = sorted(files)
     sources = sorted({entry.source for entries in files.values() for entry in entries})
-    rows: list[dict[str, int]] = []
-    for number, source in enumerate(sources):
-        first_row = 0
-        for file, path in enumerate(paths):
-            for entry in files[path]:
-                if entry.source == source:
-                    numbers = {
-                        "offset": entry.offset,
-                        "num_bytes": entry.num_bytes,
-                        "num_rows": entry.num_rows,
-                        "crc32": entry.crc32,
-                    }
-                    rows.append({"file": file, "source": number, "first_row": first_row, **numbers})
-                    first_row += entry.num_rows
+    placed = [(entry.source, file, entry) for file, path in enumerate(paths) for entry in files[path]]
+    placed.sort(key=lambda item: (item[0], item[1], item[2].offset))
+    number_of = {source: number for number, source in enumerate(sources)}
+    columns = {name: np.array([getattr(entry, name) for *_, entry in placed], dtype=np.int64) for name in _NUMBERS}
+    columns["file"] = np.array([file for _, file, _ in placed], dtype=np.int64)
+    columns["source"] = np.array([number_of[source] for source, *_ in placed], dtype=np.int64)
+    columns["first_row"] = _first_rows(columns["source"], columns["num_rows"])
     metadata = {
         **(spec.schema().metadata or {}),
         b"corpusmill.files": json.dumps({"files": paths, "sources": sources}).encode(),
@@ -130,5 +127,12 @@ def write_index(folder: str, split: str, spec: ShardSpec, files: Mapping[str, Se
         AtomicFile(index_path(folder, split)) as sink,
         pa.ipc.new_file(pa.PythonFile(sink, mode="w"), schema) as writer,
     ):
-        writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=schema))
-    return sink.entry(num_records=len(rows))
+        arrays = [pa.array(columns[field.name]).cast(field.type) for field in schema]
+        writer.write_batch(pa.record_batch(arrays, schema=schema))
+    return sink.entry(num_records=len(placed))
+
+
+def _first_rows(source: Ints, num_rows: Ints) -> Ints:
+    """The number of rows before each batch among those of its source; batches are sorted by source."""
+    before = np.cumsum(num_rows) - num_rows
+    return before - before[np.searchsorted(source, source)]

@@ -1,7 +1,7 @@
 """Reads shards: any row by source and number, lazily, each record batch checked when it is first touched.
 
-No Beam and no torch here. Opening costs the same however many shards there are: the batch index is
-mapped, and a row is one binary search in it and one byte range away, on a disk or in an object store.
+No Beam and no torch here. Opening reads the manifest and maps the batch index (8 ms for a small set, 0.2 s
+for a trillion tokens); a row is one binary search and one byte range away, on a disk or in an object store.
 """
 
 import json
@@ -80,7 +80,7 @@ class ShardSet:
         if verify and checksum(path) != (entry.sha256, entry.num_bytes):
             raise DataError(f"{path} has changed since it was written: its SHA-256 is not the one in the manifest")
         spec, index = _read_index(path)
-        store = open_store([join(folder, file) for file in index.files], cache_folder, cache_bytes)
+        store = open_store(folder, index.files, cache_folder, cache_bytes)
         return cls(
             folder=folder, split=split, spec=spec, identity=content_of(manifest), counts=manifest.counts,
             _index=index, _store=store, verify=verify,
@@ -153,9 +153,10 @@ class ShardSet:
 
     def blocks(self, file: str | None = None) -> Iterator[tuple[int, RowBlock]]:
         """All blocks with the number of their first row within their source, in order; of one file if one is named."""
-        for batch, first_row in enumerate(self._index.columns["first_row"].tolist()):
-            if file is None or self._index.files[int(self._index.columns["file"][batch])] == file:
-                yield first_row, self._load(batch)
+        files = self._index.columns["file"]
+        chosen = files >= 0 if file is None else files == self._index.files.index(file)
+        for batch in np.flatnonzero(chosen).tolist():
+            yield int(self._index.columns["first_row"][batch]), self._load(batch)
 
     @property
     def files(self) -> tuple[str, ...]:

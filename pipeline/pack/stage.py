@@ -18,7 +18,7 @@ from pipeline import steps
 from pipeline.errors import DataError, InputError
 from pipeline.pack.config import PackConfig
 from pipeline.pack.encoded import NUM_BUCKETS, EncodedDocument, buckets_of, encoded_entry, read_encoded, write_encoded
-from pipeline.pack.format import SPLITS, BatchEntry, RowBlock, ShardSpec
+from pipeline.pack.format import ID_BYTES, SPLITS, BatchEntry, RowBlock, ShardSpec
 from pipeline.pack.rows import TokenisedDocument, pack_blocks
 from pipeline.pack.shard_writer import ShardWriter, write_index
 from pipeline.pack.splits import HeldOut
@@ -70,7 +70,7 @@ def encode_documents(
     for batch in rows:
         for row, tokens in zip(batch, encoder.encode_batch([row["text"] for row in batch]), strict=True):
             yield EncodedDocument(
-                id=bytes.fromhex(row["id"]),
+                id=_raw_id(row["id"]),
                 split=held_out.split_of(row["id"]),
                 source=row["source"] or "",
                 language=row["language"] or "",
@@ -193,6 +193,16 @@ def open_encoder(path: str, backend: str = "auto") -> Encoder:
         raise InputError(f"no such tokenizer: {path}") from None
     except ValueError as error:
         raise InputError(str(error)) from None
+
+
+def _raw_id(doc_id: str) -> bytes:
+    try:
+        raw = bytes.fromhex(doc_id)
+    except ValueError:
+        raw = b""
+    if len(raw) != ID_BYTES:
+        raise DataError(f"document {doc_id!r} has an id that is not {2 * ID_BYTES} hexadecimal digits")
+    return raw
 
 
 def _read(path: str) -> Iterator[list[dict[str, Any]]]:

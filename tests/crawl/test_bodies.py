@@ -32,7 +32,7 @@ def test_undoes_any_chain_of_encodings(payload: bytes, names: list[str]) -> None
 @pytest.mark.parametrize("name", ["gzip", "deflate", "br", "zstd"])
 def test_bombs_are_cut_with_bounded_memory(name: str) -> None:
     limit = 2 << 20
-    body = ENCODERS[name](bytes(200 << 20))
+    body = brotli.compress(bytes(50 << 20), quality=1) if name == "br" else ENCODERS[name](bytes(50 << 20))
     tracemalloc.start()
     with pytest.raises(BodyError, match="decoded_too_large"):
         decoded(body, name, limit)

@@ -38,7 +38,7 @@ def trap_config(server: Server) -> CrawlConfig:
             delay_seconds=DELAY, latency_factor=0.0, max_delay_seconds=1.0, retry_seconds=0.1, backoff_seconds=0.05, strikes=50, max_idle_seconds=30.0
         ),
         limits=LimitsConfig(
-            round_seconds=60.0, total_seconds=1.0, read_seconds=1.0, connect_seconds=1.0, wire_bytes=WIRE_LIMIT, decoded_bytes=DECODED_LIMIT
+            round_seconds=60.0, total_seconds=0.5, read_seconds=0.5, connect_seconds=1.0, wire_bytes=WIRE_LIMIT, decoded_bytes=DECODED_LIMIT
         ),
         traps=TrapsConfig(max_urls_per_calendar=CALENDAR_LIMIT, max_urls_per_path=QUERY_LIMIT, max_same_payload=SAME_LIMIT),
     )

@@ -40,7 +40,7 @@ def make_run(tmp_path: Path) -> MakeRun:
 
 @pytest.fixture
 def corpus() -> list[Document]:
-    """120 documents: originals, near copies (one word changed), exact copies in another case, captures of a page, short ones."""
+    """Originals, near copies (one word changed), copies in another case, later captures of a page, short documents."""
     generator = random.Random(7)
     vocabulary = [f"word{number}" for number in range(3000)]
     documents = []

@@ -24,7 +24,7 @@ def scipy_components(firsts: np.ndarray, seconds: np.ndarray, num_nodes: int) ->
     _, labels = scipy_sparse.csgraph.connected_components(graph, directed=False)
     least = np.full(num_nodes, num_nodes)
     np.minimum.at(least, labels, np.arange(num_nodes))
-    return least[labels]
+    return np.asarray(least[labels])
 
 
 def graphs(generator: np.random.Generator) -> dict[str, tuple[np.ndarray, np.ndarray, int]]:
@@ -52,7 +52,9 @@ def test_components_equal_those_of_scipy(name: str) -> None:
     assert (components(firsts, seconds, size) == scipy_components(firsts, seconds, size)).all()
 
 
-edges_strategy = st.lists(st.tuples(st.integers(0, 15), st.integers(0, 15)).filter(lambda e: e[0] < e[1]), max_size=30, unique=True)
+edges_strategy = st.lists(
+    st.tuples(st.integers(0, 15), st.integers(0, 15)).filter(lambda e: e[0] < e[1]), max_size=30, unique=True
+)
 
 
 @settings(deadline=None)
@@ -67,7 +69,10 @@ def test_one_survivor_in_each_component(pairs: list[tuple[int, int]], ranks: lis
     firsts, seconds = np.array([p[0] for p in pairs], int), np.array([p[1] for p in pairs], int)
     roots = scipy_components(firsts, seconds, 16)
     touched = {node for pair in pairs for node in pair}
-    best = {root: min((node for node in touched if roots[node] == root), key=lambda n: (ranks[n], 100 - n)) for root in {int(roots[n]) for n in touched}}
+    best = {
+        root: min((node for node in touched if roots[node] == root), key=lambda n: (ranks[n], 100 - n))
+        for root in {int(roots[n]) for n in touched}
+    }
     expected = {node: best[int(roots[node])] for node in touched if best[int(roots[node])] != node}
     assert dict(zip(decisions["ref"].tolist(), decisions["by"].tolist(), strict=True)) == expected
     for ref, by, low, by_low, similarity in decisions[["ref", "by", "id_low", "by_low", "similarity"]].tolist():

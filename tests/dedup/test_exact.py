@@ -28,7 +28,8 @@ def test_captures_and_equals_against_dictionaries(rows: list[tuple[int, int, int
     expected_captures = {ref: by for ref, by in expected_captures.items() if ref != by}
     captures, changed = later_captures(shuffled)
     assert dict(zip(captures["ref"].tolist(), captures["by"].tolist(), strict=True)) == expected_captures
-    assert captures["same_page"].all() and (captures["id_low"] == captures["by_low"]).all()
+    assert captures["same_page"].all()
+    assert (captures["id_low"] == captures["by_low"]).all()
     assert set(changed["ref"].tolist()) == {ref for ref, by in expected_captures.items() if rows[ref][1] != rows[by][1]}
 
     best: dict[int, tuple[int, int, int]] = {}

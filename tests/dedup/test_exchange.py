@@ -26,7 +26,8 @@ def test_each_record_reaches_its_destination_in_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunks: list[list[int]], block_bytes: int
 ) -> None:
     monkeypatch.setattr(exchange, "_BLOCK_BYTES", block_bytes)
-    path, number, expected = str(tmp_path / "file.bin"), 0, {place: [] for place in range(5)}
+    path, number = str(tmp_path / "file.bin"), 0
+    expected: dict[int, list[int]] = {place: [] for place in range(5)}
     with ExchangeWriter(path, DTYPE, 5) as writer:
         for chunk in chunks:
             values = list(range(number, number + len(chunk)))
@@ -51,7 +52,11 @@ def test_damage_is_one_sentence(tmp_path: Path) -> None:
     path = tmp_path / "file.bin"
     write_exchange(str(path), records([1, 2, 3]), np.zeros(3, np.int64), 1)
     whole = path.read_bytes()
-    for content, sentence in ((b"", "too short"), (whole[:-1], "not an exchange"), (whole[5:], "part of it is missing")):
+    for content, sentence in (
+        (b"", "too short"),
+        (whole[:-1], "not an exchange"),
+        (whole[5:], "part of it is missing"),
+    ):
         path.write_bytes(content)
         with pytest.raises(DataError, match=sentence):
             read_exchange(str(path), DTYPE, 0)

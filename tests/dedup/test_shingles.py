@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline.dedup.alphabet import NOTHING, UNSPACED, code_point_table
 from pipeline.dedup.minhash import Permutations, sign_texts
-from pipeline.dedup.shingles import Shingling, scan, shingle_hashes, text_buffers
+from pipeline.dedup.shingles import NO_STARTS, Shingling, scan, shingle_hashes, text_buffers
 
 MASK = (1 << 64) - 1
 
@@ -63,7 +63,9 @@ def plain_shingles(text: str, words: int, characters: int) -> list[int]:
     return shingles
 
 
-texts = st.text(alphabet=st.sampled_from("abcDEé ,.-\n\u00ad\u0301ßŉİ中文字かกเ١2²𠀀😀\U000e0041"), max_size=60) | st.text(max_size=60)
+texts = st.text(
+    alphabet=st.sampled_from("abcDEé ,.-\n\u00ad\u0301ßŉİ中文字かกเ١2²𠀀😀\U000e0041"), max_size=60
+) | st.text(max_size=60)
 
 
 @given(text=texts, words=st.integers(1, 4), characters=st.integers(1, 4))
@@ -96,7 +98,7 @@ def test_words(text: str, words: list[str]) -> None:
 def text_hash(text: str) -> tuple[int, ...]:
     data = np.frombuffer(text.encode(), np.uint8)
     out = np.zeros(2, np.uint64)
-    scan(data, 0, len(data), code_point_table(), np.empty(len(data) + 1, np.uint64), out)
+    scan(data, 0, len(data), code_point_table(), np.empty(len(data) + 1, np.uint64), out, NO_STARTS)
     return tuple(out.tolist())
 
 

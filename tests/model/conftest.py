@@ -19,7 +19,7 @@ def make_run(run: str, texts: Sequence[str], *, vocab_size: int, sequence_length
     _complete(run, "tokenizer", storage.write_bytes(join(run, "tokenizer", "tokenizer.json"), _tokenizer(texts, vocab_size)))
     with TableWriter(join(run, "documents", "part-000000.parquet"), DOCUMENTS) as table:
         for index, text in enumerate(texts):
-            name = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+            name = hashlib.blake2b(str(index).encode(), digest_size=16).hexdigest()
             table.append({"id": name, "url": f"http://x/{index}", "text": text, "language": "en", "source": f"s{index % 2}"})
     _complete(run, "documents", table.entry())
     pack_run(run, PackConfig(sequence_length=sequence_length, heldout_documents=heldout), Engine())
@@ -49,12 +49,3 @@ def small_run(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> st
     text = (shared_data / "corpora/tinyshakespeare/input.txt").read_text()[:150_000]
     texts = [text[start : start + 1500] for start in range(0, len(text), 1500)]
     return make_run(str(tmp_path_factory.mktemp("run")), texts, vocab_size=600, sequence_length=64)
-
-
-@pytest.fixture(scope="session")
-def shared_data() -> Path:
-    """Real data beside the repository."""
-    folder = Path(__file__).parents[2].parent / "shared/data"
-    if not folder.is_dir():
-        pytest.skip("no shared data here")
-    return folder

@@ -1,5 +1,6 @@
 """Batches: their tensors, the same order for any ranks and batch sizes, exact resume, refusals."""
 
+import gc
 import pickle
 import time
 from itertools import zip_longest
@@ -71,7 +72,7 @@ def test_once_gives_every_row_in_order_and_ends(shards: str) -> None:
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 3, 4, 8, 16])
-@pytest.mark.parametrize("first_step", [0, 17, 288])
+@pytest.mark.parametrize("first_step", [0, 17, 288, 10**11])
 def test_any_number_of_ranks_sees_the_same_samples_in_the_same_order(
     shards: str, world_size: int, first_step: int
 ) -> None:
@@ -239,3 +240,15 @@ def test_the_first_batch_at_a_trillion_samples_comes_at_once(shards: str) -> Non
     batches.samples = 10**12
     assert batches.next_batch() is not None
     assert time.process_time() - begin < 0.25  # the benchmark measures; this catches a blunder
+
+
+def test_forgotten_batches_end_their_thread(shards: str) -> None:
+    batches = Batches(shards, batch_rows=4)
+    batches.next_batch()
+    assert batches._ahead is not None
+    thread = batches._ahead._thread
+    assert thread.is_alive()
+    del batches
+    gc.collect()
+    thread.join(timeout=10)
+    assert not thread.is_alive()

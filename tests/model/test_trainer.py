@@ -178,3 +178,13 @@ def test_two_processes_train_as_one(tmp_path: Path) -> None:
     assert len(together) == 10
     for one, two in zip(alone, together, strict=True):
         assert two == pytest.approx(one, rel=1e-3)  # Muon works in bf16, which blows up the order of additions
+
+
+@pytest.mark.slow
+def test_compiled_training_gives_the_same_losses(tmp_path: Path) -> None:
+    config = replace(CONFIG, steps=6, optimizer=OptimizerConfig(kind="adamw"))
+    plain = run(trainer(tmp_path / "plain", config))
+    compiled = run(trainer(tmp_path / "compiled", replace(config, compile=True)))
+    for one, other in zip(plain, compiled, strict=True):
+        assert other.loss == pytest.approx(one.loss, rel=1e-4)
+        assert other.grad_norm == pytest.approx(one.grad_norm, rel=1e-3)

@@ -84,7 +84,7 @@ def test_the_cache_stays_within_its_bound(remote: str, tmp_path: Path) -> None:
 
 def test_what_was_read_longest_ago_goes_first(tmp_path: Path) -> None:
     fsspec.filesystem("memory").pipe_file("/numbers", bytes(range(100)))
-    store = CachedStore(["memory://numbers"], str(tmp_path), 40)
+    store = CachedStore("memory://", ["numbers"], str(tmp_path), 40)
     for age, offset in enumerate((0, 10, 20)):
         store.read(0, offset, 10)
         os.utime(store._path(0, offset, 10), ns=(age, age))

@@ -9,7 +9,7 @@ import pytest
 
 from jobs.engine import Engine
 from jobs.pack import pack_run
-from pipeline.errors import DataError
+from pipeline.errors import CorpusmillError, DataError
 from pipeline.pack import stage
 from pipeline.pack.config import PackConfig
 from pipeline.pack.encoded import NUM_BUCKETS, EncodedDocument, buckets_of, shard_of, write_encoded
@@ -222,6 +222,12 @@ def test_an_empty_split_is_explained(
 ) -> None:
     with pytest.raises(DataError, match=sentence):
         pack_run(write_run(tmp_path, [documents]), config, Engine())
+
+
+def test_a_foreign_id_is_named(documents: list[Document], tmp_path: Path) -> None:
+    parts = [[*documents[:3], replace(documents[3], id="page-4")]]
+    with pytest.raises(CorpusmillError, match="document 'page-4' has an id that is not 32 hexadecimal digits"):
+        pack_run(write_run(tmp_path, parts), CONFIG, Engine())
 
 
 @pytest.mark.parametrize("num_shards", [1, 2, 3, 7, 100, NUM_BUCKETS])

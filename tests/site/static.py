@@ -25,9 +25,11 @@ class StaticSite:
         with tarfile.open(fileobj=io.BytesIO(raw)) as archive:
             files = {member.name.removeprefix("./"): archive.extractfile(member).read() for member in archive if member.isfile()}  # type: ignore[union-attr]
         self.pages: dict[str, tuple[bytes, str]] = {}
+        self.names: dict[str, str] = {}
         for line in (folder / "urlmap.tsv").read_text("utf-8").splitlines():
             path, name, content_type = line.split("\t")
             self.pages[unquote(path)] = (files[name], content_type)
+            self.names[unquote(path)] = name
 
     def get(self, path: str) -> tuple[bytes, str] | None:
         """Body and content type of a URL path, in any spelling."""
@@ -42,18 +44,21 @@ class StaticSite:
         response.headers["Content-Type"] = found[1]
         return response
 
-    def walk(self, start: str, skipped: frozenset[str]) -> set[str]:
-        """The URLs of all HTML pages that links (`a`, `area`, frames) lead to, found with another HTML parser."""
-        seen, pages, queue = {start}, set(), deque([start])
+    def walk(self, starts: list[str], skipped: frozenset[str]) -> set[str]:
+        """The URLs of all HTML and text pages that links (`a`, `area`, frames) lead to, found with another HTML parser."""
+        seen, pages, queue = set(starts), set(), deque(starts)
+        origin = url_parts(starts[0]).origin
         while queue:
             url = queue.popleft()
             found = self.get(url_parts(url).path)
-            if found is None or not found[1].startswith(("text/html", "application/xhtml")) or not found[0].strip():
+            if found is None or not found[1].startswith(("text/html", "application/xhtml", "text/plain")) or not found[0].strip():
                 continue
             pages.add(url)
+            if found[1].startswith("text/plain"):
+                continue
             for link in _links(found[0], url):
                 parts = url_parts(link)
-                if link not in seen and parts.origin == url_parts(start).origin and not parts.path.lower().endswith(tuple(skipped)):
+                if link not in seen and parts.origin == origin and not parts.path.lower().endswith(tuple(skipped)):
                     seen.add(link)
                     queue.append(link)
         return pages

@@ -1,0 +1,280 @@
+"""Tokenizers side by side: counting, learning and encoding, ours beside the peers that are installed.
+
+    python -m benchmarks.tokenizer [train|encode|all] [--megabytes 100] [--data FOLDER]
+
+Each measurement runs in a process of its own, and its figure is processor time (user and system, all
+threads), which a busy machine disturbs least. Text comes from `corpora/*.jsonl.zst` in FOLDER. Identity
+is checked, not assumed: merges one by one in order, ids by a checksum over all of them.
+"""
+
+import argparse
+import hashlib
+import importlib.metadata
+import io
+import json
+import multiprocessing
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+_DATA = Path(__file__).parents[2] / "shared/data"
+_CORPORA = ("en_classic_books", "en_tech_pep_rfc", "zh_mixed", "fr_eltec", "ru_eltec_dracor", "ja_aozora", "hi_midas", "en_blog_18f")
+_END = "<|endoftext|>"
+_VOCAB_SIZE = 32_000
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the benchmarks that are asked for and prints tables with ratios."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("what", nargs="?", default="all", choices=("train", "encode", "all"))
+    parser.add_argument("--megabytes", type=float, default=100.0)
+    parser.add_argument("--pattern", default="gpt2", choices=("gpt2", "cl100k", "o200k"))
+    parser.add_argument("--data", type=Path, default=_DATA)
+    parsed = parser.parse_args(arguments)
+    if not (parsed.data / "corpora").is_dir():
+        sys.exit(f"no corpora in {parsed.data}: give their folder with --data")
+    with tempfile.TemporaryDirectory() as folder:
+        texts = Path(folder) / "texts.json"
+        texts.write_text(json.dumps(list(read_texts(parsed.data, parsed.megabytes * 1e6))), encoding="utf-8")
+        if parsed.what in ("train", "all"):
+            train(texts, parsed.pattern)
+        if parsed.what in ("encode", "all"):
+            encode(texts, parsed.pattern)
+
+
+def read_texts(data: Path, num_bytes: float) -> Iterator[str]:
+    """Documents of all corpora by turns until `num_bytes` of text are read."""
+    import zstandard
+
+    files = [io.TextIOWrapper(zstandard.open(data / f"corpora/{name}.jsonl.zst", "rb"), "utf-8", newline="\n") for name in _CORPORA]
+    size = 0
+    while files and size < num_bytes:
+        for file in list(files):
+            line = file.readline()
+            if not line:
+                files.remove(file)
+                continue
+            text = json.loads(line)["text"]
+            size += len(text.encode())
+            yield text
+
+
+def measured(function: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
+    """What `function` returns, from a fresh process."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        result: dict[str, Any] = pool.apply(_guarded, (function, arguments))
+    return result
+
+
+def _guarded(function: Callable[..., Any], arguments: tuple[Any, ...]) -> dict[str, Any]:
+    try:
+        return dict(function(*arguments))
+    except ImportError as error:
+        return {"missing": error.name}
+
+
+def cpu_seconds() -> float:
+    """Processor time of this process so far, user and system, all threads."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+def load_texts(path: Path) -> list[str]:
+    """The texts, not counted into any measurement."""
+    texts: list[str] = json.loads(path.read_text(encoding="utf-8"))
+    return texts
+
+
+def digest(value: Any) -> str:
+    """A short name of a JSON value."""
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:12]
+
+
+# Learning ------------------------------------------------------------------
+
+
+def train(texts: Path, pattern: str) -> None:
+    """Prints processor time from raw text to a vocabulary, and from the count table alone."""
+    megabytes = sum(len(text.encode()) for text in load_texts(texts)) / 1e6
+    print(f"Learning {_VOCAB_SIZE} tokens from {megabytes:.1f} MB, pattern {pattern}, CPU seconds")
+    measured(train_ours, texts, pattern)  # compiles, once per machine
+    rows = {
+        f"tokenizers {version('tokenizers')}": measured(train_tokenizers, texts, pattern),
+        "corpusmill, text to merges": measured(train_ours, texts, pattern),
+        "corpusmill, counted by `regex`": measured(train_ours, texts, pattern, True),
+        f"rustbpe {version('rustbpe')} (32-bit counts)": measured(train_rustbpe, texts, pattern),
+    }
+    if pattern == "gpt2":
+        rows[f"gigatoken {version('gigatoken')}"] = measured(train_gigatoken, texts)
+    reference = rows[f"tokenizers {version('tokenizers')}"]
+    for name, row in rows.items():
+        if "missing" in row:
+            print(f"  {name:40} not installed: {row['missing']}")
+            continue
+        same = "same merges" if row["merges"] == reference["merges"] else "OTHER MERGES"
+        print(f"  {name:40} {row['seconds']:7.2f} s = {row['seconds'] / reference['seconds']:5.3f} of tokenizers, +{row['megabytes']:5.0f} MB, {same}")
+        if "learn_seconds" in row:
+            share = row["learn_seconds"] / reference["seconds"]
+            print(f"  {'  of which learning from the table':40} {row['learn_seconds']:7.2f} s = {share:5.3f} of tokenizers, {row['types']} types")
+
+
+def train_tokenizers(path: Path, pattern: str) -> dict[str, Any]:
+    """Hugging Face `tokenizers`, from text."""
+    from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
+
+    from tokenizer.patterns import pattern_named
+
+    texts = load_texts(path)
+    before, memory = cpu_seconds(), _peak()
+    tokenizer = Tokenizer(models.BPE())
+    split = pre_tokenizers.Split(Regex(pattern_named(pattern).regex), "isolated")
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    tokenizer.train_from_iterator(
+        texts, trainers.BpeTrainer(vocab_size=_VOCAB_SIZE, special_tokens=[_END], initial_alphabet=alphabet, show_progress=False)
+    )
+    seconds = cpu_seconds() - before
+    return {"seconds": seconds, "megabytes": _peak() - memory, "merges": digest(json.loads(tokenizer.to_str())["model"]["merges"])}
+
+
+def train_ours(path: Path, pattern: str, by_regex: bool = False) -> dict[str, Any]:
+    """Ours, from text: count, then learn. Importing and loading machine code count."""
+    texts = load_texts(path)
+    before, memory = cpu_seconds(), _peak()
+    from tokenizer.counting import CountingMethod
+    from tokenizer.patterns import pattern_named
+    from tokenizer.training import learn
+    from tokenizer.writing import tokenizer_value
+
+    counter = CountingMethod(pattern_named(pattern), longest=1 << 30, by_regex=by_regex).counter()
+    for start in range(0, len(texts), 256):
+        encoded = [text.encode() for text in texts[start : start + 256]]
+        offsets = np.concatenate(([0], np.cumsum([len(text) for text in encoded]))).astype(np.int64)
+        counter.add(np.frombuffer(b"".join(encoded), dtype=np.uint8), offsets)
+    words = counter.take().words
+    counted = cpu_seconds()
+    vocabulary = learn(words, vocab_size=_VOCAB_SIZE, specials=(_END,))
+    value = tokenizer_value(vocabulary, pattern_named(pattern))
+    done = cpu_seconds()
+    return {
+        "seconds": done - before,
+        "learn_seconds": done - counted,
+        "megabytes": _peak() - memory,
+        "types": len(words),
+        "merges": digest(value["model"]["merges"]),
+    }
+
+
+def train_rustbpe(path: Path, pattern: str) -> dict[str, Any]:
+    """rustbpe, whose ties fall otherwise."""
+    import rustbpe
+
+    from tokenizer.patterns import pattern_named
+
+    texts = load_texts(path)
+    before, memory = cpu_seconds(), _peak()
+    tokenizer = rustbpe.Tokenizer()
+    tokenizer.train_from_iterator(iter(texts), _VOCAB_SIZE - 1, pattern=pattern_named(pattern).regex)
+    return {"seconds": cpu_seconds() - before, "megabytes": _peak() - memory, "merges": digest(len(tokenizer.get_mergeable_ranks()))}
+
+
+def train_gigatoken(path: Path) -> dict[str, Any]:
+    """gigatoken, which learns by the pattern of GPT-2 only, and from text only."""
+    import gigatoken
+
+    from tokenizer.alphabet import to_characters
+
+    data = "\0".join(load_texts(path)).encode()
+    before, memory = cpu_seconds(), _peak()
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(data)
+        file.flush()
+        _, merges = gigatoken.train_bpe(gigatoken.TextFileSource([file.name], separator=b"\0"), _VOCAB_SIZE, [_END])
+    seconds = cpu_seconds() - before
+    return {"seconds": seconds, "megabytes": _peak() - memory, "merges": digest([[to_characters(a), to_characters(b)] for a, b in merges])}
+
+
+# Encoding ------------------------------------------------------------------
+
+
+def encode(texts: Path, pattern: str) -> None:
+    """Prints MB a CPU second of each library on text it has not seen, for one tokenizer of 32,000 tokens."""
+    from tokenizer.backends import MAKERS, REFERENCE
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "tokenizer.json"
+        sample = measured(write_tokenizer, texts, pattern, path)
+        print(f"Encoding {sample['megabytes']:.1f} MB, pattern {pattern}, MB a CPU second")
+        measured(encode_with, texts, path, "corpusmill")  # compiles, once per machine
+        reference = measured(encode_with, texts, path, REFERENCE)
+        print(f"  {'tokenizers.encode_batch_fast':30} {reference['speed']:7.1f} MB/s")
+        for name in MAKERS:
+            row = measured(encode_with, texts, path, name)
+            if "missing" in row:
+                print(f"  {name:30} not available: {row['missing']}")
+                continue
+            same = "same ids" if row["ids"] == reference["ids"] else "OTHER IDS"
+            ratio = row["speed"] / reference["speed"]
+            print(f"  {name:30} {row['speed']:7.1f} MB/s = {ratio:5.1f} times, second time {row['again']:7.1f} MB/s, +{row['memory']:4.0f} MB, {same}")
+
+
+def write_tokenizer(texts: Path, pattern: str, path: Path) -> dict[str, Any]:
+    """A tokenizer learned from a third of the texts, so that encoding meets new words."""
+    from tokenizer.counting import CountingMethod
+    from tokenizer.patterns import pattern_named
+    from tokenizer.training import learn
+    from tokenizer.writing import tokenizer_json
+
+    counter = CountingMethod(pattern_named(pattern), longest=256).counter()
+    every = load_texts(texts)
+    for text in every[::3]:
+        encoded = np.frombuffer(text.encode(), dtype=np.uint8)
+        counter.add(encoded, np.array([0, len(encoded)]))
+    path.write_text(tokenizer_json(learn(counter.take().words, vocab_size=_VOCAB_SIZE, specials=(_END,)), pattern_named(pattern)))
+    return {"megabytes": sum(len(text.encode()) for text in every) / 1e6}
+
+
+def encode_with(texts: Path, path: Path, name: str) -> dict[str, Any]:
+    """One library through the whole of `Encoder`: speed on new text and again, identity, growth of memory."""
+    from tokenizer.encoding import load_encoder
+
+    every = load_texts(texts)
+    megabytes = sum(len(text.encode()) for text in every) / 1e6
+    try:
+        encoder = load_encoder(str(path), backend=name)
+    except ValueError as error:
+        return {"missing": str(error).rpartition(": ")[2]}
+    batches = [every[start : start + 64] for start in range(0, len(every), 64)]
+    check, memory = hashlib.sha256(), _peak()
+    started = time.process_time()
+    for batch in batches:
+        for ids in encoder.encode_batch(batch):
+            check.update(ids.data)
+    middle = time.process_time()
+    for batch in batches if name != "tokenizers" else []:
+        for ids in encoder.encode_batch(batch):
+            check.copy().update(ids.data)
+    seconds, again = middle - started, max(time.process_time() - middle, 1e-9)
+    return {"speed": megabytes / seconds, "again": megabytes / again, "ids": check.hexdigest(), "memory": _peak() - memory}
+
+
+def version(package: str) -> str:
+    """The installed version of a package, or a dash."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "-"
+
+
+def _peak() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+
+
+if __name__ == "__main__":
+    main()

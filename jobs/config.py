@@ -1,0 +1,103 @@
+"""All settings of a run: one table for each stage, each a dataclass beside the code that it configures."""
+
+import platform
+import posixpath
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from importlib.metadata import PackageNotFoundError, version
+
+from jobs.settings import build, override, read_toml, to_toml
+from model.config import ModelConfig
+from model.evaluator import EvaluateConfig
+from model.trainer import TrainConfig
+from pipeline import storage
+from pipeline.count.config import CountConfig
+from pipeline.crawl.config import CrawlConfig
+from pipeline.dedup.config import DedupConfig
+from pipeline.errors import SettingError
+from pipeline.extract.config import ExtractConfig
+from pipeline.filter.config import FilterConfig
+from pipeline.ingest.config import IngestConfig
+from pipeline.pack.config import PackConfig
+from tokenizer.config import TokenizerConfig
+
+RUN_FILE = "run.toml"
+_VERSIONED = ("corpusmill", "apache-beam", "pyarrow", "trafilatura", "tokenizers", "torch", "numpy")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """`[run]`: where the run lies and what it tolerates."""
+
+    # The folder of the run, or an object-store URL. Default: runs/ and the name of the settings file.
+    folder: str = ""
+    # The largest share of pages that may end as `error/…` (an unforeseen exception) before the job fails.
+    max_error_share: float = 0.05
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.max_error_share <= 1:
+            raise SettingError(f"run.max_error_share is {self.max_error_share}; it is a share, 0 to 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """The settings of a run. Each table may be left out."""
+
+    run: RunSettings = field(default_factory=RunSettings)
+    crawl: CrawlConfig = field(default_factory=CrawlConfig)
+    ingest: IngestConfig = field(default_factory=IngestConfig)
+    extract: ExtractConfig = field(default_factory=ExtractConfig)
+    filter: FilterConfig = field(default_factory=FilterConfig)
+    dedup: DedupConfig = field(default_factory=DedupConfig)
+    count: CountConfig = field(default_factory=CountConfig)
+    tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
+    pack: PackConfig = field(default_factory=PackConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+
+    def __post_init__(self) -> None:
+        if self.crawls and self.ingests:
+            raise SettingError(
+                "crawl.seeds and ingest.inputs are both given; a run has one way in: make a run of each, and ingest the pages of one in the other"
+            )
+
+    @property
+    def crawls(self) -> bool:
+        """Whether the pages come from a crawl."""
+        return bool(self.crawl.seeds or self.crawl.seed_files)
+
+    @property
+    def ingests(self) -> bool:
+        """Whether the pages come from files."""
+        return bool(self.ingest.inputs or self.ingest.sources)
+
+
+def load(path: str, assignments: Sequence[str] = ()) -> RunConfig:
+    """The settings in the TOML file `path`, or those that the run in folder `path` was made with.
+
+    Raises:
+        InputError: there is no such file, and no run either.
+        SettingError: see `jobs.settings.build`.
+    """
+    run_file = storage.join(path, RUN_FILE)
+    if not path.endswith(".toml") and storage.exists(run_file):
+        config = build(RunConfig, override(read_toml(run_file), assignments))
+        return replace(config, run=replace(config.run, folder=path.rstrip("/")))
+    config = build(RunConfig, override(read_toml(path), assignments))
+    name = posixpath.basename(path).removesuffix(".toml")
+    return config if config.run.folder else replace(config, run=replace(config.run, folder=f"runs/{name}"))
+
+
+def write_resolved(config: RunConfig) -> None:
+    """Writes RUN/run.toml: every setting with its value, and the versions that are at work."""
+    lines = [f"# {name} {installed(name)}" for name in _VERSIONED] + [f"# python {platform.python_version()}"]
+    storage.write_bytes(storage.join(config.run.folder, RUN_FILE), ("\n".join(lines) + "\n\n" + to_toml(config)).encode())
+
+
+def installed(name: str) -> str:
+    """The version of an installed package, or `unknown`."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,62 @@
+"""Makes documents of pages: extraction, filters, then deduplication.
+
+Reads RUN/pages; writes RUN/filtered, RUN/measures and RUN/rejected/filter (step "filter"), then
+RUN/documents, RUN/duplicates and RUN/rejected/dedup (step "dedup", see `jobs.dedup`).
+"""
+
+from jobs import dedup
+from jobs.config import RunConfig, installed
+from jobs.engine import Engine, run_step
+from jobs.settings import plain
+from pipeline.corpus import FILTERED, MEASURES, REJECTED, CuratePages, page_shards
+from pipeline.errors import DataError
+from pipeline.steps import Step
+from pipeline.storage import Manifest, join
+
+# Limits of the child process: they guard the worker and decide about no page that other limits leave.
+_NOT_IN_BYTES = ("isolate",)
+_LIBRARIES = ("trafilatura", "resiliparse", "selectolax", "py3langid", "fasttext-community")
+
+
+def main(config: RunConfig, engine: Engine, *, force: bool = False) -> Manifest:
+    """The manifest of RUN/documents."""
+    filter_pages(config, engine, force=force)
+    return dedup.main(config, engine, force=force)
+
+
+def filter_pages(config: RunConfig, engine: Engine, *, force: bool = False) -> Manifest:
+    """The manifest of RUN/filtered, made now unless it is up to date.
+
+    Raises:
+        DataError: more pages than `run.max_error_share` ended in unforeseen exceptions.
+    """
+    step = filter_step(config)
+    build = CuratePages(step, config.extract, config.filter)
+    shards = page_shards(config.run.folder)
+    manifest = run_step(step, shards, lambda found: found | "CuratePages" >> build, engine, label="filter", force=force)
+    _check_errors(manifest, config.run.max_error_share)
+    return manifest
+
+
+def filter_step(config: RunConfig) -> Step:
+    """The step "filter", with all that decides its bytes."""
+    extract = {name: value for name, value in plain(config.extract).items() if name not in _NOT_IN_BYTES}
+    return Step(
+        run=config.run.folder,
+        name="filter",
+        outputs=(FILTERED, MEASURES, REJECTED),
+        settings={"extract": extract, "filter": plain(config.filter)},
+        inputs={"pages": join(config.run.folder, "pages")},
+        versions={name: installed(name) for name in _LIBRARIES},
+    )
+
+
+def _check_errors(manifest: Manifest, max_share: float) -> None:
+    errors = {name: count for name, count in manifest.counts.items() if "/error/" in name}
+    share = sum(errors.values()) / max(1, manifest.counts["read"])
+    if share > max_share:
+        worst = max(errors, key=lambda name: errors[name])
+        raise DataError(
+            f"{share:.1%} of the pages ended in unforeseen errors, most often {worst.rpartition('/')[2]}; "
+            f"run.max_error_share allows {max_share:.1%}; rejected/filter says which pages"
+        )

@@ -1,0 +1,78 @@
+"""Reports what the documents of a run hold of evaluation sets; changes none of them.
+
+Reads RUN/documents and the sets of [dedup.decontaminate]; writes RUN/contamination-check: each document, item, share
+of its n-grams, and where in the text. (Where the deduplication has these sets, it drops such documents itself.)
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from jobs.engine import Engine, run_step
+from pipeline.dedup.decontaminate import MATCHES, Decontaminate, DecontaminateConfig
+from pipeline.dedup.index import VERSIONS
+from pipeline.errors import SettingError
+from pipeline.stage import Outputs, ProcessShards
+from pipeline.steps import Shard, Step
+from pipeline.storage import Manifest, checksum, dataset_files, join
+from pipeline.tables import read_batches
+
+if TYPE_CHECKING:
+    from jobs.config import RunConfig
+
+OUTPUT = "contamination-check"
+
+
+def main(config: "RunConfig", engine: Engine, *, force: bool = False) -> Manifest:
+    """The manifest of RUN/contamination-check, made now unless it is up to date."""
+    return decontaminate_run(config.run.folder, config.dedup.decontaminate, engine, force=force)
+
+
+def decontaminate_run(run: str, config: DecontaminateConfig, engine: Engine, *, force: bool = False) -> Manifest:
+    """As `main`, for the run in folder `run`. Counts: `read`, `matched` (hold something), `contaminated` documents."""
+    if not config.sets:
+        raise SettingError("dedup.decontaminate.sets is empty; it names the JSON lines files to look for")
+    step = Step(
+        run=run,
+        name="decontaminate",
+        outputs=(OUTPUT,),
+        settings={"decontaminate": asdict(config)},
+        inputs={"documents": join(run, "documents")},
+        external=[checksum(path) for path in config.sets],
+        versions=VERSIONS,
+    )
+    shards = [
+        Shard(name=path.rsplit("/", 1)[-1].removesuffix(".parquet"), work=path)
+        for path in dataset_files(join(run, "documents"))
+    ]
+    work = ProcessShards(step, FindContamination(config=config))
+    return run_step(
+        step, shards, lambda found: found | "Decontaminate" >> work, engine, label="decontaminate", force=force
+    )
+
+
+@dataclass(kw_only=True)
+class FindContamination:
+    """Looks for evaluation items in the documents of one file each."""
+
+    config: DecontaminateConfig
+
+    def setup(self) -> None:
+        """Reads the evaluation sets."""
+        self._judge = Decontaminate(self.config)
+        self._judge.setup()
+
+    def process(self, shard: Shard, outputs: Outputs) -> Mapping[str, int]:
+        """Reports on one file."""
+        counts = {"read": 0, "matched": 0, "contaminated": 0}
+        with outputs.table(OUTPUT, MATCHES) as report:
+            for batch in read_batches(shard.work, ["id", "url", "text"]):
+                for row in batch.to_pylist():
+                    matches = self._judge.index.matches(row["text"])
+                    for line in self._judge.report_rows(row["id"], row["url"], matches):
+                        report.append(line)
+                    counts["read"] += 1
+                    counts["matched"] += bool(matches)
+                    counts["contaminated"] += bool(matches) and matches[0].share >= self.config.threshold
+        outputs.add(OUTPUT, report.entry())
+        return counts

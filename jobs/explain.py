@@ -1,0 +1,107 @@
+"""What became of one page: every verdict with its measured values, and where its tokens lie.
+
+Reads the datasets of a run; writes lines to standard output.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow.compute as pc
+
+from jobs.summary import manifest_of
+from pipeline.errors import InputError
+from pipeline.pack.lookup import find_document
+from pipeline.storage import join
+from pipeline.tables import read_batches
+from pipeline.urls import canonical_url
+
+_REJECTED = ("rejected/pages", "rejected/filter", "rejected/dedup")
+
+
+def main(run: str, page: str) -> None:
+    """Prints what became of the page with this URL or id.
+
+    Raises:
+        InputError: the run has seen no such page.
+    """
+    print("\n".join(lines(run, page)))
+
+
+def lines(run: str, page: str) -> Iterator[str]:
+    """The lines that `main` prints."""
+    column, value = _key(page)
+    crawled = list(_crawled(run, page)) if column == "url" else []
+    yield from crawled
+    ids = _ids(run, column, value)
+    if not ids and not crawled:
+        raise InputError(f"{run} has seen no page with the {column} {value!r}")
+    for id in ids:
+        yield from _story(run, id)
+
+
+def _key(page: str) -> tuple[str, str]:
+    if len(page) == 32 and set(page) <= set("0123456789abcdef"):
+        return "id", page
+    try:
+        return "url", canonical_url(page)
+    except ValueError:
+        return "url", page
+
+
+def _ids(run: str, column: str, value: str) -> list[str]:
+    datasets = ("pages", *_REJECTED)
+    return sorted({row["id"] for dataset in datasets for row in _rows(run, dataset, column, value, ["id"])})
+
+
+def _rows(run: str, dataset: str, column: str, value: str, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
+    """The rows of a dataset of the run whose `column` is `value`; none where there is no such dataset."""
+    manifest = manifest_of(run, dataset)
+    for entry in manifest.files if manifest else ():
+        if entry.path.endswith(".parquet") and entry.path.startswith("part-"):
+            wanted = None if columns is None else sorted({column, *columns})
+            for batch in read_batches(join(run, dataset, entry.path), wanted, batch_rows=8192):
+                yield from batch.filter(pc.equal(batch.column(column), value)).to_pylist()
+
+
+def _crawled(run: str, url: str) -> Iterator[str]:
+    """What the ledger of the crawl says of a URL, whether or not it became a page."""
+    manifest = manifest_of(run, "pages")
+    _, canonical = _key(url)
+    for entry in manifest.files if manifest else ():
+        if entry.path.startswith("ledger/") and entry.path.endswith(".parquet"):
+            for batch in read_batches(join(run, "pages", entry.path), None, batch_rows=8192):
+                for row in batch.filter(pc.equal(batch.column("url"), canonical)).to_pylist():
+                    via = f", found on {row['via']}" if row["via"] else ""
+                    status = f", HTTP {row['status']}" if row["status"] else ""
+                    yield f"crawl      {row['verdict']}{status}, depth {row['depth']}{via} {row['detail'] or ''}".rstrip()
+
+
+def _story(run: str, id: str) -> Iterator[str]:
+    for row in _rows(run, "pages", "id", id):
+        yield f"page       {row['url']}"
+        yield f"           id {id}, {row['media_type']}, {row['kind']} record at {row['file']}:{row['position']}"
+    for dataset in _REJECTED:
+        for row in _rows(run, dataset, "id", id):
+            yield from _rejection(row)
+    for row in _rows(run, "measures", "id", id):
+        yield "measures"
+        yield from (f"           {name} = {value:.4g}" for name, value in row.items() if name not in ("id", "decision") and value is not None)
+    for row in _rows(run, "documents", "id", id):
+        yield f"kept       {len(row['text']):,} characters, {row['language']} ({row['language_score']:.2f}), title {row['title']!r}"
+    yield from _shard_rows(run, id)
+
+
+def _rejection(row: dict[str, Any]) -> Iterator[str]:
+    against = f" (value {row['value']:.4g}" if row["value"] is not None else ""
+    against += f", threshold {row['threshold']:.4g})" if against and row["threshold"] is not None else ")" if against else ""
+    survivor = f", duplicate of {row['duplicate_of']}" if row["duplicate_of"] else ""
+    yield f"rejected   by {row['stage']}: {row['reason']}{against}{survivor}"
+    if row["detail"]:
+        yield f"           {row['detail']}"
+
+
+def _shard_rows(run: str, id: str) -> Iterator[str]:
+    if manifest_of(run, "shards") is None:
+        return
+    for piece in find_document(join(run, "shards"), id):
+        yield f"shard row  {piece.split}, source {piece.source or '(all)'}, row {piece.row}, positions {piece.start} to {piece.end}"

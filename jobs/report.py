@@ -1,0 +1,140 @@
+"""Writes RUN/report.html: one file, no scripts, nothing fetched. Reads manifests and small JSON files alone."""
+
+import json
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, select_autoescape
+from markupsafe import Markup
+
+from jobs import ledger, plots, summary
+from jobs.config import RUN_FILE, RunConfig
+from jobs.engine import Engine
+from jobs.progress import Progress
+from pipeline import storage
+from pipeline.storage import join
+from pipeline.tables import read_batches
+
+REPORT = "report.html"
+_MAX_LANGUAGES = 12
+
+
+def main(config: RunConfig, engine: Engine | None = None, *, force: bool = False) -> None:
+    """Writes the report of what the run has so far. Beam has no part in it."""
+    run = config.run.folder
+    environment = Environment(loader=PackageLoader("jobs"), autoescape=select_autoescape(), trim_blocks=True, lstrip_blocks=True)
+    html = environment.get_template(REPORT).render(_contents(run))
+    storage.write_bytes(join(run, REPORT), html.encode())
+    Progress.note(f"report: {join(run, REPORT)}")
+
+
+def _contents(run: str) -> dict[str, Any]:
+    levels = list(summary.funnel(run))
+    scores = summary.scores(run)
+    languages = _languages(run)
+    steps, losses = _losses(run)
+    return {
+        "name": run.rstrip("/").rpartition("/")[2],
+        "levels": levels,
+        "faults": list(ledger.differences(run)),
+        "tiles": list(_tiles(run, levels, scores)),
+        "examples": _examples(run),
+        "verdicts": _verdicts(run),
+        "clusters": _clusters(run),
+        "languages": languages,
+        "tokenizer": _tokenizer(run),
+        "scores": scores,
+        "settings": _settings(run),
+        "plots": {
+            "funnel": Markup(plots.funnel([(level.name, level.kept, level.rejected) for level in levels])) if levels else "",
+            "languages": Markup(plots.bars(languages, "documents")) if languages else "",
+            "loss": Markup(plots.loss_curve(steps, losses)) if steps else "",
+            "scores": Markup(_score_bars(scores)) if scores else "",
+        },
+    }
+
+
+def _tiles(run: str, levels: list[summary.Level], scores: dict[str, Any] | None) -> Any:
+    if levels:
+        yield f"{levels[0].came_in:,}", "pages came in"
+        yield f"{levels[-1].kept:,}", "documents kept"
+    documents = summary.manifest_of(run, "documents")
+    if documents and "kept_text_bytes" in documents.counts:
+        yield f"{documents.counts['kept_text_bytes'] / 1e6:,.1f} MB", "of text"
+    shards = summary.manifest_of(run, "shards")
+    if shards:
+        yield f"{shards.counts['train/tokens']:,}", "tokens to train on"
+    if scores:
+        yield f"{scores['heldout']['bits_per_byte']:.3f}", "held-out bits per byte"
+        yield f"{scores['parameters'] / 1e6:,.2f} M", "parameters"
+
+
+def _examples(run: str) -> dict[str, str]:
+    """One URL with the measured value for each rejection reason: that with the smallest id."""
+    found: dict[str, tuple[str, str]] = {}
+    for dataset in ("rejected/pages", "rejected/filter", "rejected/dedup"):
+        manifest = summary.manifest_of(run, dataset)
+        for entry in manifest.files if manifest else ():
+            for batch in read_batches(join(run, dataset, entry.path), ["id", "url", "stage", "reason", "value", "threshold"]):
+                for row in batch.to_pylist():
+                    reason = f"{row['stage']}: {row['reason']}"
+                    if reason not in found or row["id"] < found[reason][0]:
+                        found[reason] = (row["id"], _example(row))
+    return {reason: text for reason, (_, text) in found.items()}
+
+
+def _example(row: dict[str, Any]) -> str:
+    if row["value"] is None:
+        return str(row["url"])
+    threshold = f", threshold {row['threshold']:.4g}" if row["threshold"] is not None else ""
+    return f"{row['url']} ({row['value']:.4g}{threshold})"
+
+
+def _verdicts(run: str) -> list[tuple[str, int]]:
+    manifest = summary.manifest_of(run, "pages")
+    found = {name.removeprefix("verdict/"): count for name, count in (manifest.counts if manifest else {}).items() if name.startswith("verdict/")}
+    return sorted(found.items(), key=lambda item: (-item[1], item[0]))
+
+
+def _clusters(run: str) -> list[tuple[str, str]]:
+    manifest = summary.manifest_of(run, "documents")
+    names = ("clusters", "largest_cluster", "giant_clusters", "candidate_pairs", "verified_pairs")
+    return [(name.replace("_", " "), f"{manifest.counts[name]:,}") for name in names if manifest and name in manifest.counts]
+
+
+def _languages(run: str) -> dict[str, int]:
+    manifest = summary.manifest_of(run, "documents")
+    counts: dict[str, int] = {}
+    for entry in manifest.files if manifest else ():
+        for batch in read_batches(join(run, "documents", entry.path), ["language"], batch_rows=8192):
+            for pair in batch.column("language").value_counts().to_pylist():
+                counts[pair["values"] or "unknown"] = counts.get(pair["values"] or "unknown", 0) + pair["counts"]
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    rest = sum(count for _, count in ordered[_MAX_LANGUAGES:])
+    return dict(ordered[:_MAX_LANGUAGES]) | ({"others": rest} if rest else {})
+
+
+def _tokenizer(run: str) -> list[tuple[str, str]]:
+    path = join(run, "tokenizer", "fertility.json")
+    if not storage.exists(path):
+        return []
+    value = storage.read_json(path)
+    return [(name.replace("_", " "), f"{item:,.3f}" if isinstance(item, float) else f"{item:,}") for name, item in value.items() if isinstance(item, (int, float))]
+
+
+def _losses(run: str) -> tuple[list[int], list[float]]:
+    path = join(run, "model", "training.jsonl")
+    if not storage.exists(path):
+        return [], []
+    rows = [json.loads(line) for line in storage.read_bytes(path).splitlines() if line]
+    rows = [row for row in rows if "loss" in row]
+    return [row["step"] for row in rows], [row["loss"] for row in rows]
+
+
+def _score_bars(scores: dict[str, Any]) -> str:
+    values = {f"{order}-gram": each["bits_per_byte"] for order, each in sorted(scores["ngram"].items(), key=lambda item: int(item[0]))}
+    return plots.bars({**values, "trained model": scores["heldout"]["bits_per_byte"]}, "bits per byte", highlight="trained model")
+
+
+def _settings(run: str) -> str:
+    path = join(run, RUN_FILE)
+    return storage.read_bytes(path).decode() if storage.exists(path) else ""

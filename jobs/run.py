@@ -1,0 +1,60 @@
+"""Everything in one go: pages, documents, tokenizer, shards, model, scores, report; what is up to date is skipped."""
+
+from collections.abc import Callable
+from contextlib import contextmanager, suppress
+from typing import Any, Iterator
+
+from jobs import count, crawl, curate, evaluate, ingest, ledger, pack, report, summary, train, train_tokenizer
+from jobs.config import RunConfig, write_resolved
+from jobs.engine import Engine
+from pipeline.errors import CorpusmillError, SettingError
+from pipeline.storage import is_local, join
+
+Job = Callable[..., Any]
+
+
+def main(config: RunConfig, engine: Engine, *, force: bool = False) -> None:
+    """Runs every job of the run, checks its ledger and writes its report.
+
+    Raises:
+        SettingError: the settings name no pages to begin with.
+        DataError: the ledger does not close.
+    """
+    for job in jobs_of(config):
+        job(config, engine, force=force)
+    ledger.check(config.run.folder)
+    report.main(config, engine)
+    summary.show(config.run.folder)
+
+
+def jobs_of(config: RunConfig) -> tuple[Job, ...]:
+    """The jobs of a run, in order."""
+    return (pages, curate.main, count.main, train_tokenizer.main, pack.main, train.main, evaluate.main)
+
+
+def pages(config: RunConfig, engine: Engine, *, force: bool = False) -> Any:
+    """The page index, from a crawl or from files."""
+    if not config.crawls and not config.ingests:
+        raise SettingError("there are no pages to begin with: set crawl.seeds (or crawl.seed_files) or ingest.inputs")
+    return (crawl if config.crawls else ingest).main(config, engine, force=force)
+
+
+@contextmanager
+def opened(config: RunConfig) -> Iterator[None]:
+    """The run folder, with its resolved settings written, for this process alone.
+
+    Raises:
+        CorpusmillError: another process works in it.
+    """
+    write_resolved(config)
+    if not is_local(config.run.folder):
+        yield
+        return
+    with open(join(config.run.folder.removeprefix("file://"), ".lock"), "wb") as lock, suppress(ImportError):
+        import fcntl
+
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CorpusmillError(f"another process is working in {config.run.folder}") from None
+        yield

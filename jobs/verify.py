@@ -1,0 +1,52 @@
+"""Recomputes what a run claims: the checksum of every file of every dataset, and the closed ledger."""
+
+from collections.abc import Iterator
+
+from jobs import ledger
+from jobs.progress import Progress
+from pipeline import storage
+from pipeline.errors import DataError, InputError
+from pipeline.steps import ATTEMPTS
+from pipeline.storage import MANIFEST, join
+
+
+def main(run: str) -> str:
+    """One line of praise.
+
+    Raises:
+        InputError: there is no run in that folder.
+        DataError: something is not as the manifests say; all findings are printed first.
+    """
+    folders = datasets(run)
+    if not folders:
+        raise InputError(f"{run} holds no complete dataset")
+    faults = list(_faults(run, folders))
+    for fault in faults:
+        Progress.note(f"verify: {fault}")
+    if faults:
+        raise DataError(f"{run} does not verify: {len(faults)} findings, the first: {faults[0]}")
+    files = sum(len(storage.read_manifest(folder).files) for folder in folders)
+    return f"{run}: {len(folders)} datasets and {files} files are as their manifests say, and the ledger closes"
+
+
+def datasets(run: str) -> list[str]:
+    """The folders of all complete datasets of a run."""
+    manifests = (path for path in storage.list_files(run) if path.endswith("/" + MANIFEST))
+    found = (path.removesuffix("/" + MANIFEST) for path in manifests if f"/{ATTEMPTS}/" not in path)
+    return [folder for folder in found if not _is_round(run, folder)]
+
+
+def _is_round(run: str, folder: str) -> bool:
+    """Whether `folder` is a round of a crawl: its manifest belongs to the crawl, which `pages` sums up."""
+    return folder.startswith(join(run, "pages", "round-"))
+
+
+def _faults(run: str, folders: list[str]) -> Iterator[str]:
+    with Progress("verify", total=len(folders), unit="datasets") as progress:
+        for number, folder in enumerate(folders):
+            yield from storage.damaged_files(folder)
+            progress.set(number + 1)
+    try:
+        yield from ledger.differences(run)
+    except DataError as error:
+        yield str(error)

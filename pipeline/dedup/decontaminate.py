@@ -1,0 +1,273 @@
+"""Evaluation items that stand in the training text: found by the n-grams of words that both have.
+
+Words are those of the shingles (case, diacritics and punctuation do not count). Every string of an
+item (question, each choice, passage) gives its n-grams; n-grams that more than `max_items` items share
+belong to a template and are left out. Where the longest string of an item has fewer words than n but at
+least `min_words`, it counts as one n-gram of its own length. A document is contaminated by an item when it
+holds at least the share `threshold` of the item's n-grams. What is too short to be searched for is counted.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numba
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pipeline.dedup.settings import require
+from pipeline.dedup.shingles import NO_STARTS, Hashes, Shingling, join_words, scan
+from pipeline.errors import InputError
+from pipeline.jsonl import read_records
+from pipeline.records import Document, Rejection
+
+STAGE, REASON = "dedup", "contaminated"
+MATCHES = pa.schema(
+    [
+        ("id", pa.string()),
+        ("url", pa.string()),
+        ("set", pa.string()),
+        ("item", pa.int64()),
+        ("share", pa.float64()),
+        ("matched", pa.int64()),
+        ("ngrams", pa.int64()),
+        ("start", pa.int64()),
+        ("excerpt", pa.string()),
+        ("contaminated", pa.bool_()),
+    ]
+)
+_EXCERPT_WORDS = 40
+_BITS_PER_NGRAM = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecontaminateConfig:
+    """Evaluation sets whose items must not be in the documents (table [dedup.decontaminate])."""
+
+    sets: tuple[str, ...] = ()
+    """JSON lines files (also .gz, .zst), one item a line. None: nothing is looked for."""
+    fields: tuple[str, ...] = ()
+    """The fields of an item to search for; none: every string in it, lists of strings included."""
+    ngram_words: int = 13
+    """Words in an n-gram."""
+    min_words: int = 8
+    """Items whose longest string is shorter are not searched for; one of up to `ngram_words` words is, as a whole."""
+    max_items: int = 10
+    """An n-gram that more items share is of a template and does not count."""
+    threshold: float = 0.5
+    """A document is contaminated when it holds at least this share of the n-grams of one item."""
+    action: Literal["drop", "flag"] = "drop"
+    """Reject contaminated documents, or only write them into the report."""
+
+    def __post_init__(self) -> None:
+        require(self.ngram_words >= 1, "dedup.decontaminate.ngram_words", self.ngram_words, "1 or more")
+        ok = 1 <= self.min_words <= self.ngram_words
+        require(ok, "dedup.decontaminate.min_words", self.min_words, f"1 up to ngram_words ({self.ngram_words})")
+        require(self.max_items >= 1, "dedup.decontaminate.max_items", self.max_items, "1 or more")
+        require(0 < self.threshold <= 1, "dedup.decontaminate.threshold", self.threshold, "above 0, up to 1")
+        require(self.action in ("drop", "flag"), "dedup.decontaminate.action", self.action, "drop or flag")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Match:
+    """An item of which a document holds n-grams: `matched` of `ngrams`, the first at byte `start` of the text."""
+
+    set: str
+    item: int
+    matched: int
+    ngrams: int
+    start: int
+    excerpt: str
+
+    @property
+    def share(self) -> float:
+        """The share of the item's n-grams that the document holds."""
+        return self.matched / self.ngrams
+
+
+@numba.njit(cache=True, nogil=True)
+def _look_up(hashes: Hashes, table: Hashes, bits: npt.NDArray[np.uint64], places: npt.NDArray[np.int64]) -> int:
+    """Writes the place of each hash in the sorted `table` to `places`, -1 where there is none; returns how many are."""
+    mask, found = np.uint64(bits.shape[0] * 64 - 1), 0
+    for i in range(hashes.shape[0]):
+        bit = hashes[i] & mask
+        places[i] = -1
+        if bits[bit >> np.uint64(6)] >> (bit & np.uint64(63)) & np.uint64(1):
+            at = np.searchsorted(table, hashes[i])
+            if at < table.shape[0] and table[at] == hashes[i]:
+                places[i] = at
+                found += 1
+    return found
+
+
+class EvaluationIndex:
+    """The n-grams of evaluation items: about 30 bytes each in memory."""
+
+    def __init__(self, config: DecontaminateConfig) -> None:
+        self.config = config
+        self.num_unsearchable = 0
+        self._table = Shingling().table()
+        self._items: list[tuple[str, int]] = []
+        pairs = [np.zeros((0, 2), np.uint64)]
+        self.sizes: set[int] = set()
+        for path in config.sets:
+            for number, record in enumerate(read_records(path)):
+                ngrams = self._ngrams(record)
+                if len(ngrams):
+                    pairs.append(np.stack((ngrams, np.full(len(ngrams), len(self._items), np.uint64)), 1))
+                    self._items.append((_set_name(path), number + 1))
+                else:
+                    self.num_unsearchable += 1
+        if config.sets and not self._items:
+            raise InputError(
+                f"{config.sets[0]}: no item has a string of {config.min_words} words or more to search for"
+            )
+        self._index(np.unique(np.concatenate(pairs), axis=0))
+
+    def _index(self, pairs: npt.NDArray[np.uint64]) -> None:
+        hashes, counts = np.unique(pairs[:, 0], return_counts=True)
+        common = hashes[counts > self.config.max_items]
+        pairs = pairs[~np.isin(pairs[:, 0], common)]
+        self.hashes, first = np.unique(pairs[:, 0], return_index=True)
+        self._owners = pairs[:, 1].astype(np.int64)
+        self._bounds = np.append(first, len(pairs))
+        self._num_ngrams = np.bincount(self._owners, minlength=len(self._items))
+        self.num_unsearchable += int(np.count_nonzero(self._num_ngrams == 0))
+        size = 1 << max(6, (len(self.hashes) * _BITS_PER_NGRAM - 1).bit_length())
+        self._bits = np.zeros(size // 64, np.uint64)
+        places = self.hashes & np.uint64(size - 1)
+        np.bitwise_or.at(
+            self._bits, (places >> np.uint64(6)).astype(np.int64), np.uint64(1) << (places & np.uint64(63))
+        )
+
+    @property
+    def num_items(self) -> int:
+        """The items that are searched for, or were found to be all template."""
+        return len(self._items)
+
+    def _ngrams(self, record: dict[str, Any]) -> Hashes:
+        config = self.config
+        found = [self._words(text)[0] for text in strings(record, config.fields)]
+        longest = max((len(words) for words in found), default=0)
+        size = min(config.ngram_words, longest)
+        if size < config.min_words:
+            return np.zeros(0, np.uint64)
+        self.sizes.add(size)
+        return np.unique(np.concatenate([_joined(words, size) for words in found]))
+
+    def _words(self, text: str) -> tuple[Hashes, npt.NDArray[np.int64]]:
+        data = np.frombuffer(text.encode(errors="replace"), np.uint8)
+        words, starts = np.empty(len(data) + 1, np.uint64), np.empty(len(data) + 1, np.int64)
+        count, _ = scan(data, 0, len(data), self._table, words, np.empty(2, np.uint64), starts)
+        return words[:count], starts[:count]
+
+    def matches(self, text: str) -> list[Match]:
+        """The items of which `text` holds n-grams, the greatest share first, then in the order of the sets."""
+        data = np.frombuffer(text.encode(errors="replace"), np.uint8)
+        words = np.empty(len(data) + 1, np.uint64)
+        count, _ = scan(data, 0, len(data), self._table, words, np.empty(2, np.uint64), NO_STARTS)
+        found: dict[int, dict[int, int]] = defaultdict(dict)  # item → n-gram → first word
+        for size in sorted(self.sizes, reverse=True):
+            hashes = _joined(words[:count], size)
+            places = np.empty(len(hashes), np.int64)
+            if _look_up(hashes, self.hashes, self._bits, places):
+                for word in np.flatnonzero(places >= 0).tolist():
+                    ngram = int(places[word])
+                    for item in self._owners[self._bounds[ngram] : self._bounds[ngram + 1]].tolist():
+                        found[item].setdefault(ngram, word)
+        return self._described(text, found) if found else []
+
+    def _described(self, text: str, found: dict[int, dict[int, int]]) -> list[Match]:
+        data, (_, starts) = text.encode(errors="replace"), self._words(text)
+        matches = []
+        for item, ngrams in sorted(found.items()):
+            first = min(ngrams.values())
+            end = starts[first + _EXCERPT_WORDS] if first + _EXCERPT_WORDS < len(starts) else len(data)
+            excerpt = " ".join(data[starts[first] : end].decode(errors="replace").split())
+            name, number = self._items[item]
+            matches.append(
+                Match(
+                    set=name,
+                    item=number,
+                    matched=len(ngrams),
+                    ngrams=int(self._num_ngrams[item]),
+                    start=int(starts[first]),
+                    excerpt=excerpt,
+                )
+            )
+        return sorted(matches, key=lambda match: -match.share)
+
+
+def _joined(words: Hashes, size: int) -> Hashes:
+    out = np.empty(max(len(words) - size + 1, 0), np.uint64)
+    join_words(words, len(words), size, out)
+    return out
+
+
+def strings(value: Any, fields: Sequence[str] = ()) -> Iterator[str]:
+    """The strings in an item, of the named fields or of all."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for one in value:
+            yield from strings(one)
+    elif isinstance(value, dict):
+        for key, one in value.items():
+            if not fields or key in fields:
+                yield from strings(one)
+
+
+def _set_name(path: str) -> str:
+    return path.rsplit("/", 1)[-1].split(".", 1)[0]
+
+
+class Decontaminate:
+    """Judges documents: kept, or rejected as `contaminated` with the item, the share of its n-grams and an excerpt."""
+
+    stage = STAGE
+    measures: Sequence[str] = ()
+
+    def __init__(self, config: DecontaminateConfig) -> None:
+        self.config = config
+        self._index: EvaluationIndex | None = None
+
+    def setup(self) -> None:
+        """Reads the evaluation sets."""
+        self._index = EvaluationIndex(self.config)
+
+    @property
+    def index(self) -> EvaluationIndex:
+        """The n-grams of the evaluation sets, after `setup`."""
+        assert self._index is not None
+        return self._index
+
+    def judge(self, document: Document) -> Document | Rejection:
+        """Keeps a document that holds too little of any item."""
+        verdict, _ = self.judge_text(document.id, document.url, document.text)
+        return verdict or document
+
+    def judge_text(self, id: str, url: str, text: str) -> tuple[Rejection | None, list[Match]]:
+        """The rejection of a document, if it is one, and all matches for the report."""
+        matches = self.index.matches(text)
+        if self.config.action == "flag" or not matches or matches[0].share < self.config.threshold:
+            return None, matches
+        worst = matches[0]
+        detail = f"{worst.set} item {worst.item}, {worst.matched} of {worst.ngrams} n-grams: {worst.excerpt}"[:300]
+        return Rejection(
+            id=id,
+            url=url,
+            stage=STAGE,
+            reason=REASON,
+            detail=detail,
+            value=worst.share,
+            threshold=self.config.threshold,
+        ), matches
+
+    def report_rows(self, id: str, url: str, matches: Sequence[Match]) -> Iterator[dict[str, Any]]:
+        """The matches of a document as rows of `MATCHES`."""
+        for match in matches:
+            names = ("set", "item", "share", "matched", "ngrams", "start", "excerpt")
+            values = {name: getattr(match, name) for name in names}
+            yield {"id": id, "url": url, **values, "contaminated": match.share >= self.config.threshold}

@@ -1,0 +1,164 @@
+"""fastText classifiers of ours: normalised text in, the probability of the bad label out.
+
+A model is a folder entry of three files that the `train-classifier` job writes together: `NAME.ftz` (the quantised
+model), `NAME.json` (its hash, label, thresholds, what it was measured at) and `NAME.md` (the card, for people).
+The hash is checked when the model is loaded, so a truncated or exchanged file is an error, not another opinion.
+"""
+
+import html
+import json
+import math
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pipeline import storage
+from pipeline.errors import DataError, InputError
+from pipeline.storage import join
+
+MAX_SENTENCES = 128
+MAX_SENTENCE_WORDS = 40
+_MAX_CHARS = 20_000
+_ADDRESS = re.compile(r"https?://\S+|www\.\S+|@url\b")
+_MAIL = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]+")
+_MENTION = re.compile(r"@\w+")
+_RETWEET = re.compile(r"\brt\b")
+_DIGIT = re.compile(r"\d")
+_STRETCHED = re.compile(r"(.)\1{2,}")
+_SIGN = re.compile(r"([^\w\s']|_)")
+_UNSPACED = re.compile(r"([\u3040-\u30ff\u3400-\u9fff])")
+_SENTENCE_END = re.compile(r"(?<=[.!?…])\s+|(?<=[。！？])|\n+")
+_HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]*:|From \S|[ \t]+\S")
+_BLOCK = re.compile(r"(?is)<(script|style)\b.*?(?:</\1\s*>|\Z)|<!--.*?-->")
+_TAG = re.compile(r"<[a-zA-Z/!][^<>]{0,2000}>")
+_SOFT_BREAK = re.compile(r"=\n")
+_QUOTED = re.compile(r"=([0-9A-F]{2})")
+
+
+def normalise(text: str) -> str:
+    """`text` on one line as the models see it: lower case, numbers as zeros, addresses and names as words, signs apart."""
+    text = unicodedata.normalize("NFKC", html.unescape(text[:_MAX_CHARS])).lower().replace("’", "'")
+    text = _MENTION.sub(" user ", _MAIL.sub(" mail ", _ADDRESS.sub(" url ", text)))
+    text = _STRETCHED.sub(r"\1\1", _DIGIT.sub("0", _RETWEET.sub(" ", text)))
+    return " ".join(_UNSPACED.sub(r" \1 ", _SIGN.sub(r" \1 ", text)).split())
+
+
+def readable(text: str) -> str:
+    """The text that a person would read: of an e-mail its subject and body, of mark-up what stands between the tags.
+
+    Anything else comes back as it is.
+    """
+    head, blank, body = text.partition("\n\n")
+    lines = head.split("\n")
+    if blank and len(lines) > 3 and all(map(_HEADER.match, lines)):
+        subject = next((line[8:].strip() for line in lines if line.lower().startswith("subject:")), "")
+        if "quoted-printable" in text.lower():
+            body = _QUOTED.sub(lambda found: chr(int(found[1], 16)), _SOFT_BREAK.sub("", body))
+        text = f"{subject}\n{body}"
+        if "<" in text:
+            text = html.unescape(_TAG.sub(" ", _BLOCK.sub(" ", text)))
+    return text
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of `text`, long ones cut into pieces; of a long text `MAX_SENTENCES`, evenly spread."""
+    pieces: list[str] = []
+    for sentence in _SENTENCE_END.split(text[:_MAX_CHARS]):
+        words = sentence.split() if sentence else []
+        if len(words) <= MAX_SENTENCE_WORDS:
+            pieces += [sentence] if words else []
+        else:
+            pieces += [" ".join(words[start : start + MAX_SENTENCE_WORDS]) for start in range(0, len(words), MAX_SENTENCE_WORDS)]
+    if len(pieces) <= MAX_SENTENCES:
+        return pieces
+    return [pieces[position * len(pieces) // MAX_SENTENCES] for position in range(MAX_SENTENCES)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thresholds:
+    """When a document is bad.
+
+    A short one (at most two sentences) if its score reaches `short`. A longer one if its score
+    reaches `whole` and at least `share` of its sentences reach `sentence`.
+    """
+
+    short: float
+    whole: float
+    sentence: float
+    share: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scores:
+    """What a classifier says of a document: of the whole, and the share of its sentences that are bad."""
+
+    whole: float
+    bad_share: float
+    num_sentences: int
+
+
+class Classifier:
+    """A loaded model. Not to be pickled: load it where it is used."""
+
+    def __init__(self, folder: str, name: str) -> None:
+        import fasttext  # type: ignore[import-untyped]  # a second to import, and only workers need it
+
+        self.card = read_card(folder, name)
+        path = _checked(folder, name, self.card)
+        self._model = fasttext.load_model(path)
+        self._label = f"__label__{self.card['label']}"
+        self.thresholds = Thresholds(**self.card["thresholds"])
+
+    def score(self, texts: Sequence[str]) -> list[float]:
+        """The probability of the bad label for each text, 0 to 1. The order of the texts changes nothing."""
+        if not texts:
+            return []
+        found = self._model.f.multilinePredict([normalise(text) + "\n" for text in texts], 2, 0.0, "strict")
+        return [_probability(labels, values, self._label) for labels, values in zip(found[1], found[0], strict=True)]
+
+    def judge(self, text: str, sentence_score: float) -> Scores:
+        """Scores of a document, whole and by sentence."""
+        plain = readable(text)
+        pieces = sentences(plain)
+        whole, *single = self.score([plain, *pieces])
+        bad = sum(score >= sentence_score for score in single)
+        return Scores(whole=whole, bad_share=bad / len(single) if single else 0.0, num_sentences=len(single))
+
+
+def _probability(labels: Sequence[str], values: Sequence[float], wanted: str) -> float:
+    """fastText lets a probability exceed 1 by rounding, and an empty text has none."""
+    for label, value in zip(labels, values, strict=True):
+        if label == wanted:
+            return min(1.0, max(0.0, float(np.float32(value)))) if not math.isnan(value) else 0.0
+    return 0.0
+
+
+def read_card(folder: str, name: str) -> dict[str, Any]:
+    """What `NAME.json` says of the model.
+
+    Raises:
+        DataError: it is damaged or lacks something.
+    """
+    path = join(folder, f"{name}.json")
+    try:
+        card = json.loads(storage.read_bytes(path))
+        Thresholds(**card["thresholds"])
+        _ = card["sha256"], card["label"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} is damaged: {error}") from None
+    return dict(card)
+
+
+def _checked(folder: str, name: str, card: dict[str, Any]) -> str:
+    """A local path of the model, whose hash is that of the card."""
+    path = join(folder, f"{name}.ftz")
+    sha256, _ = storage.checksum(path)
+    if sha256 != card["sha256"]:
+        raise DataError(f"{path} is not the model of its card: SHA-256 {sha256[:12]}…, the card says {card['sha256'][:12]}…")
+    if not storage.is_local(path):
+        raise InputError(f"{path} is not on the local disk; copy the folder of the model there")
+    return path.removeprefix("file://")

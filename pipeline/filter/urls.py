@@ -1,0 +1,197 @@
+"""Addresses that are refused: hosts, domains with their sub-domains, suffixes, listed URLs, words.
+
+All comparison is on the canonical URL (`pipeline.urls`): lower-case ASCII host (IDN as punycode), no default
+port, no fragment. List entries are brought to the same form, so `HTTP://WWW.Bücher.example/` in a list
+or in a page means the same host.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from pipeline import storage
+from pipeline.errors import InputError
+from pipeline.filter.config import FilterConfig, UrlConfig
+from pipeline.records import Page, Rejection
+from pipeline.urls import canonical_url, url_parts
+
+_BETWEEN_WORDS = re.compile(r"[\W_]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Why an address is refused: the rule, and what it matched."""
+
+    rule: str
+    matched: str
+    value: float | None = None
+    threshold: float | None = None
+
+
+@dataclass(kw_only=True)
+class UrlRules:
+    """The lists, ready to be asked. Memory is that of the lists' distinct entries."""
+
+    domains: dict[str, str] = field(default_factory=dict)
+    urls: dict[str, str] = field(default_factory=dict)
+    exact_hosts: frozenset[str] = frozenset()
+    suffixes: frozenset[str] = frozenset()
+    words: frozenset[str] = frozenset()
+    soft_words: frozenset[str] = frozenset()
+    max_soft_words: int = 1
+    allow: frozenset[str] = frozenset()
+
+    def refuses(self, url: str) -> Refused | None:
+        """Why `url` is refused, or nothing. An address that is no http(s) URL is none of these rules' concern."""
+        try:
+            parts = url_parts(canonical_url(url))
+        except ValueError:
+            return None
+        parents = list(_parents(parts.host))
+        if any(parent in self.allow for parent in parents):
+            return None
+        if parts.host in self.exact_hosts:
+            return Refused("host", parts.host)
+        for parent in parents:
+            if parent in self.domains:
+                return Refused("domain", f"{parent} ({self.domains[parent]})" if self.domains[parent] else parent)
+            if parent in self.suffixes:
+                return Refused("suffix", parent)
+        return self._by_url(parts.host, parts.path, parts.query) or self._by_word(parts.host, parts.path, parts.query)
+
+    def _by_url(self, host: str, path: str, query: str) -> Refused | None:
+        if not self.urls:
+            return None
+        bare = host.removeprefix("www.")
+        for candidate in _prefixes(bare, path, query):
+            if candidate in self.urls:
+                return Refused("url", f"{candidate} ({self.urls[candidate]})")
+        return None
+
+    def _by_word(self, host: str, path: str, query: str) -> Refused | None:
+        if not (self.words or self.soft_words):
+            return None
+        found = set(_BETWEEN_WORDS.split(f"{host} {path} {query}".lower()))
+        if hard := sorted(found & self.words):
+            return Refused("word", ", ".join(hard))
+        soft = sorted(found & self.soft_words)
+        if len(soft) > self.max_soft_words:
+            return Refused("soft_words", ", ".join(soft), float(len(soft)), float(self.max_soft_words))
+        return None
+
+
+def _parents(host: str) -> Iterator[str]:
+    """The host and every domain above it, longest first."""
+    labels = host.split(".")
+    for start in range(len(labels)):
+        yield ".".join(labels[start:])
+
+
+def _prefixes(host: str, path: str, query: str) -> Iterator[str]:
+    """The address without scheme, `www.` and final slash, and every whole-segment prefix of it, longest first."""
+    if query:
+        yield f"{host}{path}?{query}"
+    whole = f"{host}{path}".rstrip("/")
+    while whole:
+        yield whole
+        cut = whole.rfind("/")
+        if cut < 0:
+            return
+        whole = whole[:cut]
+
+
+def load_rules(config: UrlConfig) -> UrlRules:
+    """The rules of `config` with all their lists read.
+
+    Raises:
+        InputError: a list folder has none of the wanted files, or a file is missing.
+    """
+    rules = UrlRules(
+        exact_hosts=frozenset(map(_host, config.exact_hosts)),
+        suffixes=frozenset(_host(suffix.lstrip("*.")) for suffix in config.suffixes),
+        words=frozenset(_words(config.words, config.word_files)),
+        soft_words=frozenset(_words(config.soft_words, config.soft_word_files)),
+        max_soft_words=config.max_soft_words,
+        allow=frozenset(map(_host, config.allow)),
+    )
+    for domain in config.domains:
+        rules.domains[_host(domain)] = ""
+    for folder in config.lists:
+        _read_folder(folder, config.categories, rules)
+    return rules
+
+
+def _read_folder(folder: str, categories: tuple[str, ...], rules: UrlRules) -> None:
+    files = {path: path.split("/")[-2:] for path in storage.list_files(folder) if path.endswith(("/domains", "/urls"))}
+    wanted = {path: parts for path, parts in files.items() if not categories or parts[0] in categories}
+    if not wanted:
+        raise InputError(f"{folder} has no CATEGORY/domains or CATEGORY/urls{' for ' + ', '.join(categories) if categories else ''}")
+    for path, (category, kind) in wanted.items():
+        for entry in _entries(path):
+            if kind == "domains":
+                rules.domains.setdefault(_host(entry), category)
+            else:
+                rules.urls.setdefault(_listed_url(entry), category)
+
+
+def _entries(path: str) -> Iterator[str]:
+    for line in storage.read_bytes(path).decode("utf-8", "replace").split("\n"):
+        entry = line.strip()
+        if entry and not entry.startswith("#"):
+            yield entry
+
+
+def _host(entry: str) -> str:
+    """A listed host in canonical form; entries that are no host stay as they are and match nothing."""
+    bare = entry.strip().lower().removeprefix("http://").removeprefix("https://").strip("./")
+    try:
+        return url_parts(canonical_url(f"http://{bare}/")).host
+    except ValueError:
+        return bare
+
+
+def _listed_url(entry: str) -> str:
+    bare = entry.strip()
+    try:
+        parts = url_parts(canonical_url(bare if re.match(r"(?i)https?://", bare) else f"http://{bare}"))
+    except ValueError:
+        return bare
+    query = f"?{parts.query}" if parts.query else ""
+    return f"{parts.host.removeprefix('www.')}{parts.path}{query}".rstrip("/")
+
+
+def _words(words: Iterable[str], files: Iterable[str]) -> Iterator[str]:
+    for word in words:
+        yield word.lower()
+    for path in files:
+        yield from (entry.lower() for entry in _entries(path))
+
+
+@dataclass
+class FilterUrls:
+    """Pages whose address no list refuses. Runs before extraction, so a refused page costs no parsing."""
+
+    config: FilterConfig
+    stage: str = "filter"
+    _rules: UrlRules | None = field(init=False, default=None, repr=False)
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """None: the address is no measure."""
+        return ()
+
+    def setup(self) -> None:
+        """Reads the lists."""
+        self._rules = load_rules(self.config.urls)
+
+    def judge(self, page: Page) -> Page | Rejection:
+        """The page, or its rejection `urls.<rule>`."""
+        if self._rules is None:
+            self.setup()
+        assert self._rules is not None
+        refused = self._rules.refuses(page.url)
+        if refused is None:
+            return page
+        return Rejection(
+            id=page.id, url=page.url, stage="filter", reason=f"urls.{refused.rule}", detail=refused.matched, value=refused.value, threshold=refused.threshold
+        )

@@ -1,0 +1,82 @@
+import json
+import time
+from pathlib import Path
+
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.crawl.links import _elements, _scanned, page_links
+
+URL = "http://example.com/dir/page.html"
+
+
+@pytest.mark.parametrize(
+    ("html", "links"),
+    [
+        ('<a href="x.html">', ["http://example.com/dir/x.html"]),
+        ("<a href=' /y '>", ["http://example.com/y"]),
+        ('<a href="?a=1&amp;b=2">', ["http://example.com/dir/page.html?a=1&b=2"]),
+        ('<a href="#top"><a href=""><a>', []),
+        ('<a href="mailto:a@b.c"><a href="JavaScript:x()"><a href="data:,x"><a href="ftp://a/b">', []),
+        ('<a rel="nofollow" href="a"><a rel="noopener UGC" href="b"><a rel="sponsored" href="c"><a rel="noopener" href="d">', ["http://example.com/dir/d"]),
+        ('<base href="/other/"><a href="x">', ["http://example.com/other/x"]),
+        ('<base href="http://["><a href="x">', ["http://example.com/dir/x"]),
+        ('<map><area href="m"></map><iframe src="f"></iframe>', ["http://example.com/dir/m", "http://example.com/dir/f"]),
+        ('<meta http-equiv="Refresh" content="0;URL=\'r\'">', ["http://example.com/dir/r"]),
+        ('<link rel="next" href="n"><link rel="stylesheet" href="s.css"><link rel="alternate" type="application/rss+xml" href="feed">', ["http://example.com/dir/n"]),
+        ("<a href=a><a href=a><a href=./a#x>", ["http://example.com/dir/a"]),
+        ('<!-- <a href="c"> --><script>"<a href=s>"</script><template><a href=t></template>', []),
+        ("<a href='http://[/'><a href='https://u:p@example.com/'>", []),
+    ],
+)
+def test_links(html: str, links: list[str]) -> None:
+    assert page_links(html.encode(), URL, limit=100).links == links
+
+
+def test_metas() -> None:
+    html = b'<meta name="robots" content="noindex"><META NAME=Tdm-Reservation CONTENT=1><meta charset=x><meta property=og content=y>'
+    assert page_links(html, URL, limit=9).metas == [("robots", "noindex"), ("Tdm-Reservation", "1")]
+
+
+def test_limit_counts_different_links() -> None:
+    html = b"".join(b"<a href=%d>" % (number % 50) for number in range(500))
+    assert len(page_links(html, URL, limit=20).links) == 20
+    assert len(page_links(html, URL, limit=100).links) == 50
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_can_be_read(html: bytes) -> None:
+    page_links(b"<a href=" + html, URL, limit=10)
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        b"<div>" * 800_000,
+        b"<p " + b" ".join(b"a%d=1" % number for number in range(300_000)) + b">",
+        b"<a href=x>" * 300_000,
+        b"<!--" * 500_000,
+        b"<script>" * 300_000,
+        b"<a href='" * 300_000,
+        b"<a " * 500_000,
+    ],
+)
+def test_hostile_pages_take_time_in_proportion(html: bytes) -> None:
+    started = time.process_time()
+    page_links(html, URL, limit=10)
+    assert time.process_time() - started < 3.0
+
+
+def test_scan_finds_what_the_parser_finds(shared_data: Path) -> None:
+    """On real pages; where they differ, markup is broken."""
+    packed = (shared_data / "html/article_extraction.jsonl.zst").read_bytes()
+    lines = zstandard.ZstdDecompressor(max_window_size=2**31).stream_reader(packed).read().decode().split("\n")
+    num_links = num_equal = 0
+    for line in filter(None, lines[:40]):
+        html = json.loads(line)["html"].encode()
+        parsed, scanned = ({value["href"] for tag, value in read(html) if tag == "a" and value.get("href")} for read in (_elements, _scanned))
+        num_links += len(parsed | scanned)
+        num_equal += len(parsed & scanned)
+    assert num_equal > 0.98 * num_links > 1000

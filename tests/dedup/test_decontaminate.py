@@ -1,0 +1,150 @@
+"""Evaluation items in documents: what is found, what is not, and what the report says."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jobs.decontaminate import decontaminate_run
+from jobs.dedup import deduplicate_run
+from jobs.engine import Engine
+from pipeline.dedup.config import DedupConfig
+from pipeline.dedup.decontaminate import Decontaminate, DecontaminateConfig, EvaluationIndex, strings
+from pipeline.errors import InputError, SettingError
+from pipeline.records import Document, Rejection, page_id
+from pipeline.tables import read_rows
+
+QUESTION = "Which of the many rivers of the northern plain carries more water in winter than it does in summer?"
+SHORT = "What do the herons of Lake Ister eat?"  # eight words
+TINY = "Why not?"
+
+
+def items(folder: Path, *records: dict[str, Any]) -> str:
+    path = folder / "exam.jsonl"
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return str(path)
+
+
+def judge(path: str, **settings: Any) -> Decontaminate:
+    found = Decontaminate(DecontaminateConfig(sets=(path,), **settings))
+    found.setup()
+    return found
+
+
+def verdict(found: Decontaminate, text: str) -> Document | Rejection:
+    return found.judge(Document(id="0" * 32, url="http://x/", text=text))
+
+
+@pytest.mark.parametrize(
+    ("text", "contaminated"),
+    [
+        (QUESTION, True),
+        (f"Before. {QUESTION.upper()} After.", True),  # case does not count
+        (QUESTION.replace(" ", "  \n").replace("?", "…"), True),  # nor does white space or punctuation
+        (" ".join(QUESTION.split()[:16]), True),  # 4 of 7 n-grams
+        (" ".join(QUESTION.split()[:15]), False),  # 3 of 7
+        (" ".join(reversed(QUESTION.split())), False),
+        (f"It asked: {SHORT}", True),  # a short question counts as a whole
+        ("what do the herons of lake ister", False),
+        (TINY, False),
+        ("", False),
+    ],
+)
+def test_what_is_contaminated(tmp_path: Path, text: str, contaminated: bool) -> None:
+    found = judge(
+        items(tmp_path, {"q": QUESTION}, {"q": SHORT, "choices": ["fish", "frogs and other things"]}, {"q": TINY})
+    )
+    assert isinstance(verdict(found, text), Rejection) is contaminated
+    assert found.index.num_unsearchable == 1
+
+
+def test_the_rejection_says_what_was_found(tmp_path: Path) -> None:
+    found = judge(items(tmp_path, {"q": SHORT}, {"q": QUESTION}))
+    rejection = verdict(found, f"Some words before. {QUESTION}")
+    assert isinstance(rejection, Rejection)
+    assert (rejection.stage, rejection.reason, rejection.value, rejection.threshold) == (
+        "dedup",
+        "contaminated",
+        1.0,
+        0.5,
+    )
+    assert rejection.detail == f"exam item 2, 7 of 7 n-grams: {QUESTION}"
+    _, matches = found.judge_text("x", "y", f"Some words before. {QUESTION}")
+    assert [(match.item, match.start) for match in matches] == [(2, 19)]
+
+
+def test_templates_do_not_count(tmp_path: Path) -> None:
+    template = "Choose the one answer that fits best into the gap of the following sentence about "
+    path = items(
+        tmp_path, *({"q": template + f"thing{number} {number} of the kind {number * 7}"} for number in range(30))
+    )
+    assert isinstance(verdict(judge(path), template + "something that is no item"), Document)
+    assert isinstance(verdict(judge(path), template + "thing3 3 of the kind 21"), Rejection)
+    assert isinstance(verdict(judge(path, max_items=30, threshold=0.1), template + "nothing"), Rejection)
+
+
+def test_flagged_documents_stay(tmp_path: Path) -> None:
+    found = judge(items(tmp_path, {"q": QUESTION}), action="flag")
+    assert isinstance(verdict(found, QUESTION), Document)
+    refused, matches = found.judge_text("a", "b", QUESTION)
+    assert refused is None
+    assert [row["contaminated"] for row in found.report_rows("a", "b", matches)] == [True]
+
+
+def test_fields_and_nested_strings() -> None:
+    record = {"q": "a", "choices": ["b", {"text": "c"}], "gold": 1, "note": "d"}
+    assert list(strings(record)) == ["a", "b", "c", "d"]
+    assert list(strings(record, ("q", "choices"))) == ["a", "b", "c"]
+
+
+@settings(deadline=None)
+@given(
+    words=st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=40),
+    item=st.lists(st.sampled_from("abcdefgh"), min_size=3, max_size=12),
+)
+def test_matches_against_sets_of_words(words: list[str], item: list[str]) -> None:
+    index = EvaluationIndex(DecontaminateConfig(ngram_words=3, min_words=2))
+    index._items = [("s", 1)]  # one item, without a file
+    hashes = index._ngrams({"q": " ".join(item)})
+    import numpy as np
+
+    index._index(np.stack((hashes, np.zeros(len(hashes), np.uint64)), 1))
+    of_item = {tuple(item[at : at + 3]) for at in range(len(item) - 2)}
+    of_text = {tuple(words[at : at + 3]) for at in range(len(words) - 2)}
+    matches = index.matches(" ".join(words))
+    assert [match.matched for match in matches] == ([len(of_item & of_text)] if of_item & of_text else [])
+
+
+def test_wrong_settings_and_sets(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="min_words is 14"):
+        DecontaminateConfig(min_words=14)
+    with pytest.raises(InputError, match="no item has a string of 8 words"):
+        judge(items(tmp_path, {"q": TINY}))
+    with pytest.raises(SettingError, match="sets is empty"):
+        decontaminate_run(str(tmp_path), DecontaminateConfig(), Engine())
+
+
+def test_in_a_run(tmp_path: Path, make_run: Callable[..., str]) -> None:
+    texts = [QUESTION + " And more.", "A clean document of a few words.", f"A quote: {' '.join(QUESTION.split()[:13])}"]
+    run = make_run([Document(id=page_id(text, b""), url=f"http://x/{text[0]}", text=text) for text in texts])
+    config = DecontaminateConfig(sets=(items(tmp_path, {"q": QUESTION}),))
+    flagging = deduplicate_run(run, DedupConfig(), Engine())
+    assert flagging.counts["kept"] == 3
+    checked = decontaminate_run(run, config, Engine())
+    assert {name: checked.counts[name] for name in ("read", "matched", "contaminated")} == {
+        "read": 3,
+        "matched": 2,
+        "contaminated": 1,
+    }
+
+    dropping = deduplicate_run(run, DedupConfig(decontaminate=config), Engine())
+    assert (dropping.counts["kept"], dropping.counts["rejected/dedup/contaminated"]) == (2, 1)
+    report = list(read_rows(f"{run}/contamination/part-00000.parquet"))
+    assert [(row["set"], row["item"], row["matched"], row["contaminated"]) for row in report] == [
+        ("exam", 1, 7, True),
+        ("exam", 1, 1, False),
+    ]

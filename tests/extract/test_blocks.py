@@ -1,0 +1,109 @@
+"""Pages as blocks, and blocks as text again."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from selectolax.lexbor import LexborHTMLParser
+
+from pipeline.extract.blocks import HIDDEN, Blocks, read_blocks
+from pipeline.extract.features import FEATURES, features
+from pipeline.extract.hints import GROUPS, Hints, words_of
+from pipeline.extract.render import render
+
+
+def blocks_of(html: str) -> Blocks:
+    return read_blocks(LexborHTMLParser(html))
+
+
+@pytest.mark.parametrize(
+    ("html", "texts"),
+    [
+        ("<p>one <b>bold</b>\n  two</p><p>three", ["one bold two", "three"]),
+        ("<div>a<p>b</p>c</div>", ["a", "b", "c"]),  # text beside a paragraph is a block of its own
+        ("<p>a<br>b<br><br>c</p>", ["a\nb", "c"]),  # two breaks end a paragraph
+        ("<p>a<br> <br>b", ["a", "b"]),
+        ("<pre>  x = 1\n\n    y\n</pre>", ["  x = 1\n\n    y"]),  # code keeps its lines
+        ("<ul><li>a<ul><li>b</ul><li>c</ul>", ["a", "b", "c"]),
+        ("<table><tr><th>A<th>B<tr><td>1<td>2</table>", ["A | B", "1 | 2"]),  # a row is a block
+        ("<table><tr><td><p>a</p><p>b</p><td>c</table>", ["a", "b", "c"]),  # a table for layout is not
+        ("<script>x</script><style>y</style><nav>menu</nav><p>t<noscript>n</noscript>", ["t"]),
+        ("<p>a<!-- c --><?php x ?>b<wbr>c", ["abc"]),
+        ("<a href=x><div>linked</div></a><hr>end", ["linked", "end"]),
+        ("<my-element>custom</my-element><p> </p>", ["custom"]),
+        ("", []),
+        ("<body></body>", []),
+    ],
+)
+def test_blocks(html: str, texts: list[str]) -> None:
+    assert [block.text for block in blocks_of(html).blocks] == texts
+
+
+def test_links_are_counted() -> None:
+    block = blocks_of("<p>see <a href=1>this</a> and <a href=2> that </a>").blocks[0]
+    assert (block.num_links, block.link_chars) == (2, 8)
+
+
+def test_hidden_elements_are_marked() -> None:
+    page = blocks_of('<div style="display: none"><p>a</p></div><p hidden>b</p><p>c')
+    hidden = [bool(page.elements[block.element].ancestors & HIDDEN) for block in page.blocks]
+    assert hidden == [True, True, False]
+
+
+NAMES = st.sampled_from("div p ul li table tr td h1 b a pre br span blockquote section article".split())
+PIECES = st.one_of(
+    NAMES.map("<{}>".format), NAMES.map("</{}>".format), st.sampled_from(["text ", "more. ", "\n", "x" * 90 + ". "])
+)
+
+
+@given(st.lists(PIECES, max_size=60).map("".join))
+def test_any_markup_gives_blocks_with_true_ranges(html: str) -> None:
+    page = blocks_of(html)
+    for number, element in enumerate(page.elements):
+        assert -1 <= element.parent < number or number == 0
+        assert 0 <= element.first_block <= element.end_block <= len(page.blocks)
+        if number:
+            parent = page.elements[element.parent]
+            assert parent.first_block <= element.first_block
+            assert element.end_block <= parent.end_block
+    for number, block in enumerate(page.blocks):
+        assert block.text.strip()
+        assert page.elements[block.element].first_block <= number < page.elements[block.element].end_block
+    if page.blocks:
+        matrix = features(page, "a title", Hints({}))
+        assert matrix.shape == (len(page.blocks), len(FEATURES))
+        assert abs(matrix).max() < 1e6  # and no NaN
+        render(page, list(range(len(page.blocks))))
+
+
+@pytest.mark.parametrize(
+    ("html", "text"),
+    [
+        ("<h2>Head</h2><p>a</p><p>b", "Head\n\na\n\nb"),
+        ("<p>list:<ul><li>one<li>two<ol><li>x<li>y</ol></ul><p>end", "list:\n\n- one\n- two\n  1. x\n  2. y\n\nend"),
+        ("<ul><li><p>first</p><p>second</p></ul>", "- first\n  second"),
+        ("<table><tr><th>A<th>B<tr><td>1<td>2</table>", "A | B\n1 | 2"),
+        ("<dl><dt>term<dd>meaning<dt>other<dd>more</dl>", "term\nmeaning\n\nother\nmore"),
+        ("<p>code:<pre>def f():\n    return 1\n</pre>", "code:\n\ndef f():\n    return 1"),
+    ],
+)
+def test_render(html: str, text: str) -> None:
+    page = blocks_of(html)
+    assert render(page, list(range(len(page.blocks)))) == text
+
+
+def test_render_leaves_out_what_is_not_chosen() -> None:
+    page = blocks_of("<p>a<p>b<ul><li>c<li>d</ul>")
+    assert render(page, [0, 3]) == "a\n\n- d"
+    assert render(page, []) == ""
+
+
+def test_words_of_names() -> None:
+    assert words_of("articleBody article-body post_1234 NAV x") == ["article", "body", "post", "nav"]
+
+
+def test_hints_sum_weights_and_groups() -> None:
+    hints = Hints({"article": 0.5, "comment": -1.0})
+    weight, groups = hints.of("article-comment")
+    assert weight == -0.5
+    assert {name for bit, (name, _) in enumerate(GROUPS) if groups >> bit & 1} == {"content", "comment"}
+    assert hints.of("article-comment") == (weight, groups)
