@@ -68,8 +68,8 @@ class _Http(asyncio.Protocol):
         if not name.isdigit() or not 1 <= int(name) <= self._num_pages:
             return b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\nContent-Type: text/plain\r\n\r\nno"
         number = int(name)
-        address = self._transport.get_extra_info("sockname")[0]
-        links = " ".join(f'<a href="/p/{each}">{each}</a>' for each in (2 * number, 2 * number + 1))
+        address, port = self._transport.get_extra_info("sockname")[:2]
+        links = " ".join(f'<a href="http://{address}:{port}/p/{each}">on</a>' for each in (2 * number, 2 * number + 1) if each <= self._num_pages)
         head = gzip.compress(f"<!doctype html><p>{address} {number} {links}</p>".encode(), 1)
         body = head + self._pages[number % len(self._pages)]
         start = f"HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nContent-Encoding: gzip\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -117,7 +117,7 @@ def _config(port: int, shards: int) -> Any:
         sitemaps=False,
         ports=(port,),
         politeness=PolitenessConfig(delay_seconds=0.0, latency_factor=0.0),
-        opt_out=OptOutConfig(noindex=False),
+        opt_out=OptOutConfig(noindex=False, nofollow=False),
         scope=ScopeConfig(within="host", include=(r"/p/\d+$",)),
         limits=LimitsConfig(pages_per_domain_and_round=100_000),
     )
@@ -160,7 +160,7 @@ def run_scrapy(port: int, run: str) -> int:
 
     class Spider(scrapy.Spider):  # type: ignore[misc,unused-ignore]
         name = "bench"
-        links = LinkExtractor(allow=r"/p/\d+$", allow_domains=list(ADDRESSES))
+        links = LinkExtractor(allow=rf"^http://127\.0\.1\.\d+:{port}/p/\d+$")
 
         async def start(self) -> Any:
             for address in ADDRESSES:

@@ -24,7 +24,7 @@ from pipeline.records import Document, Page, Rejection, page_id
 from pipeline.stage import judge_one
 
 _SETS = ("article_extraction", "wcxb", "newspaper4k")
-_TAGS = "div p span b i font table tr td ul li a pre script style title svg math template select form h1 br body html".split()
+_TAGS = "div p span b i font table tr td ul li a pre script style svg math template select form br body html".split()
 _CHARSETS = ("utf-8", "utf-16", "shift_jis", "koi8-r", "gb18030", "iso-2022-jp", "windows-1255", "x-nonsense", "")
 Mutation = Callable[[bytes, random.Random], bytes]
 

@@ -19,7 +19,7 @@ from model.checkpoint import load_model
 from model.comparison import Difference, difference, interval_plot
 from model.config import ModelConfig
 from model.evaluator import EvaluateConfig, Evaluator, token_bytes
-from model.text_rows import batches_of_documents
+from model.rows import rows_of_documents
 from model.trainer import TrainConfig
 from pipeline import storage
 from pipeline.errors import DataError, SettingError
@@ -125,8 +125,8 @@ def _trained(
     length = trained.architecture.context_length
     documents = [encoder.encode(text) for _, text in texts]
     rows = max(1, evaluate.batch_tokens // length)
-    total, _ = evaluator.scores(trained, batches_of_documents(documents, end_id=encoder.end_of_text_id, length=length, batch_rows=rows))
-    return total.scores()["bits_per_byte"]
+    tallies = evaluator.scores(trained, rows_of_documents(documents, end_id=encoder.end_of_text_id, length=length, batch_rows=rows))
+    return tallies.total.scores()["bits_per_byte"]
 
 
 def _as_json(ablation: Ablation, num_documents: int) -> dict[str, Any]:

@@ -6,20 +6,37 @@ RUN/rejected/dedup (each duplicate with its survivor and the verified similarity
 (the index for a later run) and RUN/contamination (what survivors hold of evaluation sets).
 """
 
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
-from jobs.engine import Engine, run_step
+import apache_beam as beam
+
+from jobs.engine import Engine, explaining, run_pipeline, watch
+from jobs.progress import Progress
 from pipeline.dedup.config import DedupConfig
 from pipeline.dedup.index import VERSIONS, index_files
-from pipeline.dedup.phases import all_phases, shards_of
+from pipeline.dedup.phases import (
+    Phase,
+    applying_phases,
+    clustering_phases,
+    finding_phases,
+    labelling_phases,
+    shards_of,
+    spreading_phases,
+    star_phases,
+)
 from pipeline.dedup.plan import CONTAMINATION_OUTPUT, OUTPUTS, SIGNATURES_OUTPUT, STEP, Plan
-from pipeline.dedup.stage import DeduplicateDocuments
-from pipeline.steps import Step
+from pipeline.dedup.stage import RunPhases
+from pipeline.stage import shard_elements
+from pipeline.steps import Step, receipts
 from pipeline.storage import Manifest, checksum, join, read_manifest
 
 if TYPE_CHECKING:
     from jobs.config import RunConfig
+
+LABEL = "deduplicate"
+PAIRS_IN_PARTITION = 4_000_000
 
 
 def main(config: "RunConfig", engine: Engine, *, force: bool = False) -> Manifest:
@@ -30,16 +47,55 @@ def main(config: "RunConfig", engine: Engine, *, force: bool = False) -> Manifes
 def deduplicate_run(run: str, config: DedupConfig, engine: Engine, *, force: bool = False) -> Manifest:
     """As `main`, for the run in folder `run`."""
     step, plan = step_of(run, config), plan_of(run, config)
-    build = DeduplicateDocuments(step, plan)
-    shards = shards_of(all_phases(plan))
-    return run_step(
-        step,
-        shards,
-        lambda found: found | "Deduplicate" >> build,
-        engine,
-        label="deduplicate",
-        force=force,
-    )
+    if not force and step.is_current():
+        Progress.note(f"{LABEL}: up to date")
+        return read_manifest(step.folder(OUTPUTS[0]))
+    step.begin(force=force)
+
+    def run_phases(phases: Sequence[Phase]) -> None:
+        with explaining(step):
+            elements = shard_elements(shards_of(phases))
+            build = RunPhases(step, phases)
+            run_pipeline(lambda pipeline: pipeline | "Shards" >> beam.Create(elements) | "RunPhases" >> build, engine)
+
+    expected = finding_phases(plan) + clustering_phases(plan) + applying_phases(plan)
+    with watch(step, LABEL, total=len(shards_of(expected))):
+        done = drive(step, plan, run_phases)
+    return step.commit([shard.name for shard in shards_of(done)])
+
+
+def drive(step: Step, plan: Plan, run_phases: Callable[[Sequence[Phase]], None]) -> list[Phase]:
+    """Runs the phases of a deduplication; returns those that were run.
+
+    Clusters are joined in the memory of one worker while the verified pairs allow it, and else by star rounds,
+    two in a pipeline, until neither changes an edge.
+    """
+    done: list[Phase] = []
+
+    def run(phases: list[Phase]) -> None:
+        if phases:
+            run_phases(phases)
+            done.extend(phases)
+
+    run(finding_phases(plan))
+    num_pairs = _counted(step, "verified_pairs")
+    if num_pairs <= plan.config.max_pairs_in_memory:
+        run(clustering_phases(plan))
+    else:
+        partitions, last = -(-num_pairs // PAIRS_IN_PARTITION), 2
+        run(spreading_phases(plan, partitions))
+        run(star_phases(plan, partitions, last))
+        while _counted(step, f"changed/{last - 1:03d}") or _counted(step, f"changed/{last:03d}"):
+            last += 2
+            run(star_phases(plan, partitions, last))
+        run(labelling_phases(plan, partitions, last))
+        plan = replace(plan, num_near_files=partitions)
+    run(applying_phases(plan))
+    return done
+
+
+def _counted(step: Step, name: str) -> int:
+    return sum(receipt.counts.get(name, 0) for receipt in receipts(step.attempt_folder))
 
 
 def plan_of(run: str, config: DedupConfig) -> Plan:

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import PipelineOptions, _BeamArgumentParser
 
 from jobs.progress import Progress
-from pipeline import steps
+from pipeline import steps, storage
 from pipeline.errors import CorpusmillError, SettingError
 from pipeline.stage import shard_elements
 from pipeline.steps import Shard, Step
@@ -81,7 +81,7 @@ def run_step(
     """
     if not force and step.is_current():
         Progress.note(f"{label}: up to date")
-        return steps.storage.read_manifest(step.folder(step.outputs[0]))
+        return storage.read_manifest(step.folder(step.outputs[0]))
     done = step.begin(force=force)
     if len(done) < len(shards):
         with watch(step, label, total=len(shards)), explaining(step):
@@ -131,7 +131,7 @@ def _show(step: Step, progress: Progress) -> None:
 
 def _unknown_flags(arguments: Sequence[str]) -> list[str]:
     """The flags that no Beam option declares: Beam itself would drop them with a mere warning."""
-    parser = beam.options.pipeline_options._BeamArgumentParser(add_help=False)
+    parser = _BeamArgumentParser(add_help=False)
     for options in PipelineOptions.__subclasses__():
         options._add_argparse_args(parser)
     return list(parser.parse_known_args(list(arguments))[1])

@@ -5,7 +5,6 @@ source, the same of n-gram models counted on the training rows (the baselines), 
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,12 +16,15 @@ from model.batches import Batch, Batches
 from model.checkpoint import load_model
 from model.completion import complete
 from model.evaluator import EvaluateConfig, Evaluator, document_stream, ngram_scores, token_bytes, verdict
+from model.rows import ScoredRows, heldout_rows
 from model.scoring import questions_of, ranking_accuracy
 from model.transformer import Transformer
 from pipeline import storage
 from pipeline.jsonl import read_records
+from pipeline.pack.shards import ShardSet
 from pipeline.steps import Receipt, Step, write_receipt
-from pipeline.storage import Manifest, join
+from pipeline.storage import Manifest, dataset_files, join
+from pipeline.tables import read_rows
 from tokenizer.encoding import Encoder, load_encoder
 
 if TYPE_CHECKING:
@@ -60,46 +62,48 @@ def _scores(run: str, config: EvaluateConfig, *, within_documents: bool) -> dict
     model = load_model(join(run, "model"))
     bytes_of = token_bytes(encoder.decode_bytes, encoder.vocab_size, encoder.specials.values())
     evaluator = Evaluator(config, bytes_of, within_documents=within_documents)
-    with _opened(run, "heldout", config) as batches:
-        total, by_source = evaluator.scores(model, _limited(batches, config.max_tokens))
+    tallies = evaluator.scores(model, _heldout(run, config))
     return {
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "heldout": total.scores(),
-        "by_source": {source: tally.scores() for source, tally in by_source.items()},
+        **tallies.scores(),
         **_baselines(run, config, bytes_of),
         "multiple_choice": {path: _answers(model, encoder, path, config) for path in config.questions},
         "samples": _samples(model, encoder, config),
     }
 
 
-@contextmanager
-def _opened(run: str, split: str, config: EvaluateConfig) -> Iterator[Batches]:
-    """Every row of a split once, in order."""
-    batches = Batches.once(join(run, "shards"), split, batch_rows=1)
+def _heldout(run: str, config: EvaluateConfig) -> Iterator[ScoredRows]:
+    shards = ShardSet.open(join(run, "shards"), "heldout")
+    length = shards.spec.sequence_length
+    max_rows = None if config.max_tokens is None else -(-config.max_tokens // length)
+    yield from heldout_rows(shards, _languages(run), batch_rows=max(1, config.batch_tokens // length), max_rows=max_rows)
+    shards.close()
+
+
+def _languages(run: str) -> dict[str, str]:
+    """The language of each document, where the documents are still there."""
+    folder = join(run, "documents")
+    if not storage.exists(join(folder, storage.MANIFEST)):
+        return {}
+    return {row["id"]: row["language"] for path in dataset_files(folder) for row in read_rows(path, ["id", "language"])}
+
+
+def _train_batches(run: str, config: EvaluateConfig) -> Iterator[Batch]:
+    """The training rows in order, up to about as many positions as the baselines count."""
+    batches = Batches.once(join(run, "shards"), "train", batch_rows=1)
     batches.batch_rows = max(1, config.batch_tokens // batches.sequence_length)
-    try:
-        yield batches
-    finally:
-        batches.close()
-
-
-def _limited(batches: Batches, max_tokens: int | None) -> Iterator[Batch]:
-    """Batches up to about `max_tokens` positions."""
     taken = 0
-    for batch in batches:
+    while taken < config.ngram_tokens and (batch := batches.next_batch()) is not None:
         yield batch
         taken += batch.inputs.numel()
-        if max_tokens is not None and taken >= max_tokens:
-            return
+    batches.close()
 
 
 def _baselines(run: str, config: EvaluateConfig, bytes_of: Any) -> dict[str, Any]:
     if not config.ngram_order:
         return {"ngram": {}, "ngram_tokens": 0}
-    with _opened(run, "train", config) as batches:
-        train = document_stream(_limited(batches, config.ngram_tokens))
-    with _opened(run, "heldout", config) as batches:
-        heldout = document_stream(_limited(batches, config.max_tokens))
+    train = document_stream(_train_batches(run, config))
+    heldout = document_stream(_heldout(run, config))
     scores = ngram_scores(train, heldout, bytes_of, order=config.ngram_order, smoothing=config.ngram_smoothing)
     return {"ngram": scores, "ngram_tokens": len(train[0])}
 

@@ -46,7 +46,7 @@ def override(tables: Mapping[str, Any], assignments: Sequence[str]) -> dict[str,
         dotted, equals, text = assignment.partition("=")
         path = [part.strip() for part in dotted.split(".")]
         if not equals or len(path) < 2 or not all(path):
-            raise SettingError(f"--set {assignment!r}: expected table.key=value, for example pack.row_tokens=1024")
+            raise SettingError(f"--set {assignment!r}: expected table.key=value, for example pack.sequence_length=1024")
         table = result
         for part in path[:-1]:
             table = table.setdefault(part, {})

@@ -8,7 +8,7 @@ Shapes: B batch, T inputs of a row, V vocabulary.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +22,7 @@ from model.decoding import DecodingConfig
 from model.ngram import Ints, NgramModel, Smoothing, count_ngrams
 from model.objectives import NO_LABEL, packed_rows
 from model.precision import PrecisionKind, autocast, choose_device, choose_precision
+from model.rows import ScoredRows
 from model.source import PackedBatch
 from model.transformer import Transformer
 from pipeline.errors import SettingError
@@ -92,6 +93,27 @@ class Tally:
         return values | ({"accuracy": _rounded(self.right / max(1, self.labels))} if self.right else {})
 
 
+@dataclass(kw_only=True)
+class Tallies:
+    """The sums over all labels, and over those of each source and each language."""
+
+    total: Tally = field(default_factory=Tally)
+    by_source: dict[str, Tally] = field(default_factory=dict)
+    by_language: dict[str, Tally] = field(default_factory=dict)
+
+    def scores(self) -> dict[str, Any]:
+        """All scores as JSON, sources and languages in order."""
+        groups = {"by_source": self.by_source, "by_language": self.by_language}
+        return {"heldout": self.total.scores()} | {
+            name: {key: group[key].scores() for key in sorted(group)} for name, group in groups.items()
+        }
+
+
+def _tally(measured: torch.Tensor) -> Tally:
+    nats, labels, text_bytes, right = measured.sum(dim=0).tolist()
+    return Tally(nats=nats, labels=int(labels), text_bytes=int(text_bytes), right=int(right))
+
+
 def token_bytes(decode: Callable[[list[int]], bytes], vocab_size: int, specials: Iterable[int] = ()) -> Ints:
     """The bytes that each id spells; special ids and ids of no token spell none."""
     silent = set(specials)
@@ -115,18 +137,16 @@ class Evaluator:
         if self.device.type == "cpu":
             torch.set_num_threads(config.threads)
 
-    def scores(self, model: Transformer, batches: Iterable[PackedBatch]) -> tuple[Tally, dict[str, Tally]]:
-        """The sums over all rows, and those by source."""
+    def scores(self, model: Transformer, batches: Iterable[ScoredRows]) -> Tallies:
+        """The sums over all rows, by source and by language."""
         model = model.to(self.device).eval()
-        total, by_source = Tally(), dict[str, Tally]()
+        tallies = Tallies()
         for batch in batches:
-            for source, tally in self._score(model, batch):
-                total.add(tally)
-                by_source.setdefault(source, Tally()).add(tally)
-        return total, dict(sorted(by_source.items()))
+            self._score(model, batch, tallies)
+        return tallies
 
     @torch.inference_mode()
-    def _score(self, model: Transformer, batch: PackedBatch) -> Iterator[tuple[str, Tally]]:
+    def _score(self, model: Transformer, batch: ScoredRows, tallies: Tallies) -> None:
         labels_BT, absolute = batch.labels, model.architecture.positions in ("sinusoidal", "learned")
         example = packed_rows(
             batch.inputs.to(self.device), labels_BT.to(self.device), batch.segment_ids.to(self.device),
@@ -138,13 +158,13 @@ class Evaluator:
         nats_BT = flat.view(labels_BT.shape).double().cpu()
         right_BT = (logits_BTV.argmax(dim=-1) == example.labels_BT).cpu()
         bytes_BT = self._bytes_of[labels_BT.clamp(min=0)] * (labels_BT != NO_LABEL)
+        measured = torch.stack((nats_BT, (labels_BT != NO_LABEL).double(), bytes_BT.double(), right_BT.double()), dim=-1)
         for row, source in enumerate(batch.sources):
-            yield source, Tally(
-                nats=float(nats_BT[row].sum()),
-                labels=int((labels_BT[row] != NO_LABEL).sum()),
-                text_bytes=int(bytes_BT[row].sum()),
-                right=int(right_BT[row].sum()),
-            )
+            tally = _tally(measured[row])
+            tallies.total.add(tally)
+            tallies.by_source.setdefault(source, Tally()).add(tally)
+            for start, end, language in batch.spans[row] if batch.spans else ():
+                tallies.by_language.setdefault(language, Tally()).add(_tally(measured[row, start:end]))
 
 
 def document_stream(batches: Iterable[PackedBatch]) -> tuple[Ints, Ints]:

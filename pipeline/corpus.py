@@ -43,7 +43,8 @@ class CuratePages(beam.PTransform):
 
     def expand(self, shards: Any) -> Outcome:
         """One chain, no shuffle of texts."""
-        return shards | "JudgePages" >> self._judge
+        outcome: Outcome = shards | "JudgePages" >> self._judge
+        return outcome
 
 
 def page_shards(run: str) -> list[Shard]:

@@ -17,6 +17,9 @@ from pipeline.errors import CorpusmillError, DataError
 from pipeline.storage import FileEntry, Manifest, hash_of, join
 
 ATTEMPTS = "attempts"
+# What object stores raise without an error number, and the packages whose errors speak of the store and not of us.
+_OF_STORES = (PermissionError, FileNotFoundError, TimeoutError, ConnectionError)
+_STORE_PACKAGES = frozenset(("botocore", "aiobotocore", "gcsfs"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,6 +208,8 @@ def explained(error: BaseException) -> str | None:
         return str(error)
     if isinstance(error, OSError) and error.errno is not None:
         return f"{error.filename or 'storage'}: {error.strerror}"
+    if isinstance(error, _OF_STORES) or type(error).__module__.partition(".")[0] in _STORE_PACKAGES:
+        return f"storage: {' '.join(str(error).split())}"
     return None
 
 

@@ -15,6 +15,7 @@ import os
 import posixpath
 import uuid
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from types import TracebackType
 from typing import IO, Any, Self, cast
@@ -26,6 +27,8 @@ from pipeline.errors import DataError, InputError
 MANIFEST = "manifest.json"
 FORMAT = 1
 _CHUNK_BYTES = 1 << 20
+# Where an object appears only when it is closed, and where listings must not be remembered: other processes write, too.
+_OBJECT_STORES = frozenset(("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss"))
 
 
 def join(*parts: str) -> str:
@@ -39,8 +42,9 @@ def filesystem(path: str) -> tuple[fsspec.AbstractFileSystem, str]:
     Raises:
         InputError: the scheme of `path` is unknown or its optional package is not installed.
     """
+    options = {"use_listings_cache": False} if _is_object_store(path) else {}
     try:
-        return cast("tuple[fsspec.AbstractFileSystem, str]", fsspec.core.url_to_fs(path))
+        return cast("tuple[fsspec.AbstractFileSystem, str]", fsspec.core.url_to_fs(path, **options))
     except (ImportError, ValueError) as error:
         raise InputError(f"cannot open {path!r}: {error}") from error
 
@@ -48,6 +52,10 @@ def filesystem(path: str) -> tuple[fsspec.AbstractFileSystem, str]:
 def is_local(path: str) -> bool:
     """Whether `path` is on the local disk."""
     return "://" not in path or path.startswith("file://")
+
+
+def _is_object_store(path: str) -> bool:
+    return path.partition("://")[0] in _OBJECT_STORES
 
 
 def open_read(path: str) -> IO[bytes]:
@@ -72,9 +80,19 @@ def open_read(path: str) -> IO[bytes]:
 
 
 def exists(path: str) -> bool:
-    """Whether a file or folder is there."""
+    """Whether a file or folder is there.
+
+    Raises:
+        OSError: that cannot be told; taking it for "no" would have finished work thrown away.
+    """
+    if is_local(path):
+        return os.path.exists(path.removeprefix("file://"))
     fs, inner = filesystem(path)
-    return bool(fs.exists(inner))
+    try:
+        fs.info(inner)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def list_files(path: str) -> list[str]:
@@ -144,6 +162,17 @@ class FileEntry:
         )
 
 
+@contextmanager
+def _naming(path: str) -> Iterator[None]:
+    """Gives errors of the storage the name of the file, for the sentence that a person reads."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = path
+        raise
+
+
 class AtomicFile:
     """A file that is written under another name and takes its own when it is whole.
 
@@ -156,26 +185,32 @@ class AtomicFile:
         self._hash = hashlib.sha256()
         self._num_bytes = 0
         self._file: IO[bytes] | None = None
-        self._temporary = ""
+        self._fs: fsspec.AbstractFileSystem | None = None  # None on the local disk
+        self._target = ""
+        self._temporary = ""  # empty on an object store, where nothing appears before the end anyway
         self.closed = False
 
     def __enter__(self) -> Self:
-        if is_local(self.path):
-            local = self.path.removeprefix("file://")
-            os.makedirs(os.path.dirname(local) or ".", exist_ok=True)
-            self._temporary = f"{local}.{uuid.uuid4().hex[:8]}.tmp"
-            self._file = open(self._temporary, "wb")
-        else:
-            fs, inner = filesystem(self.path)
-            fs.makedirs(posixpath.dirname(inner), exist_ok=True)
-            self._file = cast("IO[bytes]", fs.open(inner, "wb"))
+        with _naming(self.path):
+            if is_local(self.path):
+                self._target = self.path.removeprefix("file://")
+                os.makedirs(os.path.dirname(self._target) or ".", exist_ok=True)
+                self._temporary = f"{self._target}.{uuid.uuid4().hex[:8]}.tmp"
+                self._file = open(self._temporary, "wb")
+            else:
+                self._fs, self._target = filesystem(self.path)
+                if not _is_object_store(self.path):
+                    self._fs.makedirs(posixpath.dirname(self._target), exist_ok=True)
+                    self._temporary = f"{self._target}.{uuid.uuid4().hex[:8]}.tmp"
+                self._file = cast("IO[bytes]", self._fs.open(self._temporary or self._target, "wb"))
         return self
 
     def write(self, data: bytes | memoryview) -> int:
         """Appends `data`."""
         assert self._file is not None
         view = memoryview(data)
-        self._file.write(view)
+        with _naming(self.path):
+            self._file.write(view)
         self._hash.update(view)
         self._num_bytes += view.nbytes
         return view.nbytes
@@ -211,27 +246,37 @@ class AtomicFile:
             self._abandon()
             return
         try:
-            self._file.flush()
-            if self._temporary:
-                os.fsync(self._file.fileno())
-            self._file.close()
-            if self._temporary:
-                os.replace(self._temporary, self.path.removeprefix("file://"))
+            with _naming(self.path):
+                self._finish(self._file)
         except BaseException:
             self._abandon()
             raise
 
+    def _finish(self, file: IO[bytes]) -> None:
+        file.flush()
+        if self._fs is None:
+            os.fsync(file.fileno())
+        file.close()
+        if self._fs is None:
+            os.replace(self._temporary, self._target)
+        elif self._temporary:
+            self._fs.mv(self._temporary, self._target)
+
     def _abandon(self) -> None:
-        assert self._file is not None
-        if self._temporary:
-            try:
-                self._file.close()
-            except OSError:  # a full disk fails once more on the flush
-                pass
-            if os.path.exists(self._temporary):
+        """Leaves nothing behind, as far as the storage still answers."""
+        file: Any = self._file
+        with suppress(OSError):  # a full disk fails once more on the flush
+            if self._temporary:
+                file.close()
+            else:
+                file.discard()
+                file.closed = True  # or else fsspec closes, and so completes, the object when it is collected
+        if self._fs is None:
+            with suppress(FileNotFoundError):
                 os.unlink(self._temporary)
-        elif hasattr(self._file, "discard"):
-            self._file.discard()
+        elif self._temporary:
+            with suppress(OSError):
+                self._fs.rm_file(self._temporary)
 
     def entry(self, *, num_records: int) -> FileEntry:
         """What a manifest says of this file, once it is whole."""

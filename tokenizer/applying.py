@@ -1,7 +1,8 @@
 """The inner loops of encoding: pieces of text to ids by merges, with a table of the pieces seen so far.
 
-The table is that of `tokenizer.tallying`. Its value for a piece is `what << 24 | n`: for n = 1, `what` is
-the id; else the n ids are at `what` in an array of ids.
+The table is that of `tokenizer.tallying`. The value of a piece is `n | what << 32`: for up to three ids,
+`what` is the first and the last column of the row holds the second and third; else the n ids are at
+`what` in an array of ids.
 """
 
 from typing import Any
@@ -12,7 +13,8 @@ from tokenizer.compiling import compiled, compiled_part
 from tokenizer.scanning import classify, end_of_pretoken
 from tokenizer.tallying import doubled, key_of, row_of
 
-_SHIFT, _MASK = 24, (1 << 24) - 1
+_NONE = (1 << 62) - 1
+_MOST_SHIFTED = 48  # bytes; longer pieces are merged with a queue
 MOST_KEPT_BYTES = 1 << 10  # longer pieces are not kept in the table
 
 
@@ -31,7 +33,7 @@ def rank_row(pair: int, ranks: Any) -> int:
 def rank_table(merges: Any, made: Any) -> Any:
     """The hash table for `rank_row`: merge number i of `merges[i]` makes the id `made[i]`."""
     size = 1024
-    while size < 4 * len(merges):
+    while size < 2 * len(merges):
         size *= 2
     ranks = np.full((size, 2), -1, np.int64)
     for rank in range(len(merges)):
@@ -120,14 +122,49 @@ def merge_piece(data: Any, start: int, end: int, id_of_byte: Any, ranks: Any, id
     return number
 
 
+@compiled_part
+def _rank_of(left: int, right: int, ranks: Any) -> int:
+    """`rank << 32 | id` of the merge of two ids, or `_NONE`."""
+    row = rank_row(np.int64(left) << 32 | np.int64(right), ranks)
+    return ranks[row, 1] if ranks[row, 0] != -1 else _NONE
+
+
+@compiled_part
+def shift_piece(data: Any, start: int, end: int, id_of_byte: Any, ranks: Any, ids: Any, best: Any) -> int:
+    """As `merge_piece`, quicker for short pieces: `best[i]` is the merge at place i, and what is merged is closed up."""
+    number = end - start
+    for place in range(number):
+        ids[place] = id_of_byte[data[start + place]]
+    for place in range(number - 1):
+        best[place] = _rank_of(ids[place], ids[place + 1], ranks)
+    while number > 1:
+        chosen = 0
+        for place in range(1, number - 1):
+            if best[place] < best[chosen]:
+                chosen = place
+        if best[chosen] == _NONE:
+            break
+        ids[chosen] = best[chosen] & 0xFFFFFFFF
+        number -= 1
+        for place in range(chosen + 1, number):
+            ids[place] = ids[place + 1]
+        for place in range(chosen + 1, number - 1):
+            best[place] = best[place + 1]
+        if chosen > 0:
+            best[chosen - 1] = _rank_of(ids[chosen - 1], ids[chosen], ranks)
+        if chosen < number - 1:
+            best[chosen] = _rank_of(ids[chosen], ids[chosen + 1], ranks)
+    return number
+
+
 @compiled
 def encode_pieces(
-    data: Any, documents: Any, page_of: Any, pages: Any, rules: int, id_of_byte: Any, ranks: Any, most_kept: int,
+    data: Any, documents: Any, page_of: Any, pages: Any, rules: int, id_of_byte: Any, ranks: Any, shifting: bool, most_kept: int,
     table: Any, spelled: Any, kept_ids: Any, num_types: int, num_spelled: int, num_kept: int,
 ) -> Any:  # fmt: skip
     """The ids of all documents one behind the other, and where those of each end; then the table as it is now.
 
-    With `rules` -1 each document is one piece. At most about `most_kept` pieces are kept in the table.
+    With `rules` -1 each document is one piece. `shifting` says that each id is made by one merge only. At most about `most_kept` pieces are kept in the table.
     """
     result = np.empty(len(data), np.uint32)
     ends = np.empty(len(documents) - 1, np.int64)
@@ -136,6 +173,7 @@ def encode_pieces(
         classify(data, page_of, pages, kinds)
     room = 1 << 8
     ids, links, queue = np.empty(room, np.int64), np.empty((room, 2), np.int64), np.empty((3 * room, 2), np.int64)
+    firsts = np.empty(_MOST_SHIFTED + 1, np.int64)
     size = 0
     for document in range(len(documents) - 1):
         start, end = documents[document], documents[document + 1]
@@ -144,10 +182,14 @@ def encode_pieces(
             key = key_of(data, start, stop)
             row = row_of(key, data, start, stop, table, spelled)
             if table[row, 0] != 0:
-                value = np.int64(table[row, 1])
-                number, what = value & _MASK, value >> _SHIFT
-                if number == 1:
+                number, what = np.int64(table[row, 1] & np.uint64(0xFFFFFFFF)), np.int64(table[row, 1] >> np.uint64(32))
+                if number <= 3:
+                    more = table[row, 3]
                     result[size] = what
+                    if number > 1:
+                        result[size + 1] = more & np.uint64(0xFFFFFFFF)
+                    if number > 2:
+                        result[size + 2] = more >> np.uint64(32)
                 else:
                     for step in range(number):
                         result[size + step] = kept_ids[what + step]
@@ -158,7 +200,10 @@ def encode_pieces(
             if length > room:
                 room = 2 * length
                 ids, links, queue = np.empty(room, np.int64), np.empty((room, 2), np.int64), np.empty((3 * room, 2), np.int64)
-            number = merge_piece(data, start, stop, id_of_byte, ranks, ids, links, queue)
+            if shifting and length <= _MOST_SHIFTED:
+                number = shift_piece(data, start, stop, id_of_byte, ranks, ids, firsts)
+            else:
+                number = merge_piece(data, start, stop, id_of_byte, ranks, ids, links, queue)
             for step in range(number):
                 result[size + step] = ids[step]
             size += number
@@ -167,16 +212,21 @@ def encode_pieces(
                     spelled = doubled(spelled)
                 for step in range(length):
                     spelled[num_spelled + step] = data[start + step]
-                what = ids[0]
-                if number > 1:
+                what, more = ids[0], np.int64(0)
+                if number <= 3:
+                    if number > 1:
+                        more = ids[1]
+                    if number > 2:
+                        more |= ids[2] << 32
+                else:
                     if num_kept + number > len(kept_ids):
                         kept_ids = doubled(kept_ids)
                     for step in range(number):
                         kept_ids[num_kept + step] = ids[step]
                     what = num_kept
                     num_kept += number
-                table[row, 0], table[row, 1] = key, np.uint64(what << _SHIFT | number)
-                table[row, 2], table[row, 3] = np.uint64(num_spelled), np.uint64(length)
+                table[row, 0], table[row, 1] = key, np.uint64(what << 32 | number)
+                table[row, 2], table[row, 3] = np.uint64(num_spelled << 24 | length), np.uint64(more)
                 num_spelled += length
                 num_types += 1
             start = stop

@@ -67,6 +67,7 @@ class Model:
         merges = np.array([(vocab[left], vocab[right]) for left, right in pairs], dtype=np.int64).reshape(-1, 2)
         made = np.array([vocab[left + right] for left, right in pairs], dtype=np.int64)
         self._ranks = rank_table(merges, made)
+        self._shifting = len(np.unique(made)) == len(made)
         self._clear()
 
     def _clear(self) -> None:
@@ -91,7 +92,7 @@ class Model:
     def _encode(self, data: Ids, documents: Ids, rules: int, page_of: Ids, pages: Ids) -> tuple[Ids, Ids]:
         if self._state[3] >= _MOST_KEPT:
             self._clear()
-        tables = (page_of, pages, rules, self._id_of_byte, self._ranks, _MOST_KEPT)
+        tables = (page_of, pages, rules, self._id_of_byte, self._ranks, self._shifting, _MOST_KEPT)
         ids, ends, *state = encode_pieces(read_only(data), read_only(documents), *tables, *self._state)
         self._state = tuple(state)
         return ids, ends

@@ -1,8 +1,9 @@
 """The hash table behind counting and encoding, in arrays, for machine code.
 
-`table` is an open hash table of rows (key, value, start, size). The key of a piece of at most seven
+`table` is an open hash table of rows (key, value, start << 24 | size, more). The key of a piece of at most seven
 bytes is the piece itself with its size, so that a look-up touches one line of the cache; of a longer
 one it is a hash, and the piece is compared with `spelled[start:start + size]`. Key 0 is an empty row.
+Encoding puts more into a row (see `tokenizer.applying`).
 """
 
 from typing import Any
@@ -35,14 +36,31 @@ def hash_bytes_of(data: Any, offsets: Any) -> Any:
 
 
 @compiled_part
+def _eight(data: Any, start: int) -> Any:
+    """Eight bytes as one number; the compiler makes one load of it."""
+    value = np.uint64(0)
+    for index in range(8):
+        value |= np.uint64(data[start + index]) << np.uint64(8 * index)
+    return value
+
+
+@compiled_part
 def key_of(data: Any, start: int, end: int) -> Any:
     """The key of a piece; never 0."""
-    if end - start > 7:
-        return hash_bytes(data, start, end) | np.uint64(_LONG)
-    key = np.uint64(end - start)
-    for index in range(start, end):
-        key = key << np.uint64(8) | np.uint64(data[index])
-    return key
+    size = end - start
+    if size < 8:
+        key = np.uint64(size)
+        for index in range(start, end):
+            key = key << np.uint64(8) | np.uint64(data[index])
+        return key
+    key = np.uint64(size) * np.uint64(_MULTIPLIER)
+    position = start
+    while position + 8 < end:
+        key = (key ^ _eight(data, position)) * np.uint64(_MULTIPLIER)
+        key ^= key >> np.uint64(29)
+        position += 8
+    key = (key ^ _eight(data, end - 8)) * np.uint64(_MULTIPLIER)
+    return key ^ (key >> np.uint64(29)) | np.uint64(_LONG)
 
 
 @compiled_part
@@ -50,6 +68,17 @@ def mixed(key: Any) -> Any:
     """`key` with its bits stirred, so that any of them can choose a row."""
     product = key * np.uint64(_MULTIPLIER)
     return product ^ (product >> np.uint64(32))
+
+
+@compiled_part
+def _same(data: Any, start: int, end: int, spelled: Any, first: int) -> bool:
+    """Whether `data[start:end]`, of eight bytes or more, is what stands in `spelled` from `first` on."""
+    position = start
+    while position + 8 < end:
+        if _eight(data, position) != _eight(spelled, first + position - start):
+            return False
+        position += 8
+    return bool(_eight(data, end - 8) == _eight(spelled, first + end - 8 - start))
 
 
 @compiled_part
@@ -61,15 +90,9 @@ def row_of(key: Any, data: Any, start: int, end: int, table: Any, spelled: Any) 
         if table[row, 0] == key:
             if not key & np.uint64(_LONG):
                 return row
-            first = np.int64(table[row, 2])
-            if np.int64(table[row, 3]) == end - start:
-                same = True
-                for step in range(end - start):
-                    if spelled[first + step] != data[start + step]:
-                        same = False
-                        break
-                if same:
-                    return row
+            first = np.int64(table[row, 2] >> np.uint64(24))
+            if np.int64(table[row, 2] & np.uint64(0xFFFFFF)) == end - start and _same(data, start, end, spelled, first):
+                return row
         row = (row + 1) & mask
     return row
 
@@ -127,7 +150,7 @@ def count_pieces(
                     spelled = doubled(spelled)
                 for step in range(size):
                     spelled[num_spelled + step] = data[start + step]
-                table[row, 0], table[row, 2], table[row, 3] = key, np.uint64(num_spelled), np.uint64(size)
+                table[row, 0], table[row, 2] = key, np.uint64(num_spelled << 24 | size)
                 num_spelled += size
                 num_types += 1
                 if 2 * num_types > len(table):
@@ -145,7 +168,8 @@ def collected(table: Any, spelled: Any, num_types: int, num_spelled: int) -> Any
     number = 0
     for row in range(len(table)):
         if table[row, 0] != 0:
-            first, size, at = np.int64(table[row, 2]), np.int64(table[row, 3]), offsets[number]
+            where, at = np.int64(table[row, 2]), offsets[number]
+            first, size = where >> 24, where & 0xFFFFFF
             for step in range(size):
                 data[at + step] = spelled[first + step]
             offsets[number + 1] = at + size

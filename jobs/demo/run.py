@@ -52,8 +52,5 @@ def _for_site(config: RunConfig, served: Served, folder: str) -> RunConfig:
         seeds=served.seeds,
         allow_private_hosts=served.hosts,
         ports=tuple(sorted(set(served.ports))),
-        scope=replace(config.crawl.scope, hosts=served.hosts)
-        if hasattr(config.crawl.scope, "hosts")
-        else config.crawl.scope,
     )
     return replace(config, run=replace(config.run, folder=folder), crawl=crawl)

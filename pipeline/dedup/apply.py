@@ -163,12 +163,7 @@ class Ledger:
                 f"{self._plan.parts[self._part]} has more than the {len(self._ids)} documents that were signed"
             )
         check_same(
-            self._plan,
-            self._part,
-            np.arange(start, end),
-            batch,
-            self._ids[start:end],
-            self._contents[start:end],
+            self._plan, self._part, np.arange(start, end), batch, self._ids[start:end], self._contents[start:end]
         )
         low, high = np.searchsorted(self._rows, (start, end))
         survives = np.ones(batch.num_rows, dtype=bool)

@@ -75,7 +75,4 @@ class BandParts:
                 records["id"], records["ref"] = rows.ids[left, :1], refs[left, None]
                 bands.add(records.ravel(), partition_of(records["key"].ravel(), partitions))
                 start += len(rows)
-        return {
-            "banded": bands.num_records // banding.bands,
-            "too_short_for_shingles": short,
-        }
+        return {"banded": bands.num_records // banding.bands, "too_short_for_shingles": short}

@@ -66,10 +66,7 @@ def pairs_of_buckets(bands: Records, limit: int, reach: int = REACH, first_own: 
     Two documents below the reference `first_own` (of an earlier corpus) are not paired.
     """
     ordered = bands[np.lexsort((bands["ref"], bands["id"], bands["key"]))]
-    keys, refs = (
-        np.ascontiguousarray(ordered["key"]),
-        np.ascontiguousarray(ordered["ref"]),
-    )
+    keys, refs = (np.ascontiguousarray(ordered["key"]), np.ascontiguousarray(ordered["ref"]))
     out = np.empty((_CHUNK_PAIRS, 2), np.uint64)
     at = second = group = 0
     while at < len(keys):

@@ -66,10 +66,7 @@ def decide(edges: Records) -> Records:
     """The documents that do not survive, by reference: in each component all but the one of the lowest rank,
     then the smallest id."""
     nodes = nodes_of(edges)
-    firsts, seconds = (
-        np.searchsorted(nodes["ref"], edges["a"]),
-        np.searchsorted(nodes["ref"], edges["b"]),
-    )
+    firsts, seconds = (np.searchsorted(nodes["ref"], edges["a"]), np.searchsorted(nodes["ref"], edges["b"]))
     roots = components(firsts, seconds, len(nodes))
     survivors = survivors_of(roots, nodes)
     gone = np.flatnonzero(survivors != np.arange(len(nodes)))
@@ -77,10 +74,7 @@ def decide(edges: Records) -> Records:
     winners = nodes[survivors[gone]]
     decisions["ref"], decisions["by"] = nodes["ref"][gone], winners["ref"]
     for name in ("high", "low"):
-        decisions[f"id_{name}"], decisions[f"by_{name}"] = (
-            nodes[name][gone],
-            winners[name],
-        )
+        decisions[f"id_{name}"], decisions[f"by_{name}"] = (nodes[name][gone], winners[name])
     decisions["similarity"] = _direct(decisions["ref"], decisions["by"], edges)
     return decisions
 

@@ -44,6 +44,8 @@ class DedupConfig:
     max_bucket: int = 64
     """Documents with the same band key that are compared all with all; in a larger bucket each is compared
     with the 16 smallest ids and the 16 before it."""
+    max_pairs_in_memory: int = 20_000_000
+    """Verified pairs up to which one worker joins the clusters (72 bytes each); beyond, rounds over partitions do."""
     alarm_cluster_size: int = 1000
     """A cluster larger than this raises an alarm in the log and in duplicates/clusters.json."""
     keep_signatures: bool = False
@@ -54,43 +56,19 @@ class DedupConfig:
     """Folders of kept signatures (of earlier runs): what is a duplicate of a document there is rejected."""
 
     def __post_init__(self) -> None:
-        require(
-            self.shingle_words >= 1,
-            "dedup.shingle_words",
-            self.shingle_words,
-            "1 or more",
-        )
-        require(
-            self.shingle_characters >= 1,
-            "dedup.shingle_characters",
-            self.shingle_characters,
-            "1 or more",
-        )
-        require(
-            0 < self.threshold <= 1,
-            "dedup.threshold",
-            self.threshold,
-            "above 0, up to 1",
-        )
+        require(self.shingle_words >= 1, "dedup.shingle_words", self.shingle_words, "1 or more")
+        require(self.shingle_characters >= 1, "dedup.shingle_characters", self.shingle_characters, "1 or more")
+        require(0 < self.threshold <= 1, "dedup.threshold", self.threshold, "above 0, up to 1")
         require(self.max_bucket >= 2, "dedup.max_bucket", self.max_bucket, "2 or more")
-        require(
-            self.alarm_cluster_size >= 2,
-            "dedup.alarm_cluster_size",
-            self.alarm_cluster_size,
-            "2 or more",
-        )
+        require(self.max_pairs_in_memory >= 0, "dedup.max_pairs_in_memory", self.max_pairs_in_memory, "0 or more")
+        require(self.alarm_cluster_size >= 2, "dedup.alarm_cluster_size", self.alarm_cluster_size, "2 or more")
         require(0 <= self.seed < 1 << 32, "dedup.seed", self.seed, "0 up to 2**32 - 1")
         self._check_banding()
         self._check_survivor()
 
     def _check_banding(self) -> None:
         custom = self.preset == "custom"
-        require(
-            custom or self.preset in PRESETS,
-            "dedup.preset",
-            self.preset,
-            f"one of {', '.join(PRESETS)}, custom",
-        )
+        require(custom or self.preset in PRESETS, "dedup.preset", self.preset, f"one of {', '.join(PRESETS)}, custom")
         for name, value in (("bands", self.bands), ("rows", self.rows)):
             require(
                 value >= 1 if custom else value == 0,
@@ -100,43 +78,19 @@ class DedupConfig:
             )
         if self.target_similarity is not None:
             require(
-                0 < self.target_similarity < 1,
-                "dedup.target_similarity",
-                self.target_similarity,
-                "between 0 and 1",
+                0 < self.target_similarity < 1, "dedup.target_similarity", self.target_similarity, "between 0 and 1"
             )
-            require(
-                self.preset == "14x8",
-                "dedup.preset",
-                self.preset,
-                "unset beside dedup.target_similarity",
-            )
+            require(self.preset == "14x8", "dedup.preset", self.preset, "unset beside dedup.target_similarity")
         require(
-            1 <= self.num_permutations <= 100_000,
-            "dedup.num_permutations",
-            self.num_permutations,
-            "1 up to 100000",
+            1 <= self.num_permutations <= 100_000, "dedup.num_permutations", self.num_permutations, "1 up to 100000"
         )
 
     def _check_survivor(self) -> None:
-        by_measure, by_source = (
-            self.survivor == "best_measure",
-            self.survivor == "preferred_source",
-        )
+        by_measure, by_source = (self.survivor == "best_measure", self.survivor == "preferred_source")
         allowed = f"{'set' if by_measure else 'unset'} with dedup.survivor = {self.survivor!r}"
-        require(
-            bool(self.survivor_measure) == by_measure,
-            "dedup.survivor_measure",
-            self.survivor_measure,
-            allowed,
-        )
+        require(bool(self.survivor_measure) == by_measure, "dedup.survivor_measure", self.survivor_measure, allowed)
         allowed = f"{'set' if by_source else 'unset'} with dedup.survivor = {self.survivor!r}"
-        require(
-            bool(self.preferred_sources) == by_source,
-            "dedup.preferred_sources",
-            self.preferred_sources,
-            allowed,
-        )
+        require(bool(self.preferred_sources) == by_source, "dedup.preferred_sources", self.preferred_sources, allowed)
 
     @property
     def banding(self) -> Banding:
@@ -148,8 +102,4 @@ class DedupConfig:
     @property
     def shingling(self) -> Shingling:
         """What a shingle is."""
-        return Shingling(
-            words=self.shingle_words,
-            characters=self.shingle_characters,
-            fold_digits=self.fold_digits,
-        )
+        return Shingling(words=self.shingle_words, characters=self.shingle_characters, fold_digits=self.fold_digits)

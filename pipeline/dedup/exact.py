@@ -75,11 +75,7 @@ def _duplicates(documents: Records, by: Records, *, same_page: bool) -> Records:
     duplicates = np.zeros(len(documents), DUPLICATE)
     for name in ("ref", "id_high", "id_low"):
         duplicates[name] = documents[name]
-    duplicates["by"], duplicates["by_high"], duplicates["by_low"] = (
-        by["ref"],
-        by["id_high"],
-        by["id_low"],
-    )
+    duplicates["by"], duplicates["by_high"], duplicates["by_low"] = (by["ref"], by["id_high"], by["id_low"])
     duplicates["same_page"] = same_page
     return duplicates
 

@@ -69,12 +69,7 @@ class ExchangeWriter:
         self._sink.__exit__(kind, error, trace)  # type: ignore[arg-type]
 
 
-def write_exchange(
-    path: str,
-    records: Records,
-    destinations: npt.NDArray[np.integer],
-    num_destinations: int,
-) -> None:
+def write_exchange(path: str, records: Records, destinations: npt.NDArray[np.integer], num_destinations: int) -> None:
     """Writes all records for one file at once."""
     with ExchangeWriter(path, records.dtype, num_destinations) as writer:
         writer.add(records, destinations)

@@ -15,7 +15,7 @@ import numpy as np
 from pipeline.dedup.apply import decisions_for, rejection_of
 from pipeline.dedup.config import DedupConfig
 from pipeline.dedup.index import index_files
-from pipeline.dedup.phases import finding_phases
+from pipeline.dedup.phases import clustering_phases, finding_phases
 from pipeline.dedup.plan import Plan, id_text, rows_of
 from pipeline.errors import InputError, SettingError
 from pipeline.jsonl import RecordWriter, read_records, writing
@@ -117,7 +117,7 @@ class _NoOutputs:
 
 def _find(plan: Plan) -> None:
     outputs: Any = _NoOutputs()
-    for phase in finding_phases(plan):
+    for phase in finding_phases(plan) + clustering_phases(plan):
         phase.worker.setup()
         for shard in phase.shards:
             phase.worker.process(shard, outputs)

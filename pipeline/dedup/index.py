@@ -20,22 +20,10 @@ from pipeline.dedup import alphabet, minhash, shingles
 from pipeline.dedup.config import DedupConfig
 from pipeline.dedup.plan import id_numbers
 from pipeline.errors import DataError, InputError
-from pipeline.storage import (
-    AtomicFile,
-    FileEntry,
-    Manifest,
-    join,
-    open_read,
-    read_manifest,
-    write_manifest,
-)
+from pipeline.storage import AtomicFile, FileEntry, Manifest, join, open_read, read_manifest, write_manifest
 from pipeline.tables import read_batches
 
-VERSIONS = {
-    "alphabet": alphabet.VERSION,
-    "shingles": shingles.VERSION,
-    "signatures": minhash.VERSION,
-}
+VERSIONS = {"alphabet": alphabet.VERSION, "shingles": shingles.VERSION, "signatures": minhash.VERSION}
 CONTENT_BYTES = 8
 _META = b"corpusmill.signatures"
 _BATCH_ROWS = 8192
@@ -99,23 +87,14 @@ class SignatureWriter:
         self._sink.__enter__()
         sink = pa.PythonFile(self._sink, mode="w")
         self._writer = pq.ParquetWriter(
-            sink,
-            self._schema,
-            compression="none",
-            use_dictionary=False,
-            write_statistics=False,
+            sink, self._schema, compression="none", use_dictionary=False, write_statistics=False
         )
         return self
 
     def append(self, rows: SignatureRows) -> None:
         """Adds rows."""
         fixed = [_fixed(array.astype(">u8"), len(rows)) for array in (rows.ids, rows.contents, rows.text_hashes)]
-        columns = [
-            *fixed,
-            pa.array(rows.num_shingles),
-            pa.array(rows.ranks),
-            _fixed(rows.signatures, len(rows)),
-        ]
+        columns = [*fixed, pa.array(rows.num_shingles), pa.array(rows.ranks), _fixed(rows.signatures, len(rows))]
         if len(rows):
             self._held.append(pa.RecordBatch.from_arrays(columns, schema=self._schema))
         self._held_rows += len(rows)
@@ -181,12 +160,7 @@ def _fixed(array: npt.NDArray[Any], rows: int) -> pa.FixedSizeBinaryArray:
 
 def _numbers(column: pa.FixedSizeBinaryArray, dtype: str, width: int) -> npt.NDArray[Any]:
     item = np.dtype(dtype).itemsize * width
-    flat = np.frombuffer(
-        column.buffers()[1],
-        dtype=dtype,
-        count=len(column) * width,
-        offset=column.offset * item,
-    )
+    flat = np.frombuffer(column.buffers()[1], dtype=dtype, count=len(column) * width, offset=column.offset * item)
     return flat.reshape(-1, width)
 
 
@@ -247,10 +221,6 @@ def take_out(folder: str, ids: Collection[str], target: str) -> Manifest:
         raise InputError(
             f"{folder} has no signature of {len(unwanted - found)} of the {len(unwanted)} documents to take out"
         )
-    smaller = replace(
-        manifest,
-        files=tuple(entries),
-        counts={**manifest.counts, "taken_out": len(found)},
-    )
+    smaller = replace(manifest, files=tuple(entries), counts={**manifest.counts, "taken_out": len(found)})
     write_manifest(target, smaller)
     return smaller

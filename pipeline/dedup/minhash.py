@@ -11,14 +11,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.dedup.shingles import (
-    Bytes,
-    Hashes,
-    Shingling,
-    join_words,
-    scan,
-    shingle_size,
-)
+from pipeline.dedup.shingles import Bytes, Hashes, Shingling, join_words, scan, shingle_size
 
 VERSION = "affine32"
 EMPTY = np.uint32(0xFFFFFFFF)
@@ -90,12 +83,7 @@ class Signed:
     signatures: npt.NDArray[np.uint32]
 
 
-def sign_texts(
-    data: Bytes,
-    bounds: npt.NDArray[np.int64],
-    shingling: Shingling,
-    permutations: Permutations,
-) -> Signed:
+def sign_texts(data: Bytes, bounds: npt.NDArray[np.int64], shingling: Shingling, permutations: Permutations) -> Signed:
     """The hashes and signatures of the texts `data[bounds[i]:bounds[i + 1]]`."""
     rows = len(bounds) - 1
     signed = Signed(
@@ -114,11 +102,7 @@ def signature(hashes: Hashes, permutations: Permutations) -> Values:
     """The signature of one set of shingle hashes."""
     out = np.empty(len(permutations.a), np.uint32)
     fill_signature(
-        np.ascontiguousarray(hashes, np.uint64),
-        permutations.a,
-        permutations.b,
-        np.empty(_BLOCK, np.uint32),
-        out,
+        np.ascontiguousarray(hashes, np.uint64), permutations.a, permutations.b, np.empty(_BLOCK, np.uint32), out
     )
     return out
 

@@ -19,6 +19,7 @@ from pipeline.dedup.apply import ApplyDecisions
 from pipeline.dedup.bands import BandParts
 from pipeline.dedup.candidates import PairBuckets
 from pipeline.dedup.clusters import ClusterDocuments
+from pipeline.dedup.components import DecideComponents, SendLabels, SendMembers, SpreadEdges, StarRound
 from pipeline.dedup.exact import FindCaptures, FindEqualTexts
 from pipeline.dedup.plan import Plan, shard
 from pipeline.dedup.report import ReportClusters
@@ -43,12 +44,9 @@ def _phase(name: str, worker: "ShardWorker", numbers: range) -> Phase:
 
 
 def finding_phases(plan: Plan) -> list[Phase]:
-    """From texts to decisions."""
-    parts, one = range(len(plan.parts)), range(1)
-    identities, bands = (
-        range(plan.num_identity_partitions),
-        range(plan.num_band_partitions),
-    )
+    """From texts to verified pairs."""
+    parts = range(len(plan.parts))
+    identities, bands = range(plan.num_identity_partitions), range(plan.num_band_partitions)
     exact = [
         _phase("signatures", SignParts(plan=plan), parts),
         _phase("captures", FindCaptures(plan=plan), identities),
@@ -59,23 +57,42 @@ def finding_phases(plan: Plan) -> list[Phase]:
         _phase("candidates", PairBuckets(plan=plan), bands),
         _phase("shingles", GatherSets(plan=plan), parts),
         _phase("verify", VerifyPairs(plan=plan), plan.own_parts),
-        _phase("clusters", ClusterDocuments(plan=plan), one),
     ]
     return exact + near if plan.config.near else exact
+
+
+def clustering_phases(plan: Plan) -> list[Phase]:
+    """From verified pairs to decisions, in the memory of one worker."""
+    return [_phase("clusters", ClusterDocuments(plan=plan), range(1))] if plan.config.near else []
+
+
+def spreading_phases(plan: Plan, partitions: int) -> list[Phase]:
+    """From verified pairs to the edges of the first star round, for components larger than memory."""
+    return [_phase("spread", SpreadEdges(plan=plan, num_partitions=partitions), plan.own_parts)]
+
+
+def star_phases(plan: Plan, partitions: int, last: int) -> list[Phase]:
+    """Two star rounds, up to number `last`: nothing is left to do when neither changes an edge."""
+    return [
+        _phase(f"stars-{n:03d}", StarRound(plan=plan, number=n, num_partitions=partitions), range(partitions))
+        for n in (last - 1, last)
+    ]
+
+
+def labelling_phases(plan: Plan, partitions: int, last: int) -> list[Phase]:
+    """From the stars that round `last` left to decisions, in as many files as there are partitions."""
+    numbers = range(partitions)
+    return [
+        _phase("labels", SendLabels(plan=plan, number=last, num_partitions=partitions), numbers),
+        _phase("members", SendMembers(plan=plan, num_partitions=partitions), range(len(plan.parts))),
+        _phase("components", DecideComponents(plan=plan, num_partitions=partitions), numbers),
+    ]
 
 
 def applying_phases(plan: Plan) -> list[Phase]:
     """From decisions to survivors and rejections."""
     parts = [shard("apply", part, plan.part_name(part)) for part in plan.own_parts]
-    return [
-        Phase("apply", ApplyDecisions(plan=plan), parts),
-        _phase("report", ReportClusters(plan=plan), range(1)),
-    ]
-
-
-def all_phases(plan: Plan) -> list[Phase]:
-    """All phases, with the connected components in one shard."""
-    return finding_phases(plan) + applying_phases(plan)
+    return [Phase("apply", ApplyDecisions(plan=plan), parts), _phase("report", ReportClusters(plan=plan), range(1))]
 
 
 def shards_of(phases: Sequence[Phase]) -> "list[Shard]":

@@ -8,13 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.dedup.plan import (
-    DUPLICATES_OUTPUT,
-    REJECTED_OUTPUT,
-    Plan,
-    id_numbers,
-    id_text,
-)
+from pipeline.dedup.plan import DUPLICATES_OUTPUT, REJECTED_OUTPUT, Plan, id_numbers, id_text
 from pipeline.steps import Shard
 from pipeline.storage import join, write_json
 from pipeline.tables import read_batches
@@ -37,11 +31,7 @@ def cluster_sizes(
     found = [np.zeros((0, 2), np.uint64)]
     for path in paths:
         for batch in read_batches(path, ["reason", "duplicate_of"], 8192):
-            rows = zip(
-                batch.column("reason").to_pylist(),
-                batch.column("duplicate_of").to_pylist(),
-                strict=True,
-            )
+            rows = zip(batch.column("reason").to_pylist(), batch.column("duplicate_of").to_pylist(), strict=True)
             ids = [by for reason, by in rows if reason in CLUSTERED]
             if ids:
                 found.append(id_numbers(ids, path))
@@ -72,18 +62,6 @@ class ReportClusters:
                 alarms, limit, largest[0]["documents"], largest[0]["survivor"],
             )  # fmt: skip
         histogram = {str(size): count for size, count in sorted(Counter(sizes.tolist()).items())}
-        value = {
-            "clusters_by_size": histogram,
-            "largest": largest,
-            "alarm_cluster_size": limit,
-            "alarms": alarms,
-        }
-        outputs.add(
-            DUPLICATES_OUTPUT,
-            write_json(join(plan.run, DUPLICATES_OUTPUT, "clusters.json"), value),
-        )
-        return {
-            "clusters": len(sizes),
-            "largest_cluster": int(sizes.max(initial=1)),
-            "giant_clusters": alarms,
-        }
+        value = {"clusters_by_size": histogram, "largest": largest, "alarm_cluster_size": limit, "alarms": alarms}
+        outputs.add(DUPLICATES_OUTPUT, write_json(join(plan.run, DUPLICATES_OUTPUT, "clusters.json"), value))
+        return {"clusters": len(sizes), "largest_cluster": int(sizes.max(initial=1)), "giant_clusters": alarms}

@@ -165,12 +165,7 @@ def text_buffers(texts: pa.StringArray) -> tuple[Bytes, npt.NDArray[np.int64]]:
     """The UTF-8 bytes of Arrow strings and where each begins and ends, without copying the bytes."""
     width = np.int64 if pa.types.is_large_string(texts.type) else np.int32
     _, offsets, data = texts.buffers()
-    bounds = np.frombuffer(
-        offsets,
-        dtype=width,
-        count=len(texts) + 1,
-        offset=texts.offset * np.dtype(width).itemsize,
-    )
+    bounds = np.frombuffer(offsets, dtype=width, count=len(texts) + 1, offset=texts.offset * np.dtype(width).itemsize)
     return np.frombuffer(data, dtype=np.uint8) if data is not None else np.zeros(0, np.uint8), bounds.astype(np.int64)
 
 

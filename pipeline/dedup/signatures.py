@@ -10,12 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.dedup.exchange import ExchangeWriter
-from pipeline.dedup.index import (
-    CONTENT_BYTES,
-    SignatureRows,
-    SignatureWriter,
-    read_signatures,
-)
+from pipeline.dedup.index import CONTENT_BYTES, SignatureRows, SignatureWriter, read_signatures
 from pipeline.dedup.minhash import Permutations, sign_texts
 from pipeline.dedup.plan import Plan, References, id_numbers, partition_of, references
 from pipeline.dedup.shingles import text_buffers
@@ -28,14 +23,7 @@ if TYPE_CHECKING:
 
 # One document for the exchanges by id and by text hash.
 IDENTITY = np.dtype(
-    [
-        ("hash_high", "<u8"),
-        ("hash_low", "<u8"),
-        ("id_high", "<u8"),
-        ("id_low", "<u8"),
-        ("rank", "<f8"),
-        ("ref", "<u8"),
-    ]
+    [("hash_high", "<u8"), ("hash_low", "<u8"), ("id_high", "<u8"), ("id_low", "<u8"), ("rank", "<f8"), ("ref", "<u8")]
 )
 _BATCH_ROWS = 512
 

@@ -12,22 +12,10 @@ from typing import Any
 
 import apache_beam as beam
 
-from pipeline.dedup.phases import Phase, all_phases
-from pipeline.dedup.plan import Plan, phase_of
+from pipeline.dedup.phases import Phase
+from pipeline.dedup.plan import phase_of
 from pipeline.stage import ProcessShards
 from pipeline.steps import Step
-
-
-class DeduplicateDocuments(beam.PTransform):  # type: ignore[type-arg]  # Beam's generics say nothing here
-    """Shards of all phases (as JSON text) → receipts of the last: the whole deduplication."""
-
-    def __init__(self, step: Step, plan: Plan) -> None:
-        super().__init__()
-        self._run = RunPhases(step, all_phases(plan))
-
-    def expand(self, shards: Any) -> Any:
-        """Runs the phases one after the other."""
-        return shards | "RunPhases" >> self._run
 
 
 class RunPhases(beam.PTransform):  # type: ignore[type-arg]  # Beam's generics say nothing here

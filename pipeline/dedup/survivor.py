@@ -20,21 +20,14 @@ def ranks(config: DedupConfig, batch: pa.RecordBatch, measured: Mapping[str, flo
     if config.survivor == "longest":
         return -np.array([len(text) for text in batch.column("text").to_pylist()], dtype=np.float64)
     if config.survivor == "earliest":
-        return np.array(
-            [_day(date or "") for date in batch.column("date").to_pylist()],
-            dtype=np.float64,
-        )
+        return np.array([_day(date or "") for date in batch.column("date").to_pylist()], dtype=np.float64)
     if config.survivor == "preferred_source":
         order = {source: place for place, source in enumerate(config.preferred_sources)}
         return np.array(
-            [order.get(source, len(order)) for source in batch.column("source").to_pylist()],
-            dtype=np.float64,
+            [order.get(source, len(order)) for source in batch.column("source").to_pylist()], dtype=np.float64
         )
     if config.survivor == "best_measure":
-        return np.array(
-            [-measured.get(one, -math.inf) for one in batch.column("id").to_pylist()],
-            dtype=np.float64,
-        )
+        return np.array([-measured.get(one, -math.inf) for one in batch.column("id").to_pylist()], dtype=np.float64)
     return np.zeros(batch.num_rows)
 
 

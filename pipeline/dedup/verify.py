@@ -18,15 +18,7 @@ import pyarrow as pa
 from pipeline.dedup.candidates import PAIR, WANTED, distinct
 from pipeline.dedup.exchange import ExchangeWriter, Records, gather
 from pipeline.dedup.index import read_signatures
-from pipeline.dedup.plan import (
-    DUPLICATES_OUTPUT,
-    Plan,
-    References,
-    id_numbers,
-    id_text,
-    parts_of,
-    rows_of,
-)
+from pipeline.dedup.plan import DUPLICATES_OUTPUT, Plan, References, id_numbers, id_text, parts_of, rows_of
 from pipeline.dedup.shingles import Hashes, shingle_hashes
 from pipeline.dedup.signatures import content_hashes
 from pipeline.errors import DataError
@@ -40,14 +32,7 @@ if TYPE_CHECKING:
 # A candidate in the index of a file of sets: its signature (where earlier corpora take part) and its shingle
 # set (of documents whose text is at hand) lie from `start` to `end`, as numbers of 8 bytes.
 NODE = np.dtype(
-    [
-        ("row", "<i8"),
-        ("id_high", "<u8"),
-        ("id_low", "<u8"),
-        ("rank", "<f8"),
-        ("start", "<i8"),
-        ("end", "<i8"),
-    ]
+    [("row", "<i8"), ("id_high", "<u8"), ("id_low", "<u8"), ("rank", "<f8"), ("start", "<i8"), ("end", "<i8")]
 )
 EDGE = np.dtype(
     [
@@ -93,10 +78,7 @@ def _compare(
 ) -> npt.NDArray[np.float64]:  # fmt: skip
     out = np.empty(firsts.shape[0], np.float64)
     for i in range(firsts.shape[0]):
-        a, b = (
-            sets[bounds[firsts[i]] : bounds[firsts[i] + 1]],
-            sets[bounds[seconds[i]] : bounds[seconds[i] + 1]],
-        )
+        a, b = (sets[bounds[firsts[i]] : bounds[firsts[i] + 1]], sets[bounds[seconds[i]] : bounds[seconds[i] + 1]])
         if signature_words > 0 and (a.shape[0] == signature_words or b.shape[0] == signature_words):
             equal = _agreement(a[:signature_words], b[:signature_words])
             out[i] = (equal - num_permutations % 2) / num_permutations  # two paddings are equal
@@ -174,18 +156,8 @@ def similarities(
             stack += [chunk[len(chunk) // 2 :], chunk[: len(chunk) // 2]]
             continue
         nodes, sets, bounds = reader.fetch(refs)
-        firsts, seconds = (
-            np.searchsorted(refs, chunk[:, 0]),
-            np.searchsorted(refs, chunk[:, 1]),
-        )
-        values = _compare(
-            sets,
-            bounds,
-            firsts,
-            seconds,
-            reader.signature_words,
-            reader.num_permutations,
-        )
+        firsts, seconds = (np.searchsorted(refs, chunk[:, 0]), np.searchsorted(refs, chunk[:, 1]))
+        values = _compare(sets, bounds, firsts, seconds, reader.signature_words, reader.num_permutations)
         yield chunk, nodes[firsts], nodes[seconds], values
 
 
@@ -240,32 +212,18 @@ class GatherSets:
             raise DataError(f"{plan.where(part, int(nodes['row'][-1]))} is a candidate but has no signature")
         return signatures.view(np.uint64)
 
-    def _write_sets(
-        self,
-        part: int,
-        nodes: Records,
-        signatures: npt.NDArray[np.uint64],
-        file: AtomicFile,
-    ) -> None:
+    def _write_sets(self, part: int, nodes: Records, signatures: npt.NDArray[np.uint64], file: AtomicFile) -> None:
         plan, start = self.plan, 0
         for batch in read_batches(plan.parts[part], ["id", "text"]):
             low, high = np.searchsorted(nodes["row"], (start, start + batch.num_rows))
             if low < high:
                 here = nodes[low:high]
                 taken = batch.take(pa.array(here["row"] - start))
-                ids, contents = (
-                    np.stack((here["id_high"], here["id_low"]), 1),
-                    here["start"].view(np.uint64),
-                )
+                ids, contents = (np.stack((here["id_high"], here["id_low"]), 1), here["start"].view(np.uint64))
                 check_same(plan, part, here["row"], taken, ids, contents)
                 texts = taken.column("text").to_pylist()
                 for node, signature, text in zip(here, signatures[low:high], texts, strict=True):
-                    _write_set(
-                        file,
-                        node,
-                        signature,
-                        np.unique(shingle_hashes(text, plan.config.shingling)),
-                    )
+                    _write_set(file, node, signature, np.unique(shingle_hashes(text, plan.config.shingling)))
             start += batch.num_rows
 
 
@@ -314,10 +272,7 @@ class VerifyPairs:
         found = gather(plan.work_files("pairs", plan.num_band_partitions), PAIR, part)
         pairs = distinct(found.view("<u8").reshape(-1, 2)) if len(found) else np.zeros((0, 2), np.uint64)
         path = join(plan.run, DUPLICATES_OUTPUT, "edges", plan.part_name(part) + ".parquet")
-        with (
-            ExchangeWriter(plan.work("edges", part), EDGE, 1) as edges,
-            TableWriter(path, EDGES) as table,
-        ):
+        with ExchangeWriter(plan.work("edges", part), EDGE, 1) as edges, TableWriter(path, EDGES) as table:
             for chunk, firsts, seconds, values in similarities(pairs, SetReader(plan)):
                 alike = values >= plan.config.threshold
                 records = _edges(chunk[alike], firsts[alike], seconds[alike], values[alike])
@@ -328,32 +283,17 @@ class VerifyPairs:
         return {"candidate_pairs": len(pairs), "verified_pairs": edges.num_records}
 
 
-def _edges(
-    pairs: References,
-    firsts: Records,
-    seconds: Records,
-    values: npt.NDArray[np.float64],
-) -> Records:
+def _edges(pairs: References, firsts: Records, seconds: Records, values: npt.NDArray[np.float64]) -> Records:
     edges = np.zeros(len(pairs), EDGE)
     edges["similarity"] = values
     for place, (letter, nodes) in enumerate((("a", firsts), ("b", seconds))):
         edges[letter] = pairs[:, place]
-        edges[f"{letter}_high"], edges[f"{letter}_low"] = (
-            nodes["id_high"],
-            nodes["id_low"],
-        )
+        edges[f"{letter}_high"], edges[f"{letter}_low"] = (nodes["id_high"], nodes["id_low"])
         edges[f"{letter}_rank"] = nodes["rank"]
     return edges
 
 
 def _edge_rows(edges: Records) -> Iterator[dict[str, str | float]]:
     for edge in edges:
-        first, second = (
-            id_text(edge["a_high"], edge["a_low"]),
-            id_text(edge["b_high"], edge["b_low"]),
-        )
-        yield {
-            "id_a": min(first, second),
-            "id_b": max(first, second),
-            "similarity": float(edge["similarity"]),
-        }
+        first, second = (id_text(edge["a_high"], edge["a_low"]), id_text(edge["b_high"], edge["b_low"]))
+        yield {"id_a": min(first, second), "id_b": max(first, second), "similarity": float(edge["similarity"])}

@@ -11,9 +11,8 @@ from collections import Counter
 from pipeline.extract.config import ExtractConfig
 from pipeline.extract.results import Refused
 
-# With fewer tags than this, and few of them unclosed, the worst nesting costs little, so nobody looks.
+# With fewer tags than this, the worst that nesting can do fits the limits of the child process, so nobody looks.
 _HARMLESS_TAGS = 4000
-_HARMLESS_UNCLOSED = 1000
 # Unclosed formatting elements times tags: what reconstruction can at most add to the tree.
 _MAX_RECONSTRUCTED = 1_000_000
 _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]{0,20})")
@@ -36,8 +35,7 @@ def refuse_markup(html: str, config: ExtractConfig) -> Refused | None:
     num_tags = html.count("<")
     if num_tags > config.max_tags:
         return Refused(reason="too_many_tags", value=num_tags, threshold=config.max_tags)
-    num_unclosed = num_tags - 2 * html.count("</")
-    if num_tags <= _HARMLESS_TAGS and num_unclosed <= _HARMLESS_UNCLOSED:
+    if num_tags <= _HARMLESS_TAGS:
         return None
     depth, unclosed = nesting(html)
     if depth > config.max_depth:

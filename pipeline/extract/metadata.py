@@ -8,6 +8,7 @@ the page count: neither a clock nor the time of the fetch.
 import json
 import re
 from collections.abc import Iterator, Mapping
+from html import unescape
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -32,8 +33,15 @@ _DATES = (
     "article:published_time", "og:published_time", "datepublished", "parsely-pub-date", "sailthru.date", "pubdate",
     "publishdate", "publish-date", "dc.date.issued", "dcterms.issued", "dcterms.created", "dc.date", "dcterms.date",
     "citation_publication_date", "citation_date", "article.published", "date",
-    "article:modified_time", "og:updated_time",
 )  # fmt: skip
+_LATE_DATES = ("article:modified_time", "og:updated_time", "last-modified")
+_BYLINES = (
+    '[rel~="author"]', '[itemprop="author"] [itemprop="name"]', '[itemprop="author"]', ".author-name", ".byline-name",
+    ".byline", ".author", '[class*="author" i] a', '[class*="byline" i]', '[class*="author" i]', '[class*="autor" i]',
+)  # fmt: skip
+_DATED = (
+    '[class*="date" i], [class*="publi" i], [class*="posted" i], [id*="date" i], [class*="time" i], [class*="datum" i]'
+)
 _RIGHTS = ("dc.rights", "dcterms.rights", "dcterms.license", "dc.rights.license", "copyright-license", "license")
 _MAX_SCRIPT_CHARS = 300_000
 _MAX_DEPTH = 6
@@ -50,6 +58,7 @@ _ARTICLE_TYPES = (
     "howto",
     "book",
 )
+_LICENCE_MARKS = ('="license', "='license", "=license")
 _DECLARED = re.compile(r"Article|BlogPosting|Report")
 _CREATIVE_COMMONS = re.compile(r"creativecommons\.org/(licenses|publicdomain)/([a-z+-]+)(?:/(\d\.\d))?", re.IGNORECASE)
 _BYLINE_WORD = re.compile(
@@ -105,7 +114,7 @@ def _linked_data(tree: LexborHTMLParser) -> dict[str, Any]:
         except (ValueError, RecursionError):
             continue
         for thing in _things(value, 0):
-            for key in ("headline", "author", "datePublished", "license"):
+            for key in ("headline", "author", "datePublished", "dateCreated", "dateModified", "license"):
                 if thing.get(key) and key not in facts:
                     facts[key] = thing[key]
             if _DECLARED.search(str(thing.get("@type"))):
@@ -129,7 +138,7 @@ def _things(value: Any, depth: int) -> Iterator[Mapping[str, Any]]:
 
 def _first(values: Mapping[str, str], names: tuple[str, ...]) -> str:
     for name in names:
-        if text := one_line(values.get(name, "")):
+        if text := one_line(unescape(values.get(name, ""))):
             return text
     return ""
 
@@ -144,7 +153,7 @@ def _title(tree: LexborHTMLParser, meta: Mapping[str, str], facts: Mapping[str, 
     title = _text_of(tree.css_first("title"))
     if len(heading) > 8 and heading.casefold() in title.casefold():
         return heading
-    candidates = (one_line(str(facts.get("headline", ""))), _first(meta, _TITLES), title, heading)
+    candidates = (one_line(unescape(str(facts.get("headline", "")))), _first(meta, _TITLES), title, heading)
     best = next((text for text in candidates if text), "")
     return _without_site(best, _first(meta, ("og:site_name",)))
 
@@ -164,16 +173,8 @@ def _author(tree: LexborHTMLParser, meta: Mapping[str, str], facts: Mapping[str,
     for key in _AUTHORS:
         if name := _name(meta.get(key, "")):
             return name
-    for selector in (
-        '[rel~="author"]',
-        '[itemprop="author"] [itemprop="name"]',
-        '[itemprop="author"]',
-        ".author-name",
-        ".byline-name",
-        ".byline",
-        ".author",
-    ):
-        for node in tree.css(selector)[:1]:
+    for selector in _BYLINES:
+        for node in tree.css(selector)[:2]:
             if name := _name(_text_of(node)):
                 return name
     return ""
@@ -193,7 +194,7 @@ def _people(value: Any, depth: int) -> Iterator[str]:
 
 def _name(text: str) -> str:
     """`text` if it can be somebody's name: without the word for "by", not an address, not a sentence."""
-    text = _BYLINE_WORD.sub("", one_line(text, 120)).strip(" ,;|·-")
+    text = _BYLINE_WORD.sub("", one_line(unescape(text), 120)).strip(" ,;|·-")
     if not text or "://" in text or "@" in text or len(text.split()) > 8:
         return ""
     return text
@@ -202,7 +203,7 @@ def _name(text: str) -> str:
 def _date(tree: LexborHTMLParser, meta: Mapping[str, str], facts: Mapping[str, Any], url: str) -> str:
     if date := iso_date(str(facts.get("datePublished", ""))):
         return date
-    for key in _DATES[:-2]:
+    for key in _DATES:
         if date := iso_date(meta.get(key, "")):
             return date
     if date := iso_date_in_url(url):
@@ -211,13 +212,14 @@ def _date(tree: LexborHTMLParser, meta: Mapping[str, str], facts: Mapping[str, A
         stated = node.attributes.get("datetime") or node.attributes.get("content") or _text_of(node)
         if date := iso_date(stated):
             return date
-    for key in _DATES[-2:]:
-        if date := iso_date(meta.get(key, "")):
-            return date
-    for node in tree.css('[class*="date" i], [class*="published" i], [id*="date" i]')[:6]:
+    for node in tree.css(_DATED)[:10]:
         if date := iso_date(_text_of(node)):
             return date
-    return ""
+    stated_late = (
+        *(str(facts.get(key, "")) for key in ("dateCreated", "dateModified")),
+        *(meta.get(key, "") for key in _LATE_DATES),
+    )
+    return next((date for stated in stated_late if (date := iso_date(stated))), "")
 
 
 def _canonical(tree: LexborHTMLParser, meta: Mapping[str, str], url: str) -> str:
@@ -231,7 +233,7 @@ def _canonical(tree: LexborHTMLParser, meta: Mapping[str, str], url: str) -> str
 
 
 def _licence(tree: LexborHTMLParser, meta: Mapping[str, str], facts: Mapping[str, Any], html: str) -> str:
-    links = tree.css('[rel~="license" i][href]') if "license" in html else []
+    links = tree.css('[rel~="license" i][href]') if any(mark in html for mark in _LICENCE_MARKS) else []
     if not links and "creativecommons.org/" in html:
         links = tree.css('a[href*="creativecommons.org/" i]')
     for node in links[:4]:

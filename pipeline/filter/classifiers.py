@@ -27,8 +27,8 @@ _ADDRESS = re.compile(r"https?://\S+|www\.\S+|@url\b")
 _MAIL = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]+")
 _MENTION = re.compile(r"@\w+")
 _RETWEET = re.compile(r"\brt\b")
-_DIGIT = re.compile(r"\d")
-_STRETCHED = re.compile(r"(.)\1{2,}")
+_NUMBER = re.compile(r"\d+")
+_STRETCHED = re.compile(r"([^\W\d])\1{2,}|([^\w\s])\2{2,}")
 _SIGN = re.compile(r"([^\w\s']|_)")
 _UNSPACED = re.compile(r"([\u3040-\u30ff\u3400-\u9fff])")
 _SENTENCE_END = re.compile(r"(?<=[.!?…])\s+|(?<=[。！？])|\n+")
@@ -41,10 +41,16 @@ _QUOTED = re.compile(r"=([0-9A-F]{2})")
 
 def normalise(text: str) -> str:
     """`text` on one line as the models see it: lower case, numbers as zeros, addresses and names as words, signs apart."""
-    text = unicodedata.normalize("NFKC", html.unescape(text[:_MAX_CHARS])).lower().replace("’", "'")
+    text = text[:_MAX_CHARS].encode("utf-8", "replace").decode()
+    text = unicodedata.normalize("NFKC", html.unescape(text)).lower().replace("’", "'")
     text = _MENTION.sub(" user ", _MAIL.sub(" mail ", _ADDRESS.sub(" url ", text)))
-    text = _STRETCHED.sub(r"\1\1", _DIGIT.sub("0", _RETWEET.sub(" ", text)))
+    text = _STRETCHED.sub(r"\1\1\2\2", _NUMBER.sub(_zeros, _RETWEET.sub(" ", text)))
     return " ".join(_UNSPACED.sub(r" \1 ", _SIGN.sub(r" \1 ", text)).split())
+
+
+def _zeros(number: re.Match[str]) -> str:
+    """As many zeros as the number has digits, eleven for more: `0`, `00`, … are words that tell prices from phones."""
+    return f" {'0' * min(11, len(number[0]))} "
 
 
 def readable(text: str) -> str:
@@ -117,8 +123,8 @@ class Classifier:
         """The probability of the bad label for each text, 0 to 1. The order of the texts changes nothing."""
         if not texts:
             return []
-        found = self._model.f.multilinePredict([normalise(text) + "\n" for text in texts], 2, 0.0, "strict")
-        return [_probability(labels, values, self._label) for labels, values in zip(found[1], found[0], strict=True)]
+        labels, values = self._model.predict([normalise(text) for text in texts], k=2)
+        return [_probability(*found, self._label) for found in zip(labels, values, strict=True)]
 
     def judge(self, text: str, sentence_score: float) -> Scores:
         """Scores of a document, whole and by sentence."""

@@ -6,15 +6,26 @@ personal data in what is kept. Each input leaves once; a rejection names the fir
 and threshold, lists the others, and carries every measure. Judges pickle small: vocabularies and models are made in `setup`.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
+from pipeline.filter.classifiers import Classifier
 from pipeline.filter.config import FilterConfig
+from pipeline.filter.decisions import CLASSIFIER_MEASURES, CLASSIFIERS, load_classifier, refusals
 from pipeline.filter.dialects import READINGS
 from pipeline.filter.measures import MEASURES, Measured, measure
+from pipeline.filter.privacy import MaskPrivate
 from pipeline.filter.rules import Failure, Rule, chosen_rules, failures
+from pipeline.filter.urls import FilterUrls
 from pipeline.filter.words import Vocabulary
 from pipeline.records import Document, Rejection
+
+if TYPE_CHECKING:
+    from pipeline.stage import Judge
+
+__all__ = ["ClassifyDocuments", "FilterDocuments", "FilterUrls", "MaskPrivate", "filter_judges"]
 
 STAGE = "filter"
 
@@ -94,3 +105,54 @@ def rejection(document: Document, failed: Sequence[Failure], values: dict[str, f
         threshold=first.threshold,
         measures={**document.measures, **values},
     )
+
+
+@dataclass
+class ClassifyDocuments:
+    """Scores documents for spam and toxicity; refuses those that reach a classifier's thresholds.
+
+    A model is asked only about the languages of its card, or where the language is unknown; else its
+    measures are NaN and it refuses nothing.
+    """
+
+    config: FilterConfig
+    stage: str = STAGE
+    _models: dict[str, Classifier] = field(init=False, default_factory=dict, repr=False)
+
+    @property
+    def measures(self) -> Sequence[str]:
+        """For each classifier: the score of the whole, the number of sentences, the share of bad ones."""
+        return CLASSIFIER_MEASURES
+
+    def setup(self) -> None:
+        """Loads the models and checks their hashes."""
+        for name in CLASSIFIERS:
+            settings = getattr(self.config, name)
+            if settings.on:
+                self._models[name] = load_classifier(name, settings)
+
+    def judge(self, document: Document) -> Document | Rejection:
+        """What becomes of `document`."""
+        if not self._models:
+            self.setup()
+        values = dict.fromkeys(CLASSIFIER_MEASURES, math.nan)
+        for name, model in self._models.items():
+            if not document.language or document.language in model.card["languages"]:
+                scores = model.judge(document.text, model.thresholds.sentence)
+                values[f"{name}_score"] = scores.whole
+                values[f"{name}_sentence_share"] = scores.bad_share
+                values[f"{name}_sentences"] = float(scores.num_sentences)
+        failed = list(refusals(values, {name: model.thresholds for name, model in self._models.items()}))
+        if failed:
+            return rejection(document, failed, values)
+        return replace(document, measures={**document.measures, **values})
+
+
+def filter_judges(config: FilterConfig) -> "tuple[Judge, ...]":
+    """What is asked of every document, in this order. `FilterUrls` is asked before, about the page."""
+    judges: "list[Judge]" = [FilterDocuments(config)]
+    if config.spam.on or config.toxicity.on:
+        judges.append(ClassifyDocuments(config))
+    if config.privacy.on:
+        judges.append(MaskPrivate(config))
+    return tuple(judges)

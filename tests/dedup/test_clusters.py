@@ -6,11 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.dedup.clusters import components, decide
+from pipeline.dedup.components import directed, large_star, partition_nodes, small_star
 from pipeline.dedup.verify import EDGE, jaccard_sorted
 
 scipy_sparse = pytest.importorskip("scipy.sparse")
 
 
+@settings(deadline=None)
 @given(st.sets(st.integers(0, 40)), st.sets(st.integers(0, 40)))
 def test_jaccard_of_sorted_arrays(first: set[int], second: set[int]) -> None:
     expected = len(first & second) / len(first | second) if first | second else 0.0
@@ -50,6 +52,33 @@ def graphs(generator: np.random.Generator) -> dict[str, tuple[np.ndarray, np.nda
 def test_components_equal_those_of_scipy(name: str) -> None:
     firsts, seconds, size = graphs(np.random.default_rng(1))[name]
     assert (components(firsts, seconds, size) == scipy_components(firsts, seconds, size)).all()
+
+
+@pytest.mark.parametrize("name", list(graphs(np.random.default_rng(2))))
+@pytest.mark.parametrize("num_partitions", [1, 7])
+def test_star_rounds_equal_scipy(name: str, num_partitions: int) -> None:
+    firsts, seconds, size = graphs(np.random.default_rng(2))[name]
+    edges = np.stack((firsts, seconds), 1).astype(np.uint64)
+    roots, rounds = star_rounds(edges[edges[:, 0] != edges[:, 1]], size, num_partitions)
+    assert (roots == scipy_components(firsts, seconds, size)).all()
+    assert rounds <= 2 * (2 + np.log2(size))
+
+
+def star_rounds(edges: np.ndarray, size: int, num_partitions: int) -> tuple[np.ndarray, int]:
+    """The root of each node by large-star and small-star rounds over partitions, and the number of rounds."""
+    rounds, changed = 0, 1
+    while changed:
+        changed = 0
+        for kind, star in (("large", large_star), ("small", small_star)):
+            links = directed(edges, kind)  # type: ignore[arg-type]
+            places = partition_nodes(links[:, 0], num_partitions)
+            results = [star(links[places == place]) for place in range(num_partitions)]
+            edges = np.concatenate([found for found, _ in results])
+            changed += sum(count for _, count in results)
+            rounds += 1
+    roots = np.arange(size)
+    roots[edges[:, 0].astype(int)] = edges[:, 1].astype(int)
+    return roots, rounds
 
 
 edges_strategy = st.lists(

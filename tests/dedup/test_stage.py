@@ -4,7 +4,7 @@ import logging
 import os
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from jobs.dedup import deduplicate_run, plan_of, step_of
+from jobs.dedup import deduplicate_run, drive, plan_of, step_of
 from jobs.engine import Engine
 from pipeline.dedup.config import DedupConfig
-from pipeline.dedup.phases import all_phases, shards_of
+from pipeline.dedup.phases import Phase, shards_of
 from pipeline.dedup.shingles import shingle_hashes
 from pipeline.errors import CorpusmillError, DataError
 from pipeline.records import Document, page_id
@@ -31,17 +31,20 @@ def in_this_process(
     run: str, config: DedupConfig | None = None, *, between: Callable[[str], None] | None = None
 ) -> Manifest:
     """As the job, phase by phase without Beam; `between` is called before each phase with its name."""
-    config = config or DedupConfig()
-    step, plan = step_of(run, config), plan_of(run, config)
+    step = step_of(run, config or DedupConfig())
     step.begin()
-    for phase in all_phases(plan):
-        if between:
-            between(phase.name)
-        phase.worker.setup()
-        for shard in phase.shards:
-            outputs = Outputs(run, shard.name)
-            write_receipt(step.attempt_folder, outputs.receipt(phase.worker.process(shard, outputs)))
-    return step.commit([shard.name for shard in shards_of(all_phases(plan))])
+
+    def run_phases(phases: Sequence[Phase]) -> None:
+        for phase in phases:
+            if between:
+                between(phase.name)
+            phase.worker.setup()
+            for shard in phase.shards:
+                outputs = Outputs(run, shard.name)
+                write_receipt(step.attempt_folder, outputs.receipt(phase.worker.process(shard, outputs)))
+
+    done = drive(step, plan_of(run, config or DedupConfig()), run_phases)
+    return step.commit([shard.name for shard in shards_of(done)])
 
 
 def bytes_of(run: str, *datasets: str) -> dict[str, bytes]:
@@ -347,3 +350,17 @@ def test_deduplicated_against_kept_signatures(make_run: MakeRun, corpus: list[Do
     survivors = {frozenset(one.text.lower().split()[:50]) for one in kept(together)}
     assert {frozenset(one.text.lower().split()[:50]) for one in [*kept(old), *kept(new)]} == survivors
     assert np.sum([pq.read_metadata(p).num_rows for p in Path(new, "signatures").glob("*.parquet")]) == len(new_ids)
+
+
+def test_star_rounds_decide_as_one_worker_does(
+    make_run: MakeRun, corpus: list[Document], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same survivors, and similarities computed afterwards instead of taken from the pairs."""
+    monkeypatch.setattr("jobs.dedup.PAIRS_IN_PARTITION", 5)
+    chain = [doc(f"http://l/{n}", " ".join(f"c{w}" for w in range(n * 8, n * 8 + 150))) for n in range(30)]
+    runs = [make_run([*corpus, *chain], name=name) for name in ("one worker", "rounds")]
+    in_this_process(runs[0])
+    in_this_process(runs[1], DedupConfig(max_pairs_in_memory=0))
+    documents = [{path: content for path, content in bytes_of(run).items() if "manifest" not in path} for run in runs]
+    assert documents[0] == documents[1]
+    assert read_json(str(Path(runs[1], "duplicates", "clusters.json")))["largest"][0]["documents"] > 5

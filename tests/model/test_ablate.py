@@ -10,7 +10,7 @@ from jobs.ablate import compare, held_out_texts
 from model.comparison import Difference, difference, interval_plot, t_quantile
 from model.config import ModelConfig
 from model.evaluator import EvaluateConfig
-from model.text_rows import batches_of_documents
+from model.rows import rows_of_documents
 from model.trainer import TrainConfig
 from pipeline.errors import SettingError
 from pipeline.storage import read_manifest
@@ -38,7 +38,7 @@ def test_the_plot_marks_zero_mean_and_interval() -> None:
 
 def test_every_token_of_a_document_is_a_label_once() -> None:
     documents = [[5, 6, 7], [], [8]]
-    batches = list(batches_of_documents(documents, end_id=0, length=4, batch_rows=1))
+    batches = list(rows_of_documents(documents, end_id=0, length=4, batch_rows=1))
     assert torch.cat([batch.inputs for batch in batches]).tolist() == [[0, 5, 6, 7], [0, 0, 8, 0]]
     assert torch.cat([batch.labels for batch in batches]).tolist() == [[5, 6, 7, 0], [0, 8, 0, -100]]
     assert torch.cat([batch.segment_ids for batch in batches]).tolist() == [[0, 0, 0, 0], [1, 2, 2, -1]]

@@ -86,6 +86,7 @@ def test_scores_count_every_label_and_byte_once(trained: str) -> None:
     assert heldout["perplexity"] == pytest.approx(math.exp(heldout["loss"]))
     assert sum(each["labels"] for each in scores["by_source"].values()) == heldout["labels"]
     assert list(scores["by_source"]) == ["s0", "s1"]
+    assert scores["by_language"] == {"en": heldout}
     for baseline in scores["ngram"].values():
         assert (baseline["labels"], baseline["bytes"]) == (heldout["labels"], heldout["bytes"])
     assert scores["ngram_tokens"] >= counts["train/labels"]
