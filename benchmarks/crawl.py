@@ -69,7 +69,11 @@ class _Http(asyncio.Protocol):
             return b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\nContent-Type: text/plain\r\n\r\nno"
         number = int(name)
         address, port = self._transport.get_extra_info("sockname")[:2]
-        links = " ".join(f'<a href="http://{address}:{port}/p/{each}">on</a>' for each in (2 * number, 2 * number + 1) if each <= self._num_pages)
+        links = " ".join(
+            f'<a href="http://{address}:{port}/p/{each}">on</a>'
+            for each in (2 * number, 2 * number + 1)
+            if each <= self._num_pages
+        )
         head = gzip.compress(f"<!doctype html><p>{address} {number} {links}</p>".encode(), 1)
         body = head + self._pages[number % len(self._pages)]
         start = f"HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nContent-Encoding: gzip\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -169,7 +173,9 @@ def run_scrapy(port: int, run: str) -> int:
         def parse(self, response: Any) -> Any:
             count[0] += 1
             headers = [(name.decode(), value.decode()) for name, values in response.headers.items() for value in values]
-            sent = [(name.decode(), value.decode()) for name, values in response.request.headers.items() for value in values]
+            sent = [
+                (name.decode(), value.decode()) for name, values in response.request.headers.items() for value in values
+            ]
             exchange = Exchange(
                 url=response.url, at=time.time(), seconds=0.0, address=str(response.ip_address), request_headers=sent, status=response.status,
                 reason="OK", headers=headers, body=response.body,
@@ -205,9 +211,13 @@ def run_queue(port: int, run: str) -> int:
     started()
     for number in range(port):
         site = f"site-{number % 200}.example"
-        state.offer(site, Found(f"http://{site}/section/{chance.getrandbits(64):x}/page-{number}.html", 2, 0), "http://via.example/")
-    for site in state.sites.values():
-        site.end_round()
+        state.offer(
+            site,
+            Found(f"http://{site}/section/{chance.getrandbits(64):x}/page-{number}.html", 2, 0),
+            "http://via.example/",
+        )
+    for each in state.sites.values():
+        each.end_round()
     write_queue(f"{run}/queue.parquet", state.rest())
     state.seen.save(f"{run}/seen")
     again = ShardState(config, seeds)
@@ -223,7 +233,12 @@ def started() -> None:
     _clock[:] = [time.process_time(), time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss]
 
 
-_RUNS: dict[str, Callable[[int, str], int]] = {"step": run_step, "job": run_job, "scrapy": run_scrapy, "queue": run_queue}
+_RUNS: dict[str, Callable[[int, str], int]] = {
+    "step": run_step,
+    "job": run_job,
+    "scrapy": run_scrapy,
+    "queue": run_queue,
+}
 
 
 def _child(name: str, number: int) -> None:
@@ -278,12 +293,16 @@ def main() -> None:
             )
     for name in ("step", "job"):
         if name in results and "scrapy" in results:
-            ratio = results[name]["pages"] / results[name]["cpu"] / (results["scrapy"]["pages"] / results["scrapy"]["cpu"])
+            ratio = (
+                results[name]["pages"] / results[name]["cpu"] / (results["scrapy"]["pages"] / results["scrapy"]["cpu"])
+            )
             print(f"{name} / scrapy: {ratio:.2f}")
     for number in (100_000, 1_000_000) if "queue" in names else ():
         one = measure("queue", number)
         grown = one["peak_mib"] - one["before_mib"]
-        print(f"queue    {number:,} URLs · {grown:,.0f} MiB more than before · {1e6 * one['cpu'] / number:.1f} µs a URL")
+        print(
+            f"queue    {number:,} URLs · {grown:,.0f} MiB more than before · {1e6 * one['cpu'] / number:.1f} µs a URL"
+        )
 
 
 def _has_scrapy() -> bool:

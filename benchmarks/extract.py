@@ -80,7 +80,7 @@ def _engine(config: ExtractConfig) -> Extract:
 
     def extract(html: str) -> str:
         tree = LexborHTMLParser(html if needs_tree else "")
-        is_article = needs_tree and config.scope == "auto" and read_metadata(tree, "", html).kind == "article"
+        is_article = needs_tree and config.scope == "auto" and read_metadata(tree, "").kind == "article"
         return finder.find(Source(html, tree, is_article))
 
     return extract

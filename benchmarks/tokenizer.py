@@ -24,9 +24,19 @@ from typing import Any
 import numpy as np
 
 _DATA = Path(__file__).parents[2] / "shared/data"
-_CORPORA = ("en_classic_books", "en_tech_pep_rfc", "zh_mixed", "fr_eltec", "ru_eltec_dracor", "ja_aozora", "hi_midas", "en_blog_18f")
+_CORPORA = (
+    "en_classic_books",
+    "en_tech_pep_rfc",
+    "zh_mixed",
+    "fr_eltec",
+    "ru_eltec_dracor",
+    "ja_aozora",
+    "hi_midas",
+    "en_blog_18f",
+)
 _END = "<|endoftext|>"
 _VOCAB_SIZE = 32_000
+_PATIENCE_SECONDS = 600
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -52,7 +62,10 @@ def read_texts(data: Path, num_bytes: float) -> Iterator[str]:
     """Documents of all corpora by turns until `num_bytes` of text are read."""
     import zstandard
 
-    files = [io.TextIOWrapper(zstandard.open(data / f"corpora/{name}.jsonl.zst", "rb"), "utf-8", newline="\n") for name in _CORPORA]
+    files = [
+        io.TextIOWrapper(zstandard.open(data / f"corpora/{name}.jsonl.zst", "rb"), "utf-8", newline="\n")
+        for name in _CORPORA
+    ]
     size = 0
     while files and size < num_bytes:
         for file in list(files):
@@ -68,7 +81,10 @@ def read_texts(data: Path, num_bytes: float) -> Iterator[str]:
 def measured(function: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
     """What `function` returns, from a fresh process."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        result: dict[str, Any] = pool.apply(_guarded, (function, arguments))
+        try:
+            result: dict[str, Any] = pool.apply_async(_guarded, (function, arguments)).get(timeout=_PATIENCE_SECONDS)
+        except multiprocessing.TimeoutError:
+            return {"missing": f"stopped after {_PATIENCE_SECONDS} s"}
     return result
 
 
@@ -76,7 +92,7 @@ def _guarded(function: Callable[..., Any], arguments: tuple[Any, ...]) -> dict[s
     try:
         return dict(function(*arguments))
     except ImportError as error:
-        return {"missing": error.name}
+        return {"missing": f"{error.name} is not installed"}
 
 
 def cpu_seconds() -> float:
@@ -104,24 +120,31 @@ def train(texts: Path, pattern: str) -> None:
     megabytes = sum(len(text.encode()) for text in load_texts(texts)) / 1e6
     print(f"Learning {_VOCAB_SIZE} tokens from {megabytes:.1f} MB, pattern {pattern}, CPU seconds")
     measured(train_ours, texts, pattern)  # compiles, once per machine
-    rows = {
-        f"tokenizers {version('tokenizers')}": measured(train_tokenizers, texts, pattern),
-        "corpusmill, text to merges": measured(train_ours, texts, pattern),
-        "corpusmill, counted by `regex`": measured(train_ours, texts, pattern, True),
-        f"rustbpe {version('rustbpe')} (32-bit counts)": measured(train_rustbpe, texts, pattern),
-    }
+    reference = measured(train_tokenizers, texts, pattern)
+    _print_trained(f"tokenizers {version('tokenizers')}", reference, reference)
+    _print_trained("corpusmill, text to merges", measured(train_ours, texts, pattern), reference)
+    _print_trained("corpusmill, counted by `regex`", measured(train_ours, texts, pattern, True), reference)
+    _print_trained(f"rustbpe {version('rustbpe')}, 32-bit counts", measured(train_rustbpe, texts, pattern), reference)
     if pattern == "gpt2":
-        rows[f"gigatoken {version('gigatoken')}"] = measured(train_gigatoken, texts)
-    reference = rows[f"tokenizers {version('tokenizers')}"]
-    for name, row in rows.items():
-        if "missing" in row:
-            print(f"  {name:40} not installed: {row['missing']}")
-            continue
-        same = "same merges" if row["merges"] == reference["merges"] else "OTHER MERGES"
-        print(f"  {name:40} {row['seconds']:7.2f} s = {row['seconds'] / reference['seconds']:5.3f} of tokenizers, +{row['megabytes']:5.0f} MB, {same}")
-        if "learn_seconds" in row:
-            share = row["learn_seconds"] / reference["seconds"]
-            print(f"  {'  of which learning from the table':40} {row['learn_seconds']:7.2f} s = {share:5.3f} of tokenizers, {row['types']} types")
+        _print_trained(f"gigatoken {version('gigatoken')}", measured(train_gigatoken, texts), reference)
+
+
+def _print_trained(name: str, row: dict[str, Any], reference: dict[str, Any]) -> None:
+    if "missing" in row:
+        print(f"  {name:40} {row['missing']}", flush=True)
+        return
+    same = "same merges" if row["merges"] == reference["merges"] else "other merges"
+    share = row["seconds"] / reference["seconds"]
+    print(
+        f"  {name:40} {row['seconds']:7.2f} s = {share:5.3f} of tokenizers, +{row['megabytes']:5.0f} MB, {same}",
+        flush=True,
+    )
+    if "learn_seconds" in row:
+        share = row["learn_seconds"] / reference["seconds"]
+        print(
+            f"  {'  of which from the count table':40} {row['learn_seconds']:7.2f} s = {share:5.3f}, {row['types']} types",
+            flush=True,
+        )
 
 
 def train_tokenizers(path: Path, pattern: str) -> dict[str, Any]:
@@ -134,13 +157,22 @@ def train_tokenizers(path: Path, pattern: str) -> dict[str, Any]:
     before, memory = cpu_seconds(), _peak()
     tokenizer = Tokenizer(models.BPE())
     split = pre_tokenizers.Split(Regex(pattern_named(pattern).regex), "isolated")
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     tokenizer.train_from_iterator(
-        texts, trainers.BpeTrainer(vocab_size=_VOCAB_SIZE, special_tokens=[_END], initial_alphabet=alphabet, show_progress=False)
+        texts,
+        trainers.BpeTrainer(
+            vocab_size=_VOCAB_SIZE, special_tokens=[_END], initial_alphabet=alphabet, show_progress=False
+        ),
     )
     seconds = cpu_seconds() - before
-    return {"seconds": seconds, "megabytes": _peak() - memory, "merges": digest(json.loads(tokenizer.to_str())["model"]["merges"])}
+    return {
+        "seconds": seconds,
+        "megabytes": _peak() - memory,
+        "merges": digest(json.loads(tokenizer.to_str())["model"]["merges"]),
+    }
 
 
 def train_ours(path: Path, pattern: str, by_regex: bool = False) -> dict[str, Any]:
@@ -181,7 +213,11 @@ def train_rustbpe(path: Path, pattern: str) -> dict[str, Any]:
     before, memory = cpu_seconds(), _peak()
     tokenizer = rustbpe.Tokenizer()
     tokenizer.train_from_iterator(iter(texts), _VOCAB_SIZE - 1, pattern=pattern_named(pattern).regex)
-    return {"seconds": cpu_seconds() - before, "megabytes": _peak() - memory, "merges": digest(len(tokenizer.get_mergeable_ranks()))}
+    return {
+        "seconds": cpu_seconds() - before,
+        "megabytes": _peak() - memory,
+        "merges": digest(len(tokenizer.get_mergeable_ranks())),
+    }
 
 
 def train_gigatoken(path: Path) -> dict[str, Any]:
@@ -197,7 +233,11 @@ def train_gigatoken(path: Path) -> dict[str, Any]:
         file.flush()
         _, merges = gigatoken.train_bpe(gigatoken.TextFileSource([file.name], separator=b"\0"), _VOCAB_SIZE, [_END])
     seconds = cpu_seconds() - before
-    return {"seconds": seconds, "megabytes": _peak() - memory, "merges": digest([[to_characters(a), to_characters(b)] for a, b in merges])}
+    return {
+        "seconds": seconds,
+        "megabytes": _peak() - memory,
+        "merges": digest([[to_characters(a), to_characters(b)] for a, b in merges]),
+    }
 
 
 # Encoding ------------------------------------------------------------------
@@ -221,7 +261,9 @@ def encode(texts: Path, pattern: str) -> None:
                 continue
             same = "same ids" if row["ids"] == reference["ids"] else "OTHER IDS"
             ratio = row["speed"] / reference["speed"]
-            print(f"  {name:30} {row['speed']:7.1f} MB/s = {ratio:5.1f} times, second time {row['again']:7.1f} MB/s, +{row['memory']:4.0f} MB, {same}")
+            print(
+                f"  {name:30} {row['speed']:7.1f} MB/s = {ratio:5.1f} times, second time {row['again']:7.1f} MB/s, +{row['memory']:4.0f} MB, {same}"
+            )
 
 
 def write_tokenizer(texts: Path, pattern: str, path: Path) -> dict[str, Any]:
@@ -236,7 +278,9 @@ def write_tokenizer(texts: Path, pattern: str, path: Path) -> dict[str, Any]:
     for text in every[::3]:
         encoded = np.frombuffer(text.encode(), dtype=np.uint8)
         counter.add(encoded, np.array([0, len(encoded)]))
-    path.write_text(tokenizer_json(learn(counter.take().words, vocab_size=_VOCAB_SIZE, specials=(_END,)), pattern_named(pattern)))
+    path.write_text(
+        tokenizer_json(learn(counter.take().words, vocab_size=_VOCAB_SIZE, specials=(_END,)), pattern_named(pattern))
+    )
     return {"megabytes": sum(len(text.encode()) for text in every) / 1e6}
 
 
@@ -261,7 +305,12 @@ def encode_with(texts: Path, path: Path, name: str) -> dict[str, Any]:
         for ids in encoder.encode_batch(batch):
             check.copy().update(ids.data)
     seconds, again = middle - started, max(time.process_time() - middle, 1e-9)
-    return {"speed": megabytes / seconds, "again": megabytes / again, "ids": check.hexdigest(), "memory": _peak() - memory}
+    return {
+        "speed": megabytes / seconds,
+        "again": megabytes / again,
+        "ids": check.hexdigest(),
+        "memory": _peak() - memory,
+    }
 
 
 def version(package: str) -> str:

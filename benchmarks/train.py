@@ -25,7 +25,7 @@ from model.accounting import costs
 from model.config import PRESETS, ModelConfig
 from model.evaluator import ngram_scores
 from model.export import export_model
-from model.ngram import Smoothing
+from model.ngram import Smoothing, count_ngrams
 from model.optimizer import OptimizerConfig
 from model.trainer import Report, TrainConfig, Trainer
 from model.transformer import Transformer
@@ -185,9 +185,10 @@ def validation_loss(model: Transformer, tokens: Tensor, length: int = 64) -> flo
 
 def _print_ngrams(train: Tensor, heldout: Tensor, vocab: int) -> None:
     parts = [(part.numpy().astype(np.int64), np.zeros(len(part), dtype=np.int64)) for part in (train, heldout)]
+    orders = count_ngrams(*parts[0], order=8, vocab_size=vocab)
     smoothings: tuple[Smoothing, ...] = ("kneser_ney", "witten_bell")
     for smoothing in smoothings:
-        scores = ngram_scores(parts[0], parts[1], np.ones(vocab, dtype=np.int64), order=8, smoothing=smoothing)
+        scores = ngram_scores(orders, parts[1], np.ones(vocab, dtype=np.int64), smoothing)
         print(f"{smoothing} 1 to 8:", " ".join(f"{each['loss']:.3f}" for each in scores.values()))
 
 

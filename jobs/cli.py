@@ -47,6 +47,8 @@ _FILTERS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code of one command."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["train-classifier"]:  # has arguments of its own
+        return _train_classifier(given[1:])
     own, beam_args = (given[: given.index("--")], given[given.index("--") + 1 :]) if "--" in given else (given, [])
     options = _parser().parse_args(own)
     options.beam_args = tuple(beam_args)
@@ -67,6 +69,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         hint = "; free some space and give the same command again" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
         return _failed(f"{error.filename or 'storage'}: {error.strerror}{hint}", 1)
+    return 0
+
+
+def _train_classifier(arguments: list[str]) -> int:
+    from jobs import train_classifier
+
+    try:
+        train_classifier.main(arguments)
+    except CorpusmillError as error:
+        return _failed(str(error), 2 if isinstance(error, SettingError) else 1)
     return 0
 
 
@@ -296,6 +308,9 @@ def _add_tools(commands: Any) -> None:
     command.add_argument("tables", metavar="COUNTS", nargs="+")
     command.add_argument("--min-count", type=int, default=1)
     command.add_argument("--force", action="store_true")
+    commands.add_parser(
+        "train-classifier", help="train a fastText classifier from labelled JSON lines; see train-classifier --help"
+    )
     command = _command(commands, "replay", "re-decide from stored measures with other thresholds, and tell what changes", _replay)
     _settings(command)
     command = _command(commands, "decontaminate", "find evaluation texts in the documents of a run", _decontaminate)

@@ -48,7 +48,13 @@ def _count_files(run: str, config: CountConfig, engine: Engine) -> Manifest:
     paths = dataset_files(join(run, "documents"))
     step = _step(run, PRETOKENS, config)
     shards = [Shard(name=f"part-{number:06d}", work=path) for number, path in enumerate(paths)]
-    return run_step(step, shards, lambda elements: elements | "CountPretokens" >> CountPretokens(step, config), engine, label="count")
+    return run_step(
+        step,
+        shards,
+        lambda elements: elements | "CountPretokens" >> CountPretokens(step, config),
+        engine,
+        label="count",
+    )
 
 
 def _sum_up(step: Step, counted: Manifest, config: CountConfig, engine: Engine, *, force: bool) -> Manifest:
@@ -64,7 +70,9 @@ def _sum_up(step: Step, counted: Manifest, config: CountConfig, engine: Engine, 
             run_pipeline(lambda pipeline: _wire(pipeline, shards, transform), engine)
     _write_groups(step, config, groups)
     totals = {name: counted.counts[name] for name in ("read", "text_bytes")}
-    return step.commit([*(shard.name for shard in shards), _GROUPS_RECEIPT], counts={**totals, "kept": totals["read"], "rejected": 0})
+    return step.commit(
+        [*(shard.name for shard in shards), _GROUPS_RECEIPT], counts={**totals, "kept": totals["read"], "rejected": 0}
+    )
 
 
 def _wire(pipeline: Any, shards: list[Shard], transform: SumPartitions) -> Any:
@@ -89,7 +97,10 @@ def _write_groups(step: Step, config: CountConfig, groups: tuple[Group, ...]) ->
 
 
 def _dropped(totals: Mapping[str, int], num_groups: int) -> dict[int, tuple[int, int]]:
-    mass = {place: (totals.get(f"dropped/{place}/pretokens", 0), totals.get(f"dropped/{place}/bytes", 0)) for place in range(num_groups)}
+    mass = {
+        place: (totals.get(f"dropped/{place}/pretokens", 0), totals.get(f"dropped/{place}/bytes", 0))
+        for place in range(num_groups)
+    }
     return {place: dropped for place, dropped in mass.items() if any(dropped)}
 
 

@@ -45,9 +45,17 @@ def main(config: Any, engine: Engine, *, force: bool = False) -> Manifest:
 def crawl(run: str, config: CrawlConfig, engine: Engine, *, force: bool = False) -> Manifest:
     """The manifest of `pages/` in the run folder `run`."""
     seeds = read_seeds(config)
-    settings = {name: value for name, value in plain(config).items() if name not in (*_PACE_SETTINGS, "seeds", "seed_files")}
+    settings = {
+        name: value for name, value in plain(config).items() if name not in (*_PACE_SETTINGS, "seeds", "seed_files")
+    }
     previous = storage.read_manifest(join(config.previous, "pages")).fingerprint if config.previous else ""
-    step = Step(run=run, name="pages", outputs=OUTPUTS, settings=settings, external={"seeds": storage.hash_of(seeds), "previous": previous})
+    step = Step(
+        run=run,
+        name="pages",
+        outputs=OUTPUTS,
+        settings=settings,
+        external={"seeds": storage.hash_of(seeds), "previous": previous},
+    )
     if not force and step.is_current():
         Progress.note("crawl: up to date")
         return storage.read_manifest(step.folder("pages"))
@@ -100,7 +108,12 @@ def _crawl_rounds(step: Step, config: CrawlConfig, seeds: Sequence[str], engine:
         manifest = _round(step, config, number, _shards(config, number, outlook, left), engine)
         num_requests += manifest.counts.get("requests", 0)
         outlook = _outlook(step.run, config, number)
-        if not manifest.counts.get("visits") and not manifest.counts.get("sent") and outlook.earliest and outlook.earliest < time.time():
+        if (
+            not manifest.counts.get("visits")
+            and not manifest.counts.get("sent")
+            and outlook.earliest
+            and outlook.earliest < time.time()
+        ):
             return number + 1  # nothing that may be fetched was: what waits has no room left
     Progress.note(f"crawl: stopped after crawl.max_rounds = {config.max_rounds} rounds")
     return config.max_rounds
@@ -133,7 +146,13 @@ def _round(step: Step, config: CrawlConfig, number: int, shards: list[Shard], en
     if one.is_current():
         return storage.read_manifest(one.folder(round_output(number)))
     with _reporting(one, number):
-        manifest = run_step(one, shards, lambda elements: elements | "CrawlRound" >> CrawlRound(one, config), engine, label=f"crawl round {number}")
+        manifest = run_step(
+            one,
+            shards,
+            lambda elements: elements | "CrawlRound" >> CrawlRound(one, config),
+            engine,
+            label=f"crawl round {number}",
+        )
     if number:
         for path in storage.list_files(join(step.run, round_output(number - 1))):
             if path.endswith(_STATE_SUFFIXES):
@@ -144,7 +163,9 @@ def _round(step: Step, config: CrawlConfig, number: int, shards: list[Shard], en
 def _outlook(run: str, config: CrawlConfig, number: int) -> Outlook:
     """What the shards say about the next round. Links between sites may add to it: their shards are ready, too."""
     folder = join(run, round_output(number))
-    states: list[Mapping[str, Any]] = [storage.read_json(join(folder, shard_name(each) + ".state.json")) for each in range(config.shards)]
+    states: list[Mapping[str, Any]] = [
+        storage.read_json(join(folder, shard_name(each) + ".state.json")) for each in range(config.shards)
+    ]
     ready = {each for each, state in enumerate(states) if state["earliest"] is not None}
     starts = [state["earliest"] for state in states if state["earliest"] is not None]
     levels = [state["level"] for state in states if state["level"] is not None]
@@ -162,7 +183,9 @@ def _wait(outlook: Outlook, config: CrawlConfig) -> bool:
         return False
     seconds = outlook.earliest - time.time()
     if seconds > config.politeness.max_idle_seconds:
-        Progress.note(f"crawl: what is left may not be fetched for {seconds:,.0f} s; it stays in the ledger as deferred")
+        Progress.note(
+            f"crawl: what is left may not be fetched for {seconds:,.0f} s; it stays in the ledger as deferred"
+        )
         return False
     if seconds > 0:
         Progress.note(f"crawl: waiting {seconds:,.1f} s until a site may be asked again")
@@ -193,7 +216,9 @@ def _report(folder: str, number: int, stop: threading.Event) -> None:
         if totals is None:
             continue
         now = time.monotonic()
-        Progress.note(f"round {number}: {progress.progress_line(totals, (totals['pages'] - before) / (now - before_time))}")
+        Progress.note(
+            f"round {number}: {progress.progress_line(totals, (totals['pages'] - before) / (now - before_time))}"
+        )
         before, before_time = totals["pages"], now
 
 
@@ -215,5 +240,7 @@ def _index(step: Step, config: CrawlConfig, num_rounds: int, engine: Engine) -> 
         run_pipeline(build, engine)
     names = [*(part_name(number) for number in range(parts)), *(shard.name for shard in shards)]
     manifest = step.commit(names, counts={"rounds": num_rounds})
-    Progress.note(f"crawl: {manifest.counts['kept']:,} pages, {manifest.counts['rejected']:,} other answers, {num_rounds} rounds")
+    Progress.note(
+        f"crawl: {manifest.counts['kept']:,} pages, {manifest.counts['rejected']:,} other answers, {num_rounds} rounds"
+    )
     return manifest

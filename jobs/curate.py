@@ -15,7 +15,7 @@ from pipeline.storage import Manifest, join
 
 # Limits of the child process: they guard the worker and decide about no page that other limits leave.
 _NOT_IN_BYTES = ("isolate",)
-_LIBRARIES = ("trafilatura", "resiliparse", "selectolax", "py3langid", "fasttext-community")
+_LIBRARIES = ("trafilatura", "resiliparse", "selectolax", "py3langid", "fasttext-community", "numpy", "regex")
 
 
 def main(config: RunConfig, engine: Engine, *, force: bool = False) -> Manifest:

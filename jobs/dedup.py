@@ -3,7 +3,8 @@
 Reads RUN/filtered (and RUN/measures, where the survivor is chosen by a measure); writes RUN/documents (the
 survivors, one file for each input file, in the same order), RUN/duplicates (verified pairs, cluster sizes),
 RUN/rejected/dedup (each duplicate with its survivor and the verified similarity) and, if asked to, RUN/signatures
-(the index for a later run) and RUN/contamination (what survivors hold of evaluation sets).
+(the index for a later run), RUN/contamination (what survivors hold of evaluation sets) and RUN/passages (what they
+repeat).
 """
 
 from collections.abc import Callable, Sequence
@@ -22,11 +23,12 @@ from pipeline.dedup.phases import (
     clustering_phases,
     finding_phases,
     labelling_phases,
+    passage_phases,
     shards_of,
     spreading_phases,
     star_phases,
 )
-from pipeline.dedup.plan import CONTAMINATION_OUTPUT, OUTPUTS, SIGNATURES_OUTPUT, STEP, Plan
+from pipeline.dedup.plan import CONTAMINATION_OUTPUT, OUTPUTS, PASSAGES_OUTPUT, SIGNATURES_OUTPUT, STEP, Plan
 from pipeline.dedup.stage import RunPhases
 from pipeline.stage import shard_elements
 from pipeline.steps import Step, receipts
@@ -58,7 +60,7 @@ def deduplicate_run(run: str, config: DedupConfig, engine: Engine, *, force: boo
             build = RunPhases(step, phases)
             run_pipeline(lambda pipeline: pipeline | "Shards" >> beam.Create(elements) | "RunPhases" >> build, engine)
 
-    expected = finding_phases(plan) + clustering_phases(plan) + applying_phases(plan)
+    expected = finding_phases(plan) + clustering_phases(plan) + passage_phases(plan) + applying_phases(plan)
     with watch(step, LABEL, total=len(shards_of(expected))):
         done = drive(step, plan, run_phases)
     return step.commit([shard.name for shard in shards_of(done)])
@@ -90,7 +92,7 @@ def drive(step: Step, plan: Plan, run_phases: Callable[[Sequence[Phase]], None])
             run(star_phases(plan, partitions, last))
         run(labelling_phases(plan, partitions, last))
         plan = replace(plan, num_near_files=partitions)
-    run(applying_phases(plan))
+    run(passage_phases(plan) + applying_phases(plan))
     return done
 
 
@@ -134,4 +136,5 @@ def outputs_of(config: DedupConfig) -> tuple[str, ...]:
     """The datasets that the step makes."""
     signatures = (SIGNATURES_OUTPUT,) if config.keep_signatures else ()
     contamination = (CONTAMINATION_OUTPUT,) if config.decontaminate.sets else ()
-    return (*OUTPUTS, *signatures, *contamination)
+    passages = (PASSAGES_OUTPUT,) if config.passages.action != "off" else ()
+    return (*OUTPUTS, *signatures, *contamination, *passages)

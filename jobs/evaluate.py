@@ -12,10 +12,12 @@ import torch
 from jobs.engine import Engine
 from jobs.progress import Progress
 from jobs.settings import plain
+from model.arpa import write_arpa
 from model.batches import Batch, Batches
 from model.checkpoint import load_model
 from model.completion import complete
 from model.evaluator import EvaluateConfig, Evaluator, document_stream, ngram_scores, token_bytes, verdict
+from model.ngram import Ints, NgramModel, count_ngrams
 from model.rows import ScoredRows, heldout_rows
 from model.scoring import questions_of, ranking_accuracy
 from model.transformer import Transformer
@@ -23,7 +25,7 @@ from pipeline import storage
 from pipeline.jsonl import read_records
 from pipeline.pack.shards import ShardSet
 from pipeline.steps import Receipt, Step, write_receipt
-from pipeline.storage import Manifest, dataset_files, join
+from pipeline.storage import FileEntry, Manifest, dataset_files, join
 from pipeline.tables import read_rows
 from tokenizer.encoding import Encoder, load_encoder
 
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 EVALUATION = "evaluation"
 SCORES = "scores.json"
+ARPA = "ngram.arpa"
 
 
 def main(config: "RunConfig", engine: Engine | None = None, *, force: bool = False) -> Manifest:
@@ -43,21 +46,25 @@ def evaluate_run(run: str, config: EvaluateConfig, *, within_documents: bool = T
     """As `main`, for the run in folder `run`."""
     inputs = {name: join(run, name) for name in ("model", "shards", "tokenizer")}
     settings = {"evaluate": plain(config), "within_documents": within_documents}
-    step = Step(run=run, name=EVALUATION, outputs=(EVALUATION,), settings=settings, inputs=inputs, versions={"torch": torch.__version__})
+    step = Step(
+        run=run, name=EVALUATION, outputs=(EVALUATION,), settings=settings, inputs=inputs,
+        external={path: storage.checksum(path)[0] for path in config.questions}, versions={"torch": torch.__version__},
+    )  # fmt: skip
     if not force and step.is_current():
         Progress.note("evaluate: up to date")
         return storage.read_manifest(step.folder(EVALUATION))
     step.begin(force=force)
-    scores = _scores(run, config, within_documents=within_documents)
+    entries: list[FileEntry] = []
+    scores = _scores(run, config, entries, within_documents=within_documents)
     for line in verdict(scores):
         Progress.note(f"evaluate: {line}")
-    entry = storage.write_json(join(step.folder(EVALUATION), SCORES), scores)
+    entries.append(storage.write_json(join(step.folder(EVALUATION), SCORES), scores))
     counts = {"labels": scores["heldout"]["labels"], "bytes": scores["heldout"]["bytes"]}
-    write_receipt(step.attempt_folder, Receipt(shard=EVALUATION, files={EVALUATION: (entry,)}, counts=counts))
+    write_receipt(step.attempt_folder, Receipt(shard=EVALUATION, files={EVALUATION: tuple(entries)}, counts=counts))
     return step.commit([EVALUATION])
 
 
-def _scores(run: str, config: EvaluateConfig, *, within_documents: bool) -> dict[str, Any]:
+def _scores(run: str, config: EvaluateConfig, entries: list[FileEntry], *, within_documents: bool) -> dict[str, Any]:
     encoder = load_encoder(join(run, "tokenizer", "tokenizer.json"))
     model = load_model(join(run, "model"))
     bytes_of = token_bytes(encoder.decode_bytes, encoder.vocab_size, encoder.specials.values())
@@ -66,7 +73,7 @@ def _scores(run: str, config: EvaluateConfig, *, within_documents: bool) -> dict
     return {
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         **tallies.scores(),
-        **_baselines(run, config, bytes_of),
+        **_baselines(run, config, bytes_of, entries),
         "multiple_choice": {path: _answers(model, encoder, path, config) for path in config.questions},
         "samples": _samples(model, encoder, config),
     }
@@ -99,13 +106,25 @@ def _train_batches(run: str, config: EvaluateConfig) -> Iterator[Batch]:
     batches.close()
 
 
-def _baselines(run: str, config: EvaluateConfig, bytes_of: Any) -> dict[str, Any]:
+def _baselines(run: str, config: EvaluateConfig, bytes_of: Ints, entries: list[FileEntry]) -> dict[str, Any]:
     if not config.ngram_order:
         return {"ngram": {}, "ngram_tokens": 0}
     train = document_stream(_train_batches(run, config))
     heldout = document_stream(_heldout(run, config))
-    scores = ngram_scores(train, heldout, bytes_of, order=config.ngram_order, smoothing=config.ngram_smoothing)
-    return {"ngram": scores, "ngram_tokens": len(train[0])}
+    orders = count_ngrams(*train, order=config.ngram_order, vocab_size=len(bytes_of))
+    if config.arpa:
+        entries.append(_write_arpa(run, NgramModel(orders, len(bytes_of), config.ngram_smoothing)))
+    return {"ngram": ngram_scores(orders, heldout, bytes_of, config.ngram_smoothing), "ngram_tokens": len(train[0])}
+
+
+def _write_arpa(run: str, model: NgramModel) -> FileEntry:
+    """The counting model with the tokens as `tokenizer.json` spells them, which is without spaces."""
+    path = join(run, "tokenizer", "tokenizer.json")
+    names = {number: token for token, number in storage.read_json(path)["model"]["vocab"].items()}
+    words = [names.get(token, f"<{token}>") for token in range(model.vocab_size)]
+    with storage.AtomicFile(join(run, EVALUATION, ARPA)) as file:
+        write_arpa(model, words, load_encoder(path).end_of_text_id, file)
+    return file.entry(num_records=0)
 
 
 def _answers(model: Transformer, encoder: Encoder, path: str, config: EvaluateConfig) -> dict[str, float]:

@@ -62,5 +62,7 @@ def as_text(reports: dict[str, dict[str, Any]]) -> str:
             one, two, three = (figures[column] for column in _COLUMNS)
             lines.append(f"  {name:30} {one:12.3f} {two:12.3f} {three:10.1%}")
         use = value["vocabulary"]
-        lines.append(f"  never used {use['never_used_share']:.1%}, under {use['hardly_used_below']} times {use['hardly_used_share']:.1%}")
+        lines.append(
+            f"  never used {use['never_used_share']:.1%}, under {use['hardly_used_below']} times {use['hardly_used_share']:.1%}"
+        )
     return "\n".join(lines) + "\n"

@@ -11,7 +11,17 @@ import pyarrow as pa
 from pipeline.count.config import CountConfig
 from pipeline.count.loading import read_table
 from pipeline.count.stage import COUNTS, partition_of
-from pipeline.count.table import GROUPS_FILE, TableInfo, merged_groups, pruned, read_info, summed, with_dropped, write_info, write_rows
+from pipeline.count.table import (
+    GROUPS_FILE,
+    TableInfo,
+    merged_groups,
+    pruned,
+    read_info,
+    summed,
+    with_dropped,
+    write_info,
+    write_rows,
+)
 from pipeline.errors import InputError
 from pipeline.steps import Receipt, Step, write_receipt
 from pipeline.storage import Manifest, join, read_manifest
@@ -47,14 +57,24 @@ def _merge(step: Step, tables: Sequence[str], infos: Sequence[TableInfo], min_co
     partitions = infos[0].partitions
     for partition in range(partitions):
         where = join(folder, f"part-{partition:05d}.arrow")
-        rows = summed([_renumbered(table, info, place_of, partition, partitions) for table, info in zip(tables, infos, strict=True)], where=where)
+        rows = summed(
+            [
+                _renumbered(table, info, place_of, partition, partitions)
+                for table, info in zip(tables, infos, strict=True)
+            ],
+            where=where,
+        )
         kept, mass = pruned(rows, min_count)
         groups = with_dropped(groups, mass)
         entries.append(write_rows(where, [kept]))
     least = max(min_count, *(info.min_count for info in infos))
     first = infos[0]
     info = TableInfo(
-        pattern=first.pattern, max_pretoken_bytes=first.max_pretoken_bytes, min_count=least, partitions=partitions, groups=groups
+        pattern=first.pattern,
+        max_pretoken_bytes=first.max_pretoken_bytes,
+        min_count=least,
+        partitions=partitions,
+        groups=groups,
     )
     entries.append(write_info(join(folder, GROUPS_FILE), info))
     counts = {"rows": sum(entry.num_records for entry in entries), "read": sum(group.documents for group in groups)}
@@ -62,7 +82,9 @@ def _merge(step: Step, tables: Sequence[str], infos: Sequence[TableInfo], min_co
     return step.commit([_RECEIPT], counts=counts)
 
 
-def _renumbered(table: str, info: TableInfo, place_of: dict[tuple[str, str], int], partition: int, partitions: int) -> pa.Table:
+def _renumbered(
+    table: str, info: TableInfo, place_of: dict[tuple[str, str], int], partition: int, partitions: int
+) -> pa.Table:
     """The rows of one partition of a table, with the group numbers of the sum."""
     places = pa.array([place_of[group.key] for group in info.groups], pa.int32())
     if info.partitions == partitions:

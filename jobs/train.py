@@ -28,6 +28,7 @@ from model.precision import choose_device
 from model.trainer import Report, TrainConfig, Trainer, settings_of
 from model.transformer import Transformer
 from pipeline import storage
+from pipeline.errors import InputError
 from pipeline.pack.shards import ShardSet
 from pipeline.steps import Receipt, Step, write_receipt
 from pipeline.storage import FileEntry, Manifest, is_local, join
@@ -97,16 +98,19 @@ def _new_model(model_config: ModelConfig, config: TrainConfig, batches: Batches)
 
 def _train(run: str, trainer: Trainer) -> None:
     trainer.resume()
-    flops = costs(trainer.model.architecture, trainer.model).training_flops_per_token * trainer.world.size
+    flops = costs(trainer.model.architecture, trainer.model).training_flops_per_token
     peak = peak_flops(torch.cuda.get_device_name(trainer.device)) if trainer.device.type == "cuda" else None
     if not trainer.world.leads:
         trainer.run(lambda report: None)
         return
     if trainer.step:
         Progress.note(f"train: going on after step {trainer.step}")
-    with Progress("train", total=trainer.config.num_steps(), unit="steps") as progress, _speed_log(run) as log:
-        watch = _Watch(progress, log, flops_per_token=flops / trainer.world.size, peak=peak and peak * trainer.world.size)
-        trainer.run(watch.saw)
+    with (
+        Progress("train", total=trainer.config.num_steps(), unit="steps") as progress,
+        _speed_log(run) as log,
+        _board(run, wanted=trainer.config.tensorboard) as board,
+    ):
+        trainer.run(_Watch(progress, log, board, flops_per_token=flops, peak=peak and peak * trainer.world.size).saw)
 
 
 @contextmanager
@@ -121,11 +125,32 @@ def _speed_log(run: str) -> Iterator[IO[str] | None]:
         yield log
 
 
+@contextmanager
+def _board(run: str, *, wanted: bool) -> Iterator[Any]:
+    """A writer for TensorBoard, or None.
+
+    Raises:
+        InputError: it is wanted and not installed.
+    """
+    if not wanted:
+        yield None
+        return
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise InputError("train.tensorboard is set, but tensorboard is not installed: pip install tensorboard") from None
+    writer = SummaryWriter(join(run, "logs", "tensorboard"))  # type: ignore[no-untyped-call]  # torch
+    try:
+        yield writer
+    finally:
+        writer.close()  # type: ignore[no-untyped-call]  # torch
+
+
 class _Watch:
     """Tells people and the log of speeds how fast training is."""
 
-    def __init__(self, progress: Progress, log: IO[str] | None, *, flops_per_token: float, peak: float | None) -> None:
-        self._progress, self._log = progress, log
+    def __init__(self, progress: Progress, log: IO[str] | None, board: Any, *, flops_per_token: float, peak: float | None) -> None:
+        self._progress, self._log, self._board = progress, log, board
         self._flops, self._peak = flops_per_token, peak
         self._started = self._last = time.monotonic()
         self._tokens: int | None = None
@@ -147,6 +172,9 @@ class _Watch:
         return f" · {rate * self._flops / self._peak:.0%} MFU" if self._peak else ""
 
     def _write(self, report: Report, rate: float) -> None:
+        if self._board is not None:
+            for name, value in (("loss", report.loss), ("grad_norm", report.grad_norm), ("learning_rate", report.learning_rate), ("tokens_per_second", rate)):
+                self._board.add_scalar(name, value, report.step)
         if self._log is None:
             return
         line: dict[str, Any] = report._asdict() | {"tokens_per_second": round(rate, 1), "time": round(time.time(), 3)}

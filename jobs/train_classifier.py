@@ -43,6 +43,10 @@ class Source:
         """The file's name without its endings."""
         return os.path.basename(self.path).split(".")[0]
 
+    def is_bad(self, label: str) -> bool:
+        """Whether a label is one of the bad ones; `!good` in `bad` means every label but that."""
+        return label in self.bad or any(bad.startswith("!") and label != bad[1:] for bad in self.bad)
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
@@ -179,7 +183,7 @@ def _example(source: Source, record: dict[str, Any]) -> Example | None:
     label = str(record["label"])
     if label in source.skip:
         return None
-    return Example(source=source.name, language=str(record.get("lang", "")), text=record["text"], bad=label in source.bad)
+    return Example(source=source.name, language=str(record.get("lang", "")), text=record["text"], bad=source.is_bad(label))
 
 
 def _add(train: list[Example], heldout: list[Example], seen: set[bytes], example: Example | None, record: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@
 
 Input: a folder with any of `wcxb`, `trafilatura_eval`, `readability_pages`, `newspaper4k` (`.jsonl.zst`), and, so
 that no site of the test is trained on, `article_extraction.jsonl.zst`, of which only the addresses are read. Output:
-`blocks.npz`, `blocks.sha256` and `blocks.card.md`. Pages that only have wanted and unwanted segments are labelled by
+`blocks.npz`, `blocks.sha256.txt` and `blocks.card.md`. Pages that only have wanted and unwanted segments are labelled by
 trafilatura in its precise mode, corrected by the segments.
 """
 
@@ -243,7 +243,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     table = cross_validate(examples, config) if options.cross_validate else "Not measured: run with --cross-validate."
     options.output.mkdir(parents=True, exist_ok=True)
     (options.output / "blocks.npz").write_bytes(content)
-    (options.output / "blocks.sha256").write_text(hashlib.sha256(content).hexdigest() + "  blocks.npz\n")
+    (options.output / "blocks.sha256.txt").write_text(hashlib.sha256(content).hexdigest() + "  blocks.npz\n")
     num_inputs = len(model.network.mean)
     (options.output / "blocks.card.md").write_text(card(examples, content, num_inputs - 1, len(model.hints), table))
     print(f"{len(examples)} pages, {len(content)} bytes\n{table}")

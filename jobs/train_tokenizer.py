@@ -7,15 +7,15 @@ same ranks for tiktoken) and `fertility.json` (what it is worth). No text is rea
 from typing import TYPE_CHECKING, Any
 
 from jobs.engine import Engine
-from jobs.fertility import report
+from jobs.fertility import open_encoder, report
 from jobs.progress import Progress
 from pipeline.count.loading import Table, load_table, prune
 from pipeline.errors import SettingError
 from pipeline.steps import Receipt, Step, content_of, write_receipt
-from pipeline.storage import Manifest, checksum, join, read_manifest, write_bytes, write_json
+from pipeline.storage import Manifest, checksum, join, read_bytes, read_manifest, write_bytes, write_json
 from tokenizer.config import TokenizerConfig
 from tokenizer.encoding import Encoder
-from tokenizer.locking import lock_value
+from tokenizer.locking import FORMAT, lock_value
 from tokenizer.patterns import pattern_named
 from tokenizer.training import learn
 from tokenizer.vocabulary import Vocabulary
@@ -38,13 +38,22 @@ def train_run(run: str, config: TokenizerConfig, *, force: bool = False) -> Mani
     counts = join(run, "counts")
     step = Step(
         run=run, name=TOKENIZER, outputs=(TOKENIZER,), settings={"tokenizer": _settings(config)}, inputs={"counts": counts},
-        external=_compared(config),
+        external=[checksum(path)[0] for path in (config.existing, config.compare_with) if path],
     )  # fmt: skip
     if not force and step.is_current():
         Progress.note("tokenizer: up to date")
         return read_manifest(step.folder(TOKENIZER))
     step.begin(force=force)
     table = load_table(counts, weights=config.source_weights)
+    counted = (
+        _take_over(step, table, config)
+        if config.existing
+        else _learn(step, table, config, content_of(read_manifest(counts)))
+    )
+    return step.commit([_RECEIPT], counts=counted)
+
+
+def _learn(step: Step, table: Table, config: TokenizerConfig, counts: str) -> dict[str, int]:
     words, dropped = prune(table.words, config.min_count)
     try:
         vocabulary = learn(
@@ -54,7 +63,7 @@ def train_run(run: str, config: TokenizerConfig, *, force: bool = False) -> Mani
     except ValueError as error:
         raise SettingError(f"tokenizer: {error}") from None
     training = {
-        "counts": content_of(read_manifest(counts)),
+        "counts": counts,
         "settings": _settings(config),
         "pretokens": int(words.counts.astype(object).sum()),
         "types": len(words),
@@ -63,8 +72,22 @@ def train_run(run: str, config: TokenizerConfig, *, force: bool = False) -> Mani
     }
     _write(step, table, vocabulary, training, config.compare_with)
     Progress.note(f"tokenizer: {len(vocabulary)} tokens from {len(words)} different pre-tokens")
-    counted = {"tokens": len(vocabulary), "types": len(words)}
-    return step.commit([_RECEIPT], counts=counted)
+    return {"tokens": len(vocabulary), "types": len(words)}
+
+
+def _take_over(step: Step, table: Table, config: TokenizerConfig) -> dict[str, int]:
+    """Copies the tokenizer `config.existing` into the run, as it is."""
+    encoder = open_encoder(config.existing)
+    folder = step.folder(TOKENIZER)
+    lock = {"format": FORMAT, "existing": config.existing, "hash": encoder.hash, "special_ids": encoder.specials}
+    entries = (
+        write_bytes(join(folder, "tokenizer.json"), read_bytes(config.existing)),
+        write_json(join(folder, "tokenizer.lock"), lock),
+        write_json(join(folder, "fertility.json"), report(encoder, table, config.compare_with)),
+    )
+    write_receipt(step.attempt_folder, Receipt(shard=_RECEIPT, files={TOKENIZER: entries}))
+    Progress.note(f"tokenizer: {encoder.vocab_size} tokens of {config.existing}")
+    return {"tokens": encoder.vocab_size}
 
 
 def _write(step: Step, table: Table, vocabulary: Vocabulary, training: dict[str, Any], compare_with: str) -> None:
@@ -83,7 +106,3 @@ def _write(step: Step, table: Table, vocabulary: Vocabulary, training: dict[str,
 
 def _settings(config: TokenizerConfig) -> dict[str, Any]:
     return {name: getattr(config, name) for name in TokenizerConfig.__dataclass_fields__}
-
-
-def _compared(config: TokenizerConfig) -> str | None:
-    return checksum(config.compare_with)[0] if config.compare_with else None

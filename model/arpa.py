@@ -7,7 +7,7 @@ and `</s>` at its end.
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import IO
+from typing import IO, Protocol
 
 import numpy as np
 
@@ -17,7 +17,13 @@ from pipeline.errors import DataError
 _NEVER = -99.0
 
 
-def write_arpa(model: NgramModel, words: Sequence[str], end_id: int, file: IO[bytes]) -> None:
+class Sink(Protocol):
+    """Something to write bytes to."""
+
+    def write(self, data: bytes, /) -> int: ...
+
+
+def write_arpa(model: NgramModel, words: Sequence[str], end_id: int, file: Sink) -> None:
     """Writes `model` with these names of its tokens, none of which may hold a space."""
     probabilities = [model.ngram_probabilities(n) for n in range(1, len(model.orders) + 1)]
     sizes = [len(order.keys) for order in model.orders]

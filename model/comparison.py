@@ -52,8 +52,8 @@ def _t_share(value: float, freedom: float, pieces: int = 2000) -> float:
     scale = math.exp(math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2)) / math.sqrt(math.pi)
     step = math.atan(value / math.sqrt(freedom)) / pieces
     weights = ((4 if index % 2 else 2) if 0 < index < pieces else 1 for index in range(pieces + 1))
-    total = sum(weight * math.cos(index * step) ** (freedom - 1) for index, weight in enumerate(weights))
-    return 0.5 + scale * total * step / 3
+    total: float = sum(weight * math.cos(index * step) ** (freedom - 1) for index, weight in enumerate(weights))
+    return 0.5 + scale * float(total) * step / 3
 
 
 def _variance(values: Sequence[float]) -> float:

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 
 from model.decoding import DecodingConfig
-from model.ngram import Ints, NgramModel, Smoothing, count_ngrams
+from model.ngram import Ints, NgramModel, Order, Smoothing
 from model.objectives import NO_LABEL, packed_rows
 from model.precision import PrecisionKind, autocast, choose_device, choose_precision
 from model.rows import ScoredRows
@@ -44,6 +44,8 @@ class EvaluateConfig:
     """Training positions that the baselines count at most (40 bytes of memory each an order)."""
     questions: tuple[str, ...] = ()
     """Files of multiple-choice questions (JSON lines with query, choices and gold, or as in HellaSwag or WinoGrande)."""
+    arpa: bool = False
+    """Write the longest counting model to evaluation/ngram.arpa, for KenLM and others."""
     num_samples: int = 4
     sample_prompts: tuple[str, ...] = ()
     """Beginnings to continue; unset: from the start of a document."""
@@ -190,14 +192,11 @@ def document_stream(batches: Iterable[PackedBatch]) -> tuple[Ints, Ints]:
     return (np.concatenate(tokens), np.concatenate(documents)) if tokens else (empty, empty)
 
 
-def ngram_scores(
-    train: tuple[Ints, Ints], heldout: tuple[Ints, Ints], bytes_of: Ints, *, order: int, smoothing: Smoothing
-) -> dict[str, dict[str, float]]:
-    """The scores of the counting models of order 1 up to `order`, by order."""
-    orders = count_ngrams(*train, order=order, vocab_size=len(bytes_of))
+def ngram_scores(orders: Sequence[Order], heldout: tuple[Ints, Ints], bytes_of: Ints, smoothing: Smoothing) -> dict[str, dict[str, float]]:
+    """The scores of the counting models of order 1 up to the number of `orders`, by order."""
     scored = np.concatenate(([False], heldout[1][1:] == heldout[1][:-1]))
     results = {}
-    for n in range(1, order + 1):
+    for n in range(1, len(orders) + 1):
         nats: npt.NDArray[np.float64] = NgramModel(orders[:n], len(bytes_of), smoothing).nats(*heldout)
         labels = heldout[0][scored]
         tally = Tally(nats=float(nats[scored].sum()), labels=len(labels), text_bytes=int(bytes_of[labels].sum()))

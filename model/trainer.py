@@ -67,6 +67,8 @@ class TrainConfig:
     """Keep only the inputs of the layers for the backward pass: much less memory, a third more work."""
     seed: int = 0
     """Of the initial weights, the order of the rows and dropout."""
+    tensorboard: bool = False
+    """Also log to RUN/logs/tensorboard (needs the package tensorboard)."""
     log_steps: int = 10
     checkpoint_steps: int = 200
     keep_checkpoints: int = 2
@@ -285,9 +287,10 @@ def _rounded(value: float) -> float | None:
 
 
 def settings_of(config: TrainConfig, device: torch.device, world: World) -> dict[str, Any]:
-    """What of the settings reaches the bytes of a model: all but how often and how much is kept, resolved for this machine."""
+    """What of the settings reaches the bytes of a model, resolved for this machine."""
     values = asdict(config)
     values |= {"precision": choose_precision(config.precision, device), "device": device.type, "processes": world.size}
+    values.pop("tensorboard")
     if device.type != "cpu":
         values.pop("threads")
     return values

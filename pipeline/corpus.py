@@ -9,7 +9,7 @@ import apache_beam as beam
 from pipeline.extract.config import ExtractConfig
 from pipeline.extract.stage import ExtractText
 from pipeline.filter.config import FilterConfig
-from pipeline.filter.stage import FilterDocuments
+from pipeline.filter.stage import FilterUrls, filter_judges
 from pipeline.ingest.payloads import read_pages
 from pipeline.records import Page, Rejection
 from pipeline.stage import Judge, JudgeEach, Outcome
@@ -21,10 +21,7 @@ FILTERED, MEASURES, REJECTED = "filtered", "measures", "rejected/filter"
 
 def recipe(extract: ExtractConfig, filtering: FilterConfig) -> tuple[Judge, ...]:
     """What is asked of every page, in this order."""
-    return (
-        ExtractText(extract),
-        FilterDocuments(filtering),
-    )
+    return (FilterUrls(filtering), ExtractText(extract), *filter_judges(filtering))
 
 
 class CuratePages(beam.PTransform):

@@ -9,6 +9,7 @@ any engine. No Beam here.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -144,7 +145,12 @@ class Step:
         return manifest
 
     def _manifest_of(
-        self, output: str, ordered: Sequence[Receipt], totals: Mapping[str, int], fingerprint: str, inputs: Mapping[str, str]
+        self,
+        output: str,
+        ordered: Sequence[Receipt],
+        totals: Mapping[str, int],
+        fingerprint: str,
+        inputs: Mapping[str, str],
     ) -> Manifest:
         folder = self.folder(output)
         entries = [entry.relative_to(folder) for receipt in ordered for entry in receipt.files.get(output, ())]
@@ -186,10 +192,8 @@ def receipts(attempt_folder: str) -> Iterable[Receipt]:
 
 def note_failure(attempt_folder: str, sentence: str) -> None:
     """Leaves the sentence that explains a failure where the driver finds it, on any engine."""
-    try:
+    with suppress(OSError):  # the disk may be what failed
         storage.write_json(join(attempt_folder, "failure.json"), {"sentence": sentence})
-    except OSError:  # the disk may be what failed
-        pass
 
 
 def noted_failure(attempt_folder: str) -> str | None:

@@ -239,7 +239,9 @@ class AtomicFile:
     def close(self) -> None:
         """Nothing: pyarrow closes its sinks, we close at the end of the block."""
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         assert self._file is not None
         self.closed = True
         if kind is not None:
@@ -281,7 +283,9 @@ class AtomicFile:
     def entry(self, *, num_records: int) -> FileEntry:
         """What a manifest says of this file, once it is whole."""
         assert self.closed, f"{self.path} is not whole yet"
-        return FileEntry(path=self.path, sha256=self._hash.hexdigest(), num_bytes=self._num_bytes, num_records=num_records)
+        return FileEntry(
+            path=self.path, sha256=self._hash.hexdigest(), num_bytes=self._num_bytes, num_records=num_records
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -117,10 +117,13 @@ def canonical_url(url: str, base: str | None = None) -> str:
 
 def url_parts(canonical: str) -> UrlParts:
     """The parts of a URL that `canonical_url` gave."""
-    parsed = ada_url.URL(canonical)
-    scheme = parsed.protocol[:-1]
-    port = int(parsed.port) if parsed.port else _DEFAULT_PORTS[scheme]
-    return UrlParts(scheme, parsed.hostname.strip("[]"), port, parsed.pathname, parsed.search[1:])
+    scheme, _, rest = canonical.partition("://")
+    authority, _, rest = rest.partition("/")
+    path, _, query = rest.partition("?")
+    host, colon, port = authority.rpartition(":")
+    if not colon or authority.endswith("]"):
+        host, port = authority, ""
+    return UrlParts(scheme, host.strip("[]"), int(port) if port else _DEFAULT_PORTS[scheme], "/" + path, query)
 
 
 def registrable_domain(url: str) -> str:

@@ -75,7 +75,7 @@ def test_equal_records_give_equal_bytes(tmp_path: Path) -> None:
 def test_a_broken_file_is_named_with_the_line(content: bytes, sentence: str, tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     path.write_bytes(content)
-    with pytest.raises(InputError, match="x.jsonl") as caught:
+    with pytest.raises(InputError, match=r"x\.jsonl") as caught:
         list(jsonl.read_records(str(path)))
     assert sentence in str(caught.value)
 

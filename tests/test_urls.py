@@ -38,7 +38,17 @@ def test_canonical_form(url: str, canonical: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["", "example.com/x", "ftp://example.com/", "mailto:a@example.com", "http://", "http://a b/", "http://user:secret@example.com/", "http://u@x/"]
+    "url",
+    [
+        "",
+        "example.com/x",
+        "ftp://example.com/",
+        "mailto:a@example.com",
+        "http://",
+        "http://a b/",
+        "http://user:secret@example.com/",
+        "http://u@x/",
+    ],
 )
 def test_refuses_what_is_no_web_url(url: str) -> None:
     with pytest.raises(ValueError, match="URL"):
@@ -50,7 +60,10 @@ def test_resolves_against_a_base() -> None:
     assert canonical_url("//other.example/x", "https://example.com/") == "https://other.example/x"
 
 
-@given(st.text(alphabet=st.sampled_from("abcAZ09%25EeF./?&=#:@[]~;,+ é日\\\t-_"), max_size=40), st.sampled_from(["http://a.b/", "http://", "https://x.y/p?q="]))
+@given(
+    st.text(alphabet=st.sampled_from("abcAZ09%25EeF./?&=#:@[]~;,+ é日\\\t-_"), max_size=40),
+    st.sampled_from(["http://a.b/", "http://", "https://x.y/p?q="]),
+)
 @example("%2541", "http://a.b/")
 @example("utm%5Fsource=1&a", "https://x.y/p?q=")
 @example("..", "http://")
@@ -92,7 +105,9 @@ def assert_same_place(canonical: str, case: dict[str, str]) -> None:
     assert parts.host == without_root(case["hostname"].strip("[]"))
     assert str(parts.port) == (case["port"] or {"http:": "80", "https:": "443"}[case["protocol"]])
     plain = re.compile(r"%([0-9A-Fa-f]{2})")
-    assert plain.sub(lambda match: chr(int(match[1], 16)), parts.path) == plain.sub(lambda match: chr(int(match[1], 16)), case["pathname"])
+    assert plain.sub(lambda match: chr(int(match[1], 16)), parts.path) == plain.sub(
+        lambda match: chr(int(match[1], 16)), case["pathname"]
+    )
 
 
 def without_root(host: str) -> str:
@@ -116,7 +131,11 @@ def test_registrable_domain(url: str, domain: str) -> None:
 
 
 def test_follows_the_public_suffix_list(shared_data: Path) -> None:
-    cases = re.findall(r"^checkPublicSuffix\('([^.'][^']*)', (?:'([^']*)'|null)\)", (shared_data / "vectors/url/test_psl.txt").read_text("utf-8"), re.MULTILINE)
+    cases = re.findall(
+        r"^checkPublicSuffix\('([^.'][^']*)', (?:'([^']*)'|null)\)",
+        (shared_data / "vectors/url/test_psl.txt").read_text("utf-8"),
+        re.MULTILINE,
+    )
     assert len(cases) > 50
     for host, domain in cases:
         ascii_host = url_parts(canonical_url(f"http://{host}/")).host

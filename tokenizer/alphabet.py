@@ -9,7 +9,9 @@ _PRINTABLE = (*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100))
 
 def _characters() -> tuple[str, ...]:
     others = [byte for byte in range(256) if byte not in _PRINTABLE]
-    character_of = {byte: chr(byte) for byte in _PRINTABLE} | {byte: chr(0x100 + index) for index, byte in enumerate(others)}
+    character_of = {byte: chr(byte) for byte in _PRINTABLE} | {
+        byte: chr(0x100 + index) for index, byte in enumerate(others)
+    }
     return tuple(character_of[byte] for byte in range(256))
 
 

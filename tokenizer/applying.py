@@ -63,7 +63,8 @@ def _drop_top(queue: Any, size: int) -> None:
     while 2 * index + 1 < size - 1:
         child = 2 * index + 1
         if child + 1 < size - 1 and (
-            queue[child + 1, 0] < queue[child, 0] or (queue[child + 1, 0] == queue[child, 0] and queue[child + 1, 1] < queue[child, 1])
+            queue[child + 1, 0] < queue[child, 0]
+            or (queue[child + 1, 0] == queue[child, 0] and queue[child + 1, 1] < queue[child, 1])
         ):
             child += 1
         if rank < queue[child, 0] or (rank == queue[child, 0] and place < queue[child, 1]):
@@ -199,7 +200,11 @@ def encode_pieces(
             length = stop - start
             if length > room:
                 room = 2 * length
-                ids, links, queue = np.empty(room, np.int64), np.empty((room, 2), np.int64), np.empty((3 * room, 2), np.int64)
+                ids, links, queue = (
+                    np.empty(room, np.int64),
+                    np.empty((room, 2), np.int64),
+                    np.empty((3 * room, 2), np.int64),
+                )
             if shifting and length <= _MOST_SHIFTED:
                 number = shift_piece(data, start, stop, id_of_byte, ranks, ids, firsts)
             else:

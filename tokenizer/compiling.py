@@ -20,7 +20,9 @@ def compiled(function: Callable[Parameters, Result]) -> Callable[Parameters, Res
 
 def compiled_part(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
     """As `compiled`, for small functions that make no arrays and are called from compiled ones: no reference counting."""
-    return cast("Callable[Parameters, Result]", numba.njit(cache=True, nogil=True, boundscheck=False, _nrt=False)(function))
+    return cast(
+        "Callable[Parameters, Result]", numba.njit(cache=True, nogil=True, boundscheck=False, _nrt=False)(function)
+    )
 
 
 def read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -30,6 +30,9 @@ class TokenizerConfig:
     source_weights: dict[str, int] = field(default_factory=dict)
     """Whole numbers by which the counts of a source are multiplied (0 leaves it out); 1 for sources not named."""
 
+    existing: str = ""
+    """A `tokenizer.json` to use as it is instead of learning one (GPT-2's, LLaMA's): a path or URL. Empty: learn."""
+
     compare_with: str = ""
     """Another `tokenizer.json` (GPT-2's, say) to stand beside ours in `fertility.json`."""
 
@@ -37,11 +40,17 @@ class TokenizerConfig:
         """Checks ranges and contradictions."""
         smallest = len(self.specials) + 256
         if not smallest <= self.vocab_size <= 1 << 24:
-            raise ValueError(f"tokenizer.vocab_size is {self.vocab_size}; allowed is {smallest} (special tokens and bytes) to {1 << 24}")
+            raise ValueError(
+                f"tokenizer.vocab_size is {self.vocab_size}; allowed is {smallest} (special tokens and bytes) to {1 << 24}"
+            )
         if not self.special_tokens or self.special_tokens[0] != END_OF_TEXT:
-            raise ValueError(f"tokenizer.special_tokens is {list(self.special_tokens)}; the first must be {END_OF_TEXT!r}")
+            raise ValueError(
+                f"tokenizer.special_tokens is {list(self.special_tokens)}; the first must be {END_OF_TEXT!r}"
+            )
         if len(set(self.specials)) < len(self.specials) or not all(self.specials):
-            raise ValueError(f"tokenizer.special_tokens is {list(self.special_tokens)}; names must differ and not be empty")
+            raise ValueError(
+                f"tokenizer.special_tokens is {list(self.special_tokens)}; names must differ and not be empty"
+            )
         for name, least in (("reserved_tokens", 0), ("min_frequency", 1), ("min_count", 1), ("max_token_bytes", 2)):
             value = getattr(self, name)
             if value is not None and value < least:

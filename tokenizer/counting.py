@@ -75,7 +75,13 @@ class _ScannedCounts:
     def add(self, data: Bytes, documents: Offsets) -> None:
         classes = self._classes
         *state, num_long, long_bytes = count_pieces(
-            read_only(data), read_only(documents), classes.page_of, classes.pages, self._rules, self._longest, *self._state
+            read_only(data),
+            read_only(documents),
+            classes.page_of,
+            classes.pages,
+            self._rules,
+            self._longest,
+            *self._state,
         )
         self._state = tuple(state)
         self.num_long += num_long

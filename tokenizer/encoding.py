@@ -107,7 +107,9 @@ class Encoder:
     def learned_ids(self) -> list[int]:
         """The ids of all tokens but single bytes and special ones."""
         special = set(self.specials.values())
-        return [token_id for token_id in sorted(self._bytes) if token_id not in special and len(self._bytes[token_id]) > 1]
+        return [
+            token_id for token_id in sorted(self._bytes) if token_id not in special and len(self._bytes[token_id]) > 1
+        ]
 
     def value(self) -> dict[str, Any]:
         """The `tokenizer.json` as a JSON value."""
@@ -158,9 +160,12 @@ def plain_text_value(value: dict[str, Any]) -> dict[str, Any]:
     plain["truncation"] = plain["padding"] = None
     vocab = plain["model"]["vocab"]
     plain["model"]["vocab"] = {
-        _UNREACHABLE.format(token_id=token_id) if name in special else name: token_id for name, token_id in vocab.items()
+        _UNREACHABLE.format(token_id=token_id) if name in special else name: token_id
+        for name, token_id in vocab.items()
     }
-    merges = (tuple(merge) if isinstance(merge, list) else tuple(merge.split(" ")) for merge in plain["model"]["merges"])
+    merges = (
+        tuple(merge) if isinstance(merge, list) else tuple(merge.split(" ")) for merge in plain["model"]["merges"]
+    )
     plain["model"]["merges"] = [list(pair) for pair in merges if not special.keys() & {*pair, "".join(pair)}]
     return plain
 
@@ -169,9 +174,7 @@ def _token_bytes(value: dict[str, Any]) -> dict[int, bytes]:
     if value["model"]["type"] != "BPE" or value["model"].get("byte_fallback"):
         raise ValueError("the model is not byte-level BPE")
     added = {token["id"]: token["content"].encode() for token in value.get("added_tokens") or ()}
-    plain = {
-        token_id: to_bytes(name) for name, token_id in value["model"]["vocab"].items() if token_id not in added
-    }
+    plain = {token_id: to_bytes(name) for name, token_id in value["model"]["vocab"].items() if token_id not in added}
     return plain | added
 
 

@@ -75,7 +75,11 @@ def vocabulary_use(encoder: Encoder, used: Numbers) -> dict[str, Any]:
 
 
 def _described(encoder: Encoder, used: Numbers, token_id: int) -> dict[str, Any]:
-    return {"id": token_id, "token": encoder.token_bytes(token_id).decode("utf-8", "backslashreplace"), "uses": int(used[token_id])}
+    return {
+        "id": token_id,
+        "token": encoder.token_bytes(token_id).decode("utf-8", "backslashreplace"),
+        "uses": int(used[token_id]),
+    }
 
 
 def probes(encoder: Encoder) -> dict[str, dict[str, list[str]]]:

@@ -29,7 +29,9 @@ def from_tiktoken(ranks: bytes, pattern: Pattern, specials: Mapping[str, int]) -
         raise ValueError(f"the rank file has no token for the byte {missing[0]}")
     clash = next((name for name, token_id in specials.items() if token_id in set(rank_of.values())), None)
     if clash is not None:
-        raise ValueError(f"special token {clash!r} has the id {specials[clash]}, which the rank file gives to another token")
+        raise ValueError(
+            f"special token {clash!r} has the id {specials[clash]}, which the rank file gives to another token"
+        )
     merges = [_parents(token, rank_of) for token in sorted(rank_of, key=rank_of.__getitem__) if len(token) > 1]
     vocab = {to_characters(token): rank for token, rank in rank_of.items()}
     pairs = [(to_characters(left), to_characters(right)) for left, right in merges]
@@ -51,7 +53,9 @@ def from_gpt2_files(encoder_json: str, vocab_bpe: str, pattern: Pattern, special
     wrong = next((line for line, pair in zip(lines, pairs, strict=True) if len(pair) != 2), None)
     if wrong is not None:
         raise ValueError(f"{wrong!r} is not a merge of two tokens")
-    return value_of(vocab, [(pair[0], pair[1]) for pair in pairs], [added_token(vocab[name], name) for name in specials], pattern)
+    return value_of(
+        vocab, [(pair[0], pair[1]) for pair in pairs], [added_token(vocab[name], name) for name in specials], pattern
+    )
 
 
 def _parsed(ranks: bytes) -> dict[bytes, int]:

@@ -11,7 +11,9 @@ from tokenizer.vocabulary import Vocabulary
 FORMAT = 1
 
 
-def lock_value(vocabulary: Vocabulary, pattern: Pattern, tokenizer_json: str, training: dict[str, Any]) -> dict[str, Any]:
+def lock_value(
+    vocabulary: Vocabulary, pattern: Pattern, tokenizer_json: str, training: dict[str, Any]
+) -> dict[str, Any]:
     """The lock as a JSON value. `training` says what table was learned from, with what settings and what loss."""
     return {
         "format": FORMAT,

@@ -301,7 +301,11 @@ def learn_merges(
         if count > 0:
             key = np.int64((pair >> 8) + first_id) << 32 | np.int64((pair & 0xFF) + first_id)
             num_pairs += _add_to_pair(key, count, pairs)
-            entries[num_entries, 0], entries[num_entries, 1], entries[num_entries, 2] = starts[pair], starts[pair + 1], key
+            entries[num_entries, 0], entries[num_entries, 1], entries[num_entries, 2] = (
+                starts[pair],
+                starts[pair + 1],
+                key,
+            )
             _push(heap, heap_size, count, key, num_entries)
             heap_size += 1
             num_entries += 1

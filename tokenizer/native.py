@@ -106,7 +106,12 @@ def pattern_of(value: dict[str, Any]) -> Pattern | None:
     if not steps or steps["type"] != "Sequence" or len(steps["pretokenizers"]) != 2:
         return None
     split, byte_level = steps["pretokenizers"]
-    if split["type"] != "Split" or split["behavior"] != "Isolated" or split.get("invert") or "Regex" not in split["pattern"]:
+    if (
+        split["type"] != "Split"
+        or split["behavior"] != "Isolated"
+        or split.get("invert")
+        or "Regex" not in split["pattern"]
+    ):
         return None
     if byte_level["type"] != "ByteLevel" or byte_level["add_prefix_space"] or byte_level.get("use_regex", True):
         return None
@@ -117,7 +122,14 @@ def _check(value: dict[str, Any]) -> None:
     model = value["model"]
     if value.get("normalizer") or value.get("added_tokens"):
         raise ValueError("it normalises text or has added tokens that are not special")
-    for name in ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", "byte_fallback", "ignore_merges"):
+    for name in (
+        "dropout",
+        "continuing_subword_prefix",
+        "end_of_word_suffix",
+        "fuse_unk",
+        "byte_fallback",
+        "ignore_merges",
+    ):
         if model.get(name):
             raise ValueError(f"its model sets {name}")
 

@@ -11,7 +11,19 @@ from typing import Any
 
 import numpy as np
 
-from tokenizer.characters import ANY_BLANK, ANY_LETTER, BREAK, CONTINUES, LETTER, LOWER, MARK, NUMBER, OTHER, SPACE, UPPER
+from tokenizer.characters import (
+    ANY_BLANK,
+    ANY_LETTER,
+    BREAK,
+    CONTINUES,
+    LETTER,
+    LOWER,
+    MARK,
+    NUMBER,
+    OTHER,
+    SPACE,
+    UPPER,
+)
 from tokenizer.compiling import compiled, compiled_part
 from tokenizer.patterns import CL100K, GPT2, LLAMA3, O200K, Pattern
 

@@ -123,7 +123,16 @@ def rebuilt(table: Any) -> Any:
 
 @compiled
 def count_pieces(
-    data: Any, documents: Any, page_of: Any, pages: Any, rules: int, longest: int, table: Any, spelled: Any, num_types: int, num_spelled: int
+    data: Any,
+    documents: Any,
+    page_of: Any,
+    pages: Any,
+    rules: int,
+    longest: int,
+    table: Any,
+    spelled: Any,
+    num_types: int,
+    num_spelled: int,
 ) -> Any:
     """Counts the pre-tokens of documents into `table`, whose values are counts.
 

@@ -49,7 +49,12 @@ class WordCounts:
 
 
 def learn(
-    counts: WordCounts, *, vocab_size: int, specials: tuple[str, ...], min_frequency: int = 0, max_token_bytes: int | None = None
+    counts: WordCounts,
+    *,
+    vocab_size: int,
+    specials: tuple[str, ...],
+    min_frequency: int = 0,
+    max_token_bytes: int | None = None,
 ) -> Vocabulary:
     """The vocabulary of `vocab_size` tokens (special tokens and single bytes included) that `counts` gives.
 
@@ -62,9 +67,13 @@ def learn(
     """
     smallest = len(specials) + len(BYTE_TOKENS)
     if vocab_size < smallest:
-        raise ValueError(f"vocab_size is {vocab_size}; {len(specials)} special tokens and 256 bytes need at least {smallest}")
+        raise ValueError(
+            f"vocab_size is {vocab_size}; {len(specials)} special tokens and 256 bytes need at least {smallest}"
+        )
     if counts.num_bytes >= _LARGEST_MASS:
-        raise ValueError(f"the table stands for {counts.num_bytes} bytes of text; at most 2^62 are supported: weigh sources down")
+        raise ValueError(
+            f"the table stands for {counts.num_bytes} bytes of text; at most 2^62 are supported: weigh sources down"
+        )
     from tokenizer.merging import learn_merges  # here: importing numba takes half a second
 
     id_of_byte = np.empty(256, dtype=np.int32)

@@ -38,7 +38,9 @@ class Vocabulary:
         """
         smallest = len(self.specials) + len(BYTE_TOKENS)
         if not smallest <= size <= len(self):
-            raise ValueError(f"vocabulary size is {size}; this vocabulary has prefixes of {smallest} to {len(self)} tokens")
+            raise ValueError(
+                f"vocabulary size is {size}; this vocabulary has prefixes of {smallest} to {len(self)} tokens"
+            )
         merges = self._num_merges_within(size)
         return replace(
             self,

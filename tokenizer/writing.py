@@ -20,11 +20,15 @@ def tokenizer_json(vocabulary: Vocabulary, pattern: Pattern) -> str:
 
 def tokenizer_value(vocabulary: Vocabulary, pattern: Pattern) -> dict[str, Any]:
     """As `tokenizer_json`, as a JSON value."""
-    assert all(min(pair) >= len(vocabulary.specials) for pair in vocabulary.merges), "a special token is never part of a merge"
+    assert all(min(pair) >= len(vocabulary.specials) for pair in vocabulary.merges), (
+        "a special token is never part of a merge"
+    )
     names = [*vocabulary.specials, *(to_characters(token) for token in vocabulary.tokens)]
     vocab = {name: token_id for token_id, name in enumerate(names)}
     merges = [(names[left], names[right]) for left, right in vocabulary.merges]
-    return value_of(vocab, merges, [added_token(token_id, name) for token_id, name in enumerate(vocabulary.specials)], pattern)
+    return value_of(
+        vocab, merges, [added_token(token_id, name) for token_id, name in enumerate(vocabulary.specials)], pattern
+    )
 
 
 def value_of(

@@ -26,7 +26,10 @@ def fertility(encoder: Encoder, table: Table) -> dict[str, Any]:
 
     def split(keys: Sequence[str]) -> dict[str, dict[str, float | int]]:
         rows_of = by_key(keys, table.group_of)
-        return {key: figures(rows, [place for place, each in enumerate(keys) if each == key]) for key, rows in rows_of.items()}
+        return {
+            key: figures(rows, [place for place, each in enumerate(keys) if each == key])
+            for key, rows in rows_of.items()
+        }
 
     counts = np.zeros(len(table.words), dtype=np.int64)
     np.add.at(counts, table.word_of, table.counts)

@@ -46,14 +46,22 @@ def load_table(folder: str, *, weights: Mapping[str, int] | None = None) -> Tabl
     sums = _weighted_sums(counts, _weights_of(info.groups, weights or {})[groups], starts, folder)
     data, offsets = spelled(table["pretoken"].take(pa.array(starts)))
     word_of = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(counts))))
-    return Table(info=info, words=WordCounts(data=data, offsets=offsets, counts=sums), word_of=word_of, group_of=groups, counts=counts)
+    return Table(
+        info=info,
+        words=WordCounts(data=data, offsets=offsets, counts=sums),
+        word_of=word_of,
+        group_of=groups,
+        counts=counts,
+    )
 
 
 def read_table(folder: str, partition: int | None = None) -> pa.Table:
     """The rows of one partition of a table, or of all of them one behind the other."""
     paths = [path for path in dataset_files(folder) if path.endswith(".arrow")]
     chosen = paths if partition is None else paths[partition : partition + 1]
-    return pa.Table.from_batches([batch for path in chosen for batch in read_batches(path)], schema=ROWS).combine_chunks()
+    return pa.Table.from_batches(
+        [batch for path in chosen for batch in read_batches(path)], schema=ROWS
+    ).combine_chunks()
 
 
 def prune(words: WordCounts, min_count: int) -> tuple[WordCounts, tuple[int, int]]:
@@ -73,7 +81,9 @@ def _weights_of(groups: Sequence[Group], weights: Mapping[str, int]) -> npt.NDAr
     unknown = sorted(set(weights) - {group.source for group in groups})
     if unknown:
         known = ", ".join(sorted({repr(group.source) for group in groups}))
-        raise DataError(f"tokenizer.source_weights names the source {unknown[0]!r}, which the count table does not have; it has {known}")
+        raise DataError(
+            f"tokenizer.source_weights names the source {unknown[0]!r}, which the count table does not have; it has {known}"
+        )
     return np.array([weights.get(group.source, 1) for group in groups], dtype=np.int64)
 
 
@@ -85,5 +95,7 @@ def _weighted_sums(counts: Any, weights: Any, starts: Any, folder: str) -> npt.N
         return sums
     exact = np.add.reduceat(counts.astype(object) * weights.astype(object), starts)
     if max(exact) >= 1 << 63:
-        raise DataError(f"{folder}: with tokenizer.source_weights a pre-token counts 2^63 times or more; use smaller weights")
+        raise DataError(
+            f"{folder}: with tokenizer.source_weights a pre-token counts 2^63 times or more; use smaller weights"
+        )
     return exact.astype(np.int64)

@@ -121,7 +121,10 @@ class CountDocuments:
             min_count=1, partitions=self.config.partitions, groups=groups,
         )  # fmt: skip
         outputs.add(PRETOKENS, write_info(outputs.path(PRETOKENS, ".groups.json"), info))
-        return {"read": sum(group.documents for group in groups), "text_bytes": sum(group.text_bytes for group in groups)}
+        return {
+            "read": sum(group.documents for group in groups),
+            "text_bytes": sum(group.text_bytes for group in groups),
+        }
 
     def _write_run(self, writer: Any, tallies: dict[GroupKey, _GroupTally]) -> None:
         """Writes one batch a partition, empty ones too: batch number i belongs to partition i modulo their number."""
@@ -215,7 +218,9 @@ def _partitioned(counted: HashedCounts, group: int, partitions: int) -> list[pa.
     """Counts as rows of the table, by partition, unsorted."""
     words = counted.words
     offsets = pa.py_buffer(np.ascontiguousarray(words.offsets))
-    pretokens = pa.Array.from_buffers(pa.large_binary(), len(words), [None, offsets, pa.py_buffer(np.ascontiguousarray(words.data))])
+    pretokens = pa.Array.from_buffers(
+        pa.large_binary(), len(words), [None, offsets, pa.py_buffer(np.ascontiguousarray(words.data))]
+    )
     rows = pa.table([pretokens, pa.array(np.full(len(words), group, np.int32)), pa.array(words.counts)], schema=ROWS)
     chosen = _partition_of(counted.hashes, partitions)
     return [rows.filter(pa.array(chosen == partition)) for partition in range(partitions)]

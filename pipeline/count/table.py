@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import DataError
-from pipeline.storage import AtomicFile, FileEntry, join, open_read, read_json, write_json
+from pipeline.storage import AtomicFile, FileEntry, open_read, read_json, write_json
 
 GROUPS_FILE = "groups.json"
 BATCH_ROWS = 1 << 16
@@ -132,9 +132,18 @@ def summed(batches: Sequence[pa.RecordBatch | pa.Table], *, where: str) -> pa.Ta
     Raises:
         DataError: a sum does not fit into 63 bits; the sentence names `where`.
     """
-    table = pa.concat_tables([pa.Table.from_batches([each]) if isinstance(each, pa.RecordBatch) else each for each in batches])
+    table = pa.concat_tables(
+        [pa.Table.from_batches([each]) if isinstance(each, pa.RecordBatch) else each for each in batches]
+    )
     low = pc.bit_wise_and(table["count"], (1 << _HALF) - 1)
-    halves = pa.table({"pretoken": table["pretoken"], "group": table["group"], "high": pc.shift_right(table["count"], _HALF), "low": low})
+    halves = pa.table(
+        {
+            "pretoken": table["pretoken"],
+            "group": table["group"],
+            "high": pc.shift_right(table["count"], _HALF),
+            "low": low,
+        }
+    )
     # Arrow sums wrap silently, so each half of the numbers is summed apart: neither sum can wrap.
     sums = halves.group_by(["pretoken", "group"], use_threads=False).aggregate([("high", "sum"), ("low", "sum")])
     high = pc.add(sums["high_sum"], pc.shift_right(sums["low_sum"], _HALF))

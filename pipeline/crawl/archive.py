@@ -21,7 +21,9 @@ class Stored(NamedTuple):
 class Archive:
     """Appends to the current part, and begins a new one when that is big, long or old enough."""
 
-    def __init__(self, run: str, output: str, shard: str, limits: LimitsConfig, info: Mapping[str, str], *, num_parts: int) -> None:
+    def __init__(
+        self, run: str, output: str, shard: str, limits: LimitsConfig, info: Mapping[str, str], *, num_parts: int
+    ) -> None:
         self._folder = join(run, output)
         self._relative = output
         self._shard = shard
@@ -42,7 +44,9 @@ class Archive:
     def _open(self, now: float) -> Part:
         part, limits = self._part, self._limits
         if part is not None and (
-            part.offset >= limits.part_bytes or part.num_records >= limits.part_records or now - part.opened_at >= limits.part_seconds
+            part.offset >= limits.part_bytes
+            or part.num_records >= limits.part_records
+            or now - part.opened_at >= limits.part_seconds
         ):
             self.close()
         if self._part is None:
@@ -74,5 +78,3 @@ def warcinfo(user_agent: str) -> dict[str, str]:
         "robots": "obey",
         "http-header-user-agent": user_agent,
     }
-
-

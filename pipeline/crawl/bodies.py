@@ -8,6 +8,12 @@ import brotli  # type: ignore[import-untyped]
 import charset_normalizer
 import zstandard
 
+try:
+    from isal import isal_zlib as fast_zlib  # inflates twice as fast
+except ImportError:
+    import zlib as fast_zlib  # type: ignore[no-redef]
+
+_DAMAGED = (zlib.error, brotli.error, zstandard.ZstdError, EOFError, fast_zlib.error)
 _STEP_BYTES = 1 << 16
 _ZSTD_STEP_BYTES = 256
 _ZSTD_WINDOW_BYTES = 1 << 23  # RFC 8878 and browsers: 8 MiB
@@ -19,14 +25,36 @@ _HTML_START = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _XHTML_ROOT = re.compile(rb"<html[\s>]", re.IGNORECASE)
-_MAGIC = (b"%PDF-", b"%!PS-", b"PK\x03\x04", b"\x1f\x8b\x08", b"\x89PNG", b"GIF8", b"\xff\xd8\xff", b"RIFF", b"OggS", b"ID3", b"Rar!", b"7z\xbc\xaf", b"\x7fELF", b"MZ\x90")
+_MAGIC = (
+    b"%PDF-",
+    b"%!PS-",
+    b"PK\x03\x04",
+    b"\x1f\x8b\x08",
+    b"\x89PNG",
+    b"GIF8",
+    b"\xff\xd8\xff",
+    b"RIFF",
+    b"OggS",
+    b"ID3",
+    b"Rar!",
+    b"7z\xbc\xaf",
+    b"\x7fELF",
+    b"MZ\x90",
+)
 _META_CHARSET = re.compile(rb"<meta[^>]{0,512}?charset\s*=\s*[\"']?\s*([A-Za-z0-9_:.-]+)", re.IGNORECASE)
 _XML_CHARSET = re.compile(rb"^\s*<\?xml[^>]{0,200}?encoding\s*=\s*[\"']([A-Za-z0-9_:.-]+)", re.IGNORECASE)
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 # WHATWG: labels that browsers read as a larger set.
 _WIDER = {"iso8859-1": "cp1252", "ascii": "cp1252", "gb2312": "gb18030", "gbk": "gb18030", "euc_kr": "cp949", "shift_jis": "cp932", "iso8859-9": "cp1254", "tis-620": "cp874"}  # fmt: skip
 
-_ALIASES = {"x-sjis": "cp932", "windows-31j": "cp932", "x-gbk": "gb18030", "x-euc-jp": "euc_jp", "windows-949": "cp949", "x-cp1251": "cp1251"}
+_ALIASES = {
+    "x-sjis": "cp932",
+    "windows-31j": "cp932",
+    "x-gbk": "gb18030",
+    "x-euc-jp": "euc_jp",
+    "windows-949": "cp949",
+    "x-cp1251": "cp1251",
+}
 
 
 class BodyError(ValueError):
@@ -47,7 +75,7 @@ def decoded(body: bytes, content_encoding: str, limit: int) -> bytes:
             raise BodyError("unknown_encoding")
         try:
             body = decode(body, limit)
-        except (zlib.error, brotli.error, zstandard.ZstdError, EOFError):
+        except _DAMAGED:
             raise BodyError("bad_encoding") from None
     if len(body) > limit:
         raise BodyError("decoded_too_large")
@@ -79,7 +107,7 @@ def _gunzip(body: bytes, limit: int) -> bytes:
     left = limit + 1
     rest = body
     while rest[:2] == b"\x1f\x8b" or not parts:
-        member = zlib.decompressobj(31)
+        member = fast_zlib.decompressobj(31)
         piece = member.decompress(rest, left)
         parts.append(piece)
         left -= len(piece)
@@ -126,11 +154,17 @@ def _unbrotli(body: bytes, limit: int) -> bytes:
 
 def _unzstd(body: bytes, limit: int) -> bytes:
     """All frames of `body`, fed in pieces so small that what one gives is bounded (a block gives 128 KiB at most)."""
-    stream, parts, left = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW_BYTES).decompressobj(read_across_frames=False), [], limit
+    stream, parts, left = (
+        zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW_BYTES).decompressobj(read_across_frames=False),
+        [],
+        limit,
+    )
     position, finished = 0, False
     while position < len(body):
         if finished:
-            stream = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW_BYTES).decompressobj(read_across_frames=False)
+            stream = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW_BYTES).decompressobj(
+                read_across_frames=False
+            )
         piece = stream.decompress(body[position : position + _ZSTD_STEP_BYTES])
         position = min(position + _ZSTD_STEP_BYTES, len(body)) - len(stream.unused_data)
         finished = stream.eof
@@ -195,7 +229,10 @@ def charset_of(payload: bytes, content_type: str) -> str:
     for mark, name in _BOMS:
         if payload.startswith(mark):
             return name
-    declared = [header_charset(content_type), *(match[1].decode("ascii").lower() for match in _declarations(payload[:4096]))]
+    declared = [
+        header_charset(content_type),
+        *(match[1].decode("ascii").lower() for match in _declarations(payload[:4096])),
+    ]
     for label in declared:
         known = _known(label)
         if known:
@@ -220,7 +257,9 @@ def _known(label: str) -> str:
         info = codecs.lookup(_ALIASES.get(label, label))
     except LookupError:
         return ""
-    if not getattr(info, "_is_text_encoding", True) or info.name.startswith(("utf-7", "idna", "punycode", "unicode_escape", "raw_unicode")):
+    if not getattr(info, "_is_text_encoding", True) or info.name.startswith(
+        ("utf-7", "idna", "punycode", "unicode_escape", "raw_unicode")
+    ):
         return ""
     if info.name.startswith("utf-16"):
         return "utf-8"  # a declaration that can be read as ASCII is wrong; WHATWG says UTF-8

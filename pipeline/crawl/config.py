@@ -36,13 +36,13 @@ AI_AGENTS = (
     "webzio-extended",
 )
 
-SKIPPED_EXTENSIONS = tuple(
-    (
-        "7z apk atom avi bib bin bmp bz2 css csv deb dmg doc docx eot epub exe flac gif gz ico ics iso jar jpeg jpg js json m4a m4v mkv "
-        "mov mp3 mp4 mpeg mpg msi ogg ogv otf pdf png ppt pptx ps rar rpm rss svg swf tar tex tgz tif tiff ttf wasm wav webm webp whl "
-        "wmv woff woff2 xls xlsx xml xz zip zst"
-    ).split()
-)
+SKIPPED_EXTENSIONS = (
+    "7z", "apk", "atom", "avi", "bib", "bin", "bmp", "bz2", "css", "csv", "deb", "dmg", "doc", "docx", "eot", "epub",
+    "exe", "flac", "gif", "gz", "ico", "ics", "iso", "jar", "jpeg", "jpg", "js", "json", "m4a", "m4v", "mkv", "mov",
+    "mp3", "mp4", "mpeg", "mpg", "msi", "ogg", "ogv", "otf", "pdf", "png", "ppt", "pptx", "ps", "rar", "rpm", "rss",
+    "svg", "swf", "tar", "tex", "tgz", "tif", "tiff", "ttf", "wasm", "wav", "webm", "webp", "whl", "wmv", "woff",
+    "woff2", "xls", "xlsx", "xml", "xz", "zip", "zst",
+)  # fmt: skip
 
 
 def _at_least(table: str, config: object, least: float, *names: str) -> None:
@@ -70,8 +70,24 @@ class PolitenessConfig:
     max_idle_seconds: float = 600.0  # the crawl ends when nothing may be fetched for so long
 
     def __post_init__(self) -> None:
-        _at_least("crawl.politeness", self, 0.0, "delay_seconds", "latency_factor", "max_delay_seconds", "max_crawl_delay_seconds")
-        _at_least("crawl.politeness", self, 0.0, "backoff_seconds", "max_retry_after_seconds", "retry_seconds", "max_idle_seconds")
+        _at_least(
+            "crawl.politeness",
+            self,
+            0.0,
+            "delay_seconds",
+            "latency_factor",
+            "max_delay_seconds",
+            "max_crawl_delay_seconds",
+        )
+        _at_least(
+            "crawl.politeness",
+            self,
+            0.0,
+            "backoff_seconds",
+            "max_retry_after_seconds",
+            "retry_seconds",
+            "max_idle_seconds",
+        )
         _at_least("crawl.politeness", self, 1, "connections_per_domain", "connections_per_address", "strikes", "tries")
 
 
@@ -104,7 +120,9 @@ class LimitsConfig:
         _at_least("crawl.limits", self, 1e-3, *(name for name in names if name.endswith("_seconds")))
         _at_least("crawl.limits", self, 1, *(name for name in names if not name.endswith("_seconds")))
         if self.robots_bytes < 500 << 10:
-            raise SettingError(f"crawl.limits.robots_bytes is {self.robots_bytes}; RFC 9309 asks for at least {500 << 10}")
+            raise SettingError(
+                f"crawl.limits.robots_bytes is {self.robots_bytes}; RFC 9309 asks for at least {500 << 10}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,9 +157,13 @@ class ScopeConfig:
                 try:
                     re.compile(pattern)
                 except re.error as error:
-                    raise SettingError(f"crawl.scope.{name} holds {pattern!r}, which is no regular expression: {error}") from None
+                    raise SettingError(
+                        f"crawl.scope.{name} holds {pattern!r}, which is no regular expression: {error}"
+                    ) from None
         if self.max_depth is not None and self.max_depth < 0:
-            raise SettingError(f"crawl.scope.max_depth is {self.max_depth}; allowed is 0 or more, or nothing for no limit")
+            raise SettingError(
+                f"crawl.scope.max_depth is {self.max_depth}; allowed is 0 or more, or nothing for no limit"
+            )
         _at_least("crawl.scope", self, 0, "max_redirects")
 
 
@@ -166,7 +188,9 @@ class TrapsConfig:
         names = [item.name for item in dataclasses.fields(self) if item.name.startswith("max_")]
         _at_least("crawl.traps", self, 1, *names)
         if self.first_year > self.last_year:
-            raise SettingError(f"crawl.traps.first_year is {self.first_year}, after last_year, which is {self.last_year}")
+            raise SettingError(
+                f"crawl.traps.first_year is {self.first_year}, after last_year, which is {self.last_year}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,7 +205,9 @@ class CrawlConfig:
     max_rounds: int = 1000
     shards: int = 8  # units of work of a round; results do not depend on it
     sitemaps: bool = True  # read the sitemaps that robots.txt names
-    robots_unreachable: Literal["disallow", "allow"] = "disallow"  # after the last try: RFC 9309 lets a crawler go on at some point
+    robots_unreachable: Literal["disallow", "allow"] = (
+        "disallow"  # after the last try: RFC 9309 lets a crawler go on at some point
+    )
     robots_forbidden: Literal["allow", "disallow"] = "allow"  # what 401 and 403 for robots.txt mean; the RFC says allow
     robots_cache_seconds: float = 86_400.0  # RFC 9309: no more than a day
     ports: tuple[int, ...] = (80, 443)
@@ -199,7 +225,9 @@ class CrawlConfig:
         if self.max_pages is not None and self.max_pages < 1:
             raise SettingError(f"crawl.max_pages is {self.max_pages}; allowed is 1 or more, or nothing for no limit")
         if not 0 <= self.robots_cache_seconds <= 86_400:
-            raise SettingError(f"crawl.robots_cache_seconds is {self.robots_cache_seconds}; allowed is 0 to 86400 (RFC 9309)")
+            raise SettingError(
+                f"crawl.robots_cache_seconds is {self.robots_cache_seconds}; allowed is 0 to 86400 (RFC 9309)"
+            )
         for seed in self.seeds:
             check_seed(seed, "crawl.seeds")
         if self.seeds or self.seed_files:
@@ -208,7 +236,9 @@ class CrawlConfig:
             try:
                 ipaddress.ip_address(address)
             except ValueError:
-                raise SettingError(f"crawl.addresses gives {name} the address {address!r}, which is no IP address") from None
+                raise SettingError(
+                    f"crawl.addresses gives {name} the address {address!r}, which is no IP address"
+                ) from None
 
     @property
     def agent_token(self) -> str:
@@ -237,7 +267,9 @@ def check_user_agent(user_agent: str) -> None:
     """
     example = 'for example "mybot/1.0 (+https://example.org/bot; bot@example.org)"'
     if not re.match(r"[A-Za-z_-]+(/\S+)?( |$)", user_agent):
-        raise SettingError(f"crawl.user_agent is {user_agent!r}; it must start with a product token of letters, - and _, {example}")
+        raise SettingError(
+            f"crawl.user_agent is {user_agent!r}; it must start with a product token of letters, - and _, {example}"
+        )
     if not re.search(r"https?://[^\s;,)]+", user_agent):
         raise SettingError(f"crawl.user_agent is {user_agent!r}; it must name a page about the crawler, {example}")
     if not re.search(r"[^\s@;,(]+@[^\s@;,)]+\.[A-Za-z]{2,}", user_agent):

@@ -81,7 +81,10 @@ class Fetcher:
             auto_decompress=False,
             trust_env=False,
             timeout=aiohttp.ClientTimeout(
-                total=limits.total_seconds, sock_connect=limits.connect_seconds, sock_read=limits.read_seconds, ceil_threshold=3600.0
+                total=limits.total_seconds,
+                sock_connect=limits.connect_seconds,
+                sock_read=limits.read_seconds,
+                ceil_threshold=3600.0,
             ),
             max_line_size=limits.header_bytes,
             max_field_size=limits.header_bytes,
@@ -92,10 +95,14 @@ class Fetcher:
         self._session._retry_connection = False
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         await self._session.close()
 
-    async def get(self, url: str, limit: BodyLimit, extra: Mapping[str, str] | None = None, *, cut: bool = False) -> Answer:
+    async def get(
+        self, url: str, limit: BodyLimit, extra: Mapping[str, str] | None = None, *, cut: bool = False
+    ) -> Answer:
         """The answer to a GET of a canonical URL.
 
         `limit` gets the status and the Content-Type and says how many bytes of body are wanted; 0 skips it.
@@ -136,7 +143,10 @@ class Fetcher:
                 request_headers=list(response.request_info.headers.items()),
                 status=response.status,
                 reason=response.reason or "",
-                headers=[(name.decode("utf-8", "surrogateescape"), value.decode("utf-8", "surrogateescape")) for name, value in response.raw_headers],
+                headers=[
+                    (name.decode("utf-8", "surrogateescape"), value.decode("utf-8", "surrogateescape"))
+                    for name, value in response.raw_headers
+                ],
                 body=body,
             )
             if not wanted:
@@ -160,7 +170,9 @@ class Names(AbstractResolver):
         self._addresses = dict(addresses)
         self._known: dict[str, tuple[float, list[tuple[str, int]]]] = {}
 
-    async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC) -> list[ResolveResult]:
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
         """The addresses of `host`.
 
         Raises:
@@ -170,7 +182,8 @@ class Names(AbstractResolver):
         if not found:
             raise OSError(None, f"{host} has no address")
         return [
-            ResolveResult(hostname=host, host=address, port=port, family=kind, proto=0, flags=socket.AI_NUMERICHOST) for address, kind in found
+            ResolveResult(hostname=host, host=address, port=port, family=kind, proto=0, flags=socket.AI_NUMERICHOST)
+            for address, kind in found
         ]
 
     async def _lookup(self, host: str) -> list[tuple[str, int]]:

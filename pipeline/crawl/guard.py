@@ -76,7 +76,9 @@ class AddressGuard:
         except ValueError:
             host, colon, port = entry.rpartition(":")
         if colon and not port.isdigit():
-            raise SettingError(f"crawl.allow_private_hosts holds {entry!r}; expected host, host:port, address, address:port or network/bits")
+            raise SettingError(
+                f"crawl.allow_private_hosts holds {entry!r}; expected host, host:port, address, address:port or network/bits"
+            )
         name, number = (host.strip("[]"), int(port)) if colon else (entry, None)
         try:
             self._networks.append((ipaddress.ip_network(name, strict=False), number))
@@ -103,5 +105,6 @@ class AddressGuard:
 
     def _is_listed(self, address: Address, port: int) -> bool:
         return any(
-            address.version == network.version and address in network and number in (None, port) for network, number in self._networks
+            address.version == network.version and address in network and number in (None, port)
+            for network, number in self._networks
         )

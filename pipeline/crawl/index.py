@@ -48,7 +48,9 @@ def final_visits(events: Iterable[Event], waiting: Iterable[Mapping[str, Any]]) 
         if isinstance(event, RobotsVisit):
             continue
         refused = (
-            Visit(url=found.url, verdict=found.refusal, kind=found.kind, depth=found.depth, hops=found.hops, via=event.url)
+            Visit(
+                url=found.url, verdict=found.refusal, kind=found.kind, depth=found.depth, hops=found.hops, via=event.url
+            )
             for found in event.found
             if found.refusal
         )
@@ -58,7 +60,13 @@ def final_visits(events: Iterable[Event], waiting: Iterable[Mapping[str, Any]]) 
     for row in waiting:
         if seen.add(_mark(row["kind"], row["url"])):
             yield Visit(
-                url=row["url"], verdict="deferred", detail=row["reason"], kind=row["kind"], depth=row["depth"], via=row["via"], tries=row["tries"]
+                url=row["url"],
+                verdict="deferred",
+                detail=row["reason"],
+                kind=row["kind"],
+                depth=row["depth"],
+                via=row["via"],
+                tries=row["tries"],
             )
 
 
@@ -123,7 +131,9 @@ def unpacked_rows(packed: Iterable[bytes]) -> tuple[list[dict[str, Any]], list[d
     """The rows of one part, kept and rejected, each sorted by id and URL."""
     both = [entry for chunk in packed for entry in json.loads(chunk)]
     kept, rejected = ([row for kind, row in both if kind == wanted] for wanted in ("kept", "rejected"))
-    return sorted(kept, key=lambda row: (row["id"], row["url"])), sorted(rejected, key=lambda row: (row["id"], row["url"]))
+    return sorted(kept, key=lambda row: (row["id"], row["url"])), sorted(
+        rejected, key=lambda row: (row["id"], row["url"])
+    )
 
 
 def content_rows(rows: Iterable[Mapping[str, Any]]) -> list[list[Any]]:

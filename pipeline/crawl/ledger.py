@@ -193,7 +193,11 @@ def recover_parts(folder: str, shard: str) -> list[str]:
             if name.startswith(shard + "-") and name.endswith(LEDGER_SUFFIX + _OPEN):
                 _close_abandoned(path.removeprefix("file://"))
     names = [path.rsplit("/", 1)[-1] for path in storage.list_files(folder)]
-    return sorted(name.removesuffix(LEDGER_SUFFIX) for name in names if name.startswith(shard + "-") and name.endswith(LEDGER_SUFFIX))
+    return sorted(
+        name.removesuffix(LEDGER_SUFFIX)
+        for name in names
+        if name.startswith(shard + "-") and name.endswith(LEDGER_SUFFIX)
+    )
 
 
 def _close_abandoned(ledger: str) -> None:

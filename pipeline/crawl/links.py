@@ -17,16 +17,54 @@ from pipeline.urls import canonical_url
 MAX_HTML_BYTES = 4 << 20  # of a page that is searched for links; the rest is ignored
 _ATTRIBUTES = {"a": "href", "area": "href", "iframe": "src", "frame": "src"}
 _SELECTOR = "a[href],area[href],iframe[src],frame[src],link[href][rel],meta[content],base[href]"
-_FOLLOWED_RELATIONS = frozenset({"next", "prev", "previous", "canonical", "alternate", "amphtml", "first", "last", "start", "contents", "index", "up"})
-_SKIPPED_ALTERNATES = ("application/rss", "application/atom", "application/json", "text/xml", "application/xml", "application/rdf", "text/css", "image/")
+_FOLLOWED_RELATIONS = frozenset(
+    {
+        "next",
+        "prev",
+        "previous",
+        "canonical",
+        "alternate",
+        "amphtml",
+        "first",
+        "last",
+        "start",
+        "contents",
+        "index",
+        "up",
+    }
+)
+_SKIPPED_ALTERNATES = (
+    "application/rss",
+    "application/atom",
+    "application/json",
+    "text/xml",
+    "application/xml",
+    "application/rdf",
+    "text/css",
+    "image/",
+)
 _MAX_TAGS = 20_000  # that are parsed; 0.4 s if they are all nested
 _MAX_ATTRIBUTES = 2_000
 _LONG_TAG_BYTES = 16_384
-_UNSEEN = re.compile(rb"<!--.*?(?:-->|$)|<(script|style|template|noscript|textarea|title)\b.*?(?:</\1|$)", re.IGNORECASE | re.DOTALL)
+_UNSEEN = re.compile(
+    rb"<!--.*?(?:-->|$)|<(script|style|template|noscript|textarea|title)\b.*?(?:</\1|$)", re.IGNORECASE | re.DOTALL
+)
 _TAG = re.compile(rb"<(a|area|iframe|frame|link|meta|base)(\s[^<>]*)>", re.IGNORECASE)
 _ATTRIBUTE = re.compile(rb"([A-Za-z-]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'>]+))")
 _REFRESH = re.compile(r"\s*[\d.]*\s*[;,]?\s*(?:url\s*=\s*)?[\"']?\s*(.+?)\s*[\"']?\s*$", re.IGNORECASE | re.DOTALL)
-_OTHER_SCHEMES = ("javascript:", "mailto:", "tel:", "data:", "#", "sms:", "whatsapp:", "about:", "blob:", "file:", "ftp:")
+_OTHER_SCHEMES = (
+    "javascript:",
+    "mailto:",
+    "tel:",
+    "data:",
+    "#",
+    "sms:",
+    "whatsapp:",
+    "about:",
+    "blob:",
+    "file:",
+    "ftp:",
+)
 
 
 class PageLinks(NamedTuple):
@@ -72,9 +110,13 @@ def _elements(html: bytes) -> Iterator[tuple[str, dict[str, str | None]]]:
 
 def _has_long_tag(html: bytes) -> bool:
     """Whether there may be an element with very many attributes."""
-    return len(html) > _LONG_TAG_BYTES and any(
-        len(piece) > _LONG_TAG_BYTES and len(piece.split()) > _MAX_ATTRIBUTES for piece in html.split(b">")
-    )
+    if len(html) <= _LONG_TAG_BYTES:
+        return False
+    pieces = html.split(b">")  # each ends inside a tag
+    if max(map(len, pieces)) <= _LONG_TAG_BYTES:
+        return False
+    tags = (piece[piece.rfind(b"<") :] for piece in pieces if len(piece) > _LONG_TAG_BYTES)
+    return any(len(tag) > _LONG_TAG_BYTES and len(tag.split()) > _MAX_ATTRIBUTES for tag in tags)
 
 
 def _scanned(html: bytes) -> Iterator[tuple[str, dict[str, str | None]]]:

@@ -9,6 +9,7 @@ Sources: RFC 9309; Content Signals Policy (contentsignals.org); IETF draft-ietf-
 Protocol (W3C Community Group, final report of 2024-05-10).
 """
 
+import functools
 import json
 import re
 from collections.abc import Iterable, Sequence
@@ -104,9 +105,15 @@ def _tag_rules(value: str, agent: str, config: OptOutConfig) -> set[str]:
 
 def _means_us(name: str, agent: str, config: OptOutConfig) -> bool:
     name = name.lower()
-    if name in ("robots", "*", agent.lower()) or name in {each.lower() for each in config.robots_agents}:
+    if name in _names(agent, config.robots_agents):
         return True
     return config.other_agents and name.endswith("bot")
+
+
+@functools.lru_cache(maxsize=4)
+def _names(agent: str, others: tuple[str, ...]) -> frozenset[str]:
+    """The names under which rules speak to us."""
+    return frozenset(name.lower() for name in ("robots", "*", agent, *others))
 
 
 def meta_signal(metas: Iterable[tuple[str, str]], agent: str, config: OptOutConfig) -> str:
@@ -121,9 +128,8 @@ def meta_signal(metas: Iterable[tuple[str, str]], agent: str, config: OptOutConf
 
 def meta_rules(metas: Iterable[tuple[str, str]], agent: str, config: OptOutConfig) -> set[str]:
     """The robots rules in the meta elements that speak to `agent`."""
-    return {
-        rule.strip().lower() for name, content in metas if _means_us(name, agent, config) for rule in re.split(r"[,\s]", content) if rule.strip()
-    }
+    spoken = [content for name, content in metas if _means_us(name, agent, config)]
+    return {rule.lower() for content in spoken for rule in re.split(r"[,\s]+", content) if rule}
 
 
 def rules_signal(rules: set[str], config: OptOutConfig) -> str:
@@ -151,7 +157,11 @@ def parse_tdm_rules(content: bytes) -> list[TdmRule]:
     entries = value if isinstance(value, list) else [value]
     rules = []
     for entry in entries:
-        if isinstance(entry, dict) and isinstance(entry.get("location"), str) and entry.get("tdm-reservation") in (0, 1):
+        if (
+            isinstance(entry, dict)
+            and isinstance(entry.get("location"), str)
+            and entry.get("tdm-reservation") in (0, 1)
+        ):
             rules.append(TdmRule(entry["location"], bool(entry["tdm-reservation"])))
     return rules
 
@@ -163,4 +173,3 @@ def tdm_signal(rules: Sequence[TdmRule], target: str, config: OptOutConfig) -> s
             if pattern_matches(rule.location, target):
                 return "tdmrep.json" if rule.reserved else ""
     return ""
-

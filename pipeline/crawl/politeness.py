@@ -85,4 +85,3 @@ def retry_after_seconds(value: str, now: float) -> float | None:
     if date.tzinfo is None:
         date = date.replace(tzinfo=UTC)
     return max(0.0, date.timestamp() - now)
-

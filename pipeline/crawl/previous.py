@@ -14,7 +14,21 @@ from pipeline.urls import registrable_domain
 
 LEDGER_FOLDER = "pages/ledger"
 _CHUNK_BYTES = 1 << 16
-_COLUMNS = ["url", "verdict", "id", "digest", "media_type", "charset", "file", "offset", "length", "etag", "last_modified", "warc_digest", "at"]
+_COLUMNS = [
+    "url",
+    "verdict",
+    "id",
+    "digest",
+    "media_type",
+    "charset",
+    "file",
+    "offset",
+    "length",
+    "etag",
+    "last_modified",
+    "warc_digest",
+    "at",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +106,15 @@ class Earlier:
         except (ValueError, IndexError):
             raise DataError(f"{path} has no response record at byte {page.offset}") from None
         exchange = Exchange(
-            url=url, at=page.at, seconds=0.0, address="", request_headers=[], status=status, reason="", headers=headers, body=body
+            url=url,
+            at=page.at,
+            seconds=0.0,
+            address="",
+            request_headers=[],
+            status=status,
+            reason="",
+            headers=headers,
+            body=body,
         )
         return member, exchange
 

@@ -39,23 +39,23 @@ class Reporter:
             "pages": stats["verdict/page"] + stats["verdict/not_modified"],
             "bytes": stats["bytes"],
             "errors": {name[6:]: number for name, number in sorted(stats.items()) if name.startswith("error/")},
-            "left_seconds": seconds_left(crawler),
+            "left_seconds": seconds_left(crawler, time.time() - self._started),
         }
         storage.write_json(self._path, value)
 
 
-def seconds_left(crawler: ShardCrawler) -> float:
-    """How long the round will still take: the site with the most to wait for decides, and the end of the round."""
-    now = time.time()
-    longest = max(
-        (
-            min(len(site.queue.urls), site.queue.room - site.requests_now) * site.pace.delay
-            for site in crawler.state.sites.values()
-            if not site.pace.retired and not site.pace.too_slow
-        ),
-        default=0.0,
-    )
-    return max(0.0, min(longest, crawler.deadline - now))
+def seconds_left(crawler: ShardCrawler, seconds: float) -> float:
+    """How long the round will still take, after `seconds` of it: what the site with the most to wait for needs at its
+    pace, or all sites at the rate so far; no longer than to the end of the round."""
+    longest, num_left, num_done = 0.0, 0, 0
+    for site in crawler.state.sites.values():
+        num_done += site.requests_now
+        if not site.pace.retired and not site.pace.too_slow:
+            mine = max(0, min(len(site.queue.urls), site.queue.room - site.requests_now))
+            longest = max(longest, mine * site.pace.delay)
+            num_left += mine
+    at_this_rate = num_left * seconds / num_done if num_done else 0.0
+    return max(0.0, min(max(longest, at_this_rate), crawler.deadline - time.time()))
 
 
 def summary(folder: str) -> dict[str, Any] | None:
@@ -63,7 +63,10 @@ def summary(folder: str) -> dict[str, Any] | None:
     states = [storage.read_json(path) for path in storage.list_files(folder) if path.endswith(".json")]
     if not states:
         return None
-    totals: dict[str, Any] = {name: sum(state[name] for state in states) for name in ("active", "sites", "queued", "deferred", "requests", "pages", "bytes")}
+    totals: dict[str, Any] = {
+        name: sum(state[name] for state in states)
+        for name in ("active", "sites", "queued", "deferred", "requests", "pages", "bytes")
+    }
     totals["errors"] = _sum_of(state["errors"] for state in states)
     totals["left_seconds"] = max(state["left_seconds"] for state in states)
     return totals

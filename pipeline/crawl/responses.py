@@ -75,7 +75,11 @@ def _judge_payload(exchange: Exchange, payload: bytes, content_type: str, config
     if not payload.strip():
         return Judged(verdict="empty")
     if not media_type:
-        return Judged(verdict="media_type", detail=f"{bodies.header_type(content_type)}, by its bytes something else", keep_body=False)
+        return Judged(
+            verdict="media_type",
+            detail=f"{bodies.header_type(content_type)}, by its bytes something else",
+            keep_body=False,
+        )
     headers = [(name.lower(), value) for name, value in exchange.headers]
     signal = optout.header_signal(headers, config.agent_token, config.opt_out)
     rules = optout.header_rules(headers, config.agent_token, config.opt_out)

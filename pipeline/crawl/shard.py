@@ -35,7 +35,13 @@ class ShardCrawler:
     """One round of one shard. `quota` bounds its requests for pages, `level` the depth of the URLs that have their turn."""
 
     def __init__(
-        self, state: ShardState, archive: Archive, *, quota: int | None = None, level: int | None = None, earlier: Earlier | None = None
+        self,
+        state: ShardState,
+        archive: Archive,
+        *,
+        quota: int | None = None,
+        level: int | None = None,
+        earlier: Earlier | None = None,
     ) -> None:
         self.state = state
         self.num_active = 0
@@ -112,7 +118,16 @@ class ShardCrawler:
             OutOfTime: the URL has to wait for another round.
         """
         parts = url_parts(entry.url)
-        visit = Visit(url=entry.url, verdict="", kind=entry.kind, depth=entry.depth, hops=entry.hops, via=entry.via, tries=entry.tries, at=time.time())
+        visit = Visit(
+            url=entry.url,
+            verdict="",
+            kind=entry.kind,
+            depth=entry.depth,
+            hops=entry.hops,
+            via=entry.via,
+            tries=entry.tries,
+            at=time.time(),
+        )
         if site.given_up:
             self._record(site, replace(visit, verdict="site_failed"))
             return
@@ -139,7 +154,14 @@ class ShardCrawler:
         if policy.visit.tries < self._config.politeness.tries:
             site.queue.held.append(entry._replace(not_before=policy.visit.retry_at, reason="robots_unreachable"))
         else:
-            self._record(site, replace(visit, verdict="robots_unreachable", detail=f"status {policy.visit.status}" if policy.visit.status else "no answer"))
+            self._record(
+                site,
+                replace(
+                    visit,
+                    verdict="robots_unreachable",
+                    detail=f"status {policy.visit.status}" if policy.visit.status else "no answer",
+                ),
+            )
 
     async def _turn(self, site: Site) -> None:
         """Waits until the site may be asked, and marks the start of a request.
@@ -186,7 +208,10 @@ class ShardCrawler:
             if visit.tries + 1 < self._config.politeness.tries:
                 self._record(site, replace(visit, verdict="retry", detail=error.reason))
                 return
-        self._record(site, replace(visit, verdict=f"error/{error.reason}", detail=error.detail, id=page_id_of_digest(visit.url, "")))
+        self._record(
+            site,
+            replace(visit, verdict=f"error/{error.reason}", detail=error.detail, id=page_id_of_digest(visit.url, "")),
+        )
 
     def _answered(self, site: Site, visit: Visit, answer: Answer) -> None:
         exchange = answer.exchange
@@ -218,7 +243,9 @@ class ShardCrawler:
         else:
             site.pace.failed(now)
         again = visit.tries + 1 < self._config.politeness.tries
-        visit = replace(visit, verdict="retry", detail=judged.verdict) if again else replace(visit, verdict=judged.verdict)
+        visit = (
+            replace(visit, verdict="retry", detail=judged.verdict) if again else replace(visit, verdict=judged.verdict)
+        )
         self._other(site, visit, judged, exchange)
 
     def _followed(self, site: Site, visit: Visit, judged: Judged) -> Visit:
@@ -227,7 +254,11 @@ class ShardCrawler:
         depth, hops = (visit.depth, visit.hops + 1) if redirect else (visit.depth + 1, 0)
         links = [Found(url, depth, hops) for url in judged.links]
         for url in judged.sitemaps:
-            if self.state.domain_of(url) == site.domain and site.num_sitemaps < self._config.limits.sitemaps and hops <= _ROBOTS_REDIRECTS:
+            if (
+                self.state.domain_of(url) == site.domain
+                and site.num_sitemaps < self._config.limits.sitemaps
+                and hops <= _ROBOTS_REDIRECTS
+            ):
                 links.append(Found(url, visit.depth, hops, "sitemap"))
         found, sent = self.state.sort(site, links, visit.url)
         return replace(visit, verdict=judged.verdict, detail=judged.detail, found=found, sent=sent)
@@ -242,13 +273,22 @@ class ShardCrawler:
         known = self.state.payloads.get(digest)
         if known is not None:
             records = warc.revisit_records(
-                exchange, _about(visit), profile=warc.REVISIT_IDENTICAL, refers_to=known.url, refers_to_date=known.date, digest=known.warc_digest
+                exchange,
+                _about(visit),
+                profile=warc.REVISIT_IDENTICAL,
+                refers_to=known.url,
+                refers_to_date=known.date,
+                digest=known.warc_digest,
             )
-            self._record(site, replace(visit, file=known.file, offset=known.offset, warc_digest=known.warc_digest), records)
+            self._record(
+                site, replace(visit, file=known.file, offset=known.offset, warc_digest=known.warc_digest), records
+            )
             return
         file, offset = self._archive.place(time.time())
         records = warc.exchange_records(exchange, _about(visit))
-        self._record(site, replace(visit, file=file, offset=offset, warc_digest=warc.block_digest(exchange.body)), records)
+        self._record(
+            site, replace(visit, file=file, offset=offset, warc_digest=warc.block_digest(exchange.body)), records
+        )
 
     def _unchanged(self, site: Site, visit: Visit, exchange: Exchange) -> None:
         """A 304: the record of the earlier run is copied, so that this run stands by itself, and a revisit record says so."""
@@ -268,7 +308,12 @@ class ShardCrawler:
             charset=before.charset, etag=before.etag, last_modified=before.last_modified, file=file, offset=offset, warc_digest=before.warc_digest,
         )  # fmt: skip
         revisit = warc.revisit_records(
-            exchange, _about(visit), profile=warc.REVISIT_UNCHANGED, refers_to=visit.url, refers_to_date=before.date, digest=before.warc_digest
+            exchange,
+            _about(visit),
+            profile=warc.REVISIT_UNCHANGED,
+            refers_to=visit.url,
+            refers_to_date=before.date,
+            digest=before.warc_digest,
         )
         self._record(site, visit, record + revisit)
 
@@ -314,7 +359,9 @@ class ShardCrawler:
             tries=tries,
             retry_at=now + politeness.retry_seconds * 2.0 ** (tries - 1) if access == "defer" else 0.0,
         )
-        self._archive.append(b"".join(warc.exchange_records(each, [("robots", access)]) for each in exchanges), visit, now)
+        self._archive.append(
+            b"".join(warc.exchange_records(each, [("robots", access)]) for each in exchanges), visit, now
+        )
         return self.state.learn(visit)
 
     async def _robots(self, site: Site, url: str) -> tuple[int | None, bytes, list[Exchange]]:
@@ -342,7 +389,9 @@ class ShardCrawler:
         await self._turn(site)
         started = time.time()
         try:
-            exchange = (await self._fetcher.get(url, lambda status, content_type: self._config.limits.robots_bytes, cut=True)).exchange
+            exchange = (
+                await self._fetcher.get(url, lambda status, content_type: self._config.limits.robots_bytes, cut=True)
+            ).exchange
         except FetchError as error:
             self.state.stats[f"error/{error.reason}"] += 1
             if error.reason == "address_refused":
@@ -357,7 +406,9 @@ class ShardCrawler:
         return exchange
 
     def _start_of(self, exchange: Exchange) -> bytes:
-        return bodies.decoded_start(exchange.body, exchange.header("content-encoding"), self._config.limits.robots_bytes)
+        return bodies.decoded_start(
+            exchange.body, exchange.header("content-encoding"), self._config.limits.robots_bytes
+        )
 
 
 def _about(visit: Visit) -> warc.Headers:

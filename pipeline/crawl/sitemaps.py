@@ -1,11 +1,11 @@
 """Sitemaps (sitemaps.org): XML, plain text, RSS and Atom, to URLs. Streaming, bounded, without entities."""
 
+import contextlib
 import re
 from typing import NamedTuple
 from xml.parsers import expat
 
 from pipeline.urls import canonical_url
-
 
 
 class Sitemap(NamedTuple):
@@ -61,16 +61,19 @@ class _Reader:
 
     def read(self, content: bytes) -> None:
         """Reads until the end, the limit, or the first error."""
-        try:
+        with contextlib.suppress(expat.ExpatError, _Enough):
             self._parser.Parse(content, True)
-        except (expat.ExpatError, _Enough):
-            pass
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         local = name.rpartition(" ")[2].lower()
         self._path.append(local)
         self._text = []
-        if local == "link" and attributes.get("href") and attributes.get("rel", "alternate") == "alternate" and "entry" in self._path:
+        if (
+            local == "link"
+            and attributes.get("href")
+            and attributes.get("rel", "alternate") == "alternate"
+            and "entry" in self._path
+        ):
             self._add(attributes["href"])
 
     def _characters(self, text: str) -> None:

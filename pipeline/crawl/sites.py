@@ -57,7 +57,13 @@ class Site:
     @classmethod
     def new(cls, domain: str, config: CrawlConfig) -> "Site":
         """A site that nobody has asked yet."""
-        return cls(domain=domain, config=config, queue=SiteQueue(0), pace=Pace(config=config.politeness), patterns=PatternCounter(config.traps))
+        return cls(
+            domain=domain,
+            config=config,
+            queue=SiteQueue(0),
+            pace=Pace(config=config.politeness),
+            patterns=PatternCounter(config.traps),
+        )
 
     @property
     def given_up(self) -> bool:
@@ -125,7 +131,11 @@ class Site:
         """The site of a line."""
         value = json.loads(line)
         site = cls.new(value["domain"], config)
-        site.requests, site.failed_rounds, site.num_sitemaps = value["requests"], value["failed_rounds"], value["num_sitemaps"]
+        site.requests, site.failed_rounds, site.num_sitemaps = (
+            value["requests"],
+            value["failed_rounds"],
+            value["num_sitemaps"],
+        )
         site.pace.crawl_delay, site.pace.latency = value["crawl_delay"], value["latency"]
         site.pace.next_allowed = value["next_allowed"]
         site.patterns = PatternCounter(config.traps, value["patterns"])

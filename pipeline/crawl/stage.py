@@ -96,7 +96,9 @@ class CrawlShard:
         marker = join(self.attempt_folder, "begun", shard.name + ".json")
         resumed = storage.exists(marker)
         storage.write_json(marker, {})
-        archive = Archive(self.run, output, shard.name, self.config.limits, warcinfo(self.config.user_agent), num_parts=len(parts))
+        archive = Archive(
+            self.run, output, shard.name, self.config.limits, warcinfo(self.config.user_agent), num_parts=len(parts)
+        )
         earlier = Earlier.load(self.config.previous, work.number, work.num_shards) if self.config.previous else None
         crawler = ShardCrawler(state, archive, quota=work.quota, level=work.level, earlier=earlier)
         try:
@@ -185,7 +187,12 @@ class Waiting:
 
     def summary(self) -> dict[str, Any]:
         """As JSON. `earliest` and `level` are null when nothing can be fetched any more."""
-        return {"reasons": dict(sorted(self._reasons.items())), "earliest": self._earliest, "level": self._level, "sent": self._sent}
+        return {
+            "reasons": dict(sorted(self._reasons.items())),
+            "earliest": self._earliest,
+            "level": self._level,
+            "sent": self._sent,
+        }
 
 
 async def _run(crawler: ShardCrawler, resumed: bool, reporter: Reporter) -> None:
@@ -229,7 +236,12 @@ class MergeLedgers(beam.DoFn):  # type: ignore[misc,type-arg,unused-ignore]
         """The final visits of a shard, written to its ledger in passing."""
         rounds = [join(self._run, round_output(number)) for number in range(shard.work["num_rounds"])]
         name = shard.work["shard"]
-        events = (event for folder in rounds for part in ledger.recover_parts(folder, name) for event in ledger.read_events(folder, part))
+        events = (
+            event
+            for folder in rounds
+            for part in ledger.recover_parts(folder, name)
+            for event in ledger.read_events(folder, part)
+        )
         for visit in index.final_visits(events, read_rows(join(rounds[-1], name + ".queue.parquet"))):
             table.append(index.ledger_row(visit))
             counts.update(("urls", f"verdict/{visit.verdict}"))
@@ -277,4 +289,7 @@ def index_shards(run: str, shards: Iterable[str], num_rounds: int) -> list[Shard
         for entry in storage.read_manifest(folder).files:
             if entry.path.endswith(ledger.WARC_SUFFIX):
                 entries[entry.path.rsplit("-", 1)[0]].append({**asdict(entry), "path": join(folder, entry.path)})
-    return [Shard(name="ledger-" + name, work={"shard": name, "num_rounds": num_rounds, "archive": found}) for name, found in entries.items()]
+    return [
+        Shard(name="ledger-" + name, work={"shard": name, "num_rounds": num_rounds, "archive": found})
+        for name, found in entries.items()
+    ]

@@ -26,7 +26,9 @@ from pipeline.storage import join
 from pipeline.tables import read_rows
 from pipeline.urls import canonical_url, registrable_domain, url_parts
 
-LINKS = pa.schema([("shard", pa.int32()), ("url", pa.string()), ("depth", pa.int32()), ("hops", pa.int32()), ("via", pa.string())])
+LINKS = pa.schema(
+    [("shard", pa.int32()), ("url", pa.string()), ("depth", pa.int32()), ("hops", pa.int32()), ("via", pa.string())]
+)
 FINISHED = frozenset({"page", "not_modified"})
 _COUNTED = frozenset({"", "trap/calendar", "trap/parameter_values"})
 _NUM_DOMAINS = 100_000
@@ -75,7 +77,9 @@ class ShardState:
         for link, via in sorted(incoming, key=lambda sent: (sent.link.depth, sent.link.url, sent.link.hops, sent.via)):
             found = self.offer(self.domain_of(link.url), link, via)
             if found is not None and found.refusal:
-                self.refused[link.url] = Visit(url=link.url, verdict=found.refusal, depth=link.depth, hops=link.hops, via=via)
+                self.refused[link.url] = Visit(
+                    url=link.url, verdict=found.refusal, depth=link.depth, hops=link.hops, via=via
+                )
 
     def _room(self, site: Site) -> int:
         limits = self.config.limits
@@ -177,7 +181,9 @@ class ShardState:
             site.num_sitemaps += 1
         if visit.verdict == "retry":
             wait = self.config.politeness.retry_seconds * 2.0**visit.tries
-            entry = QueuedUrl(visit.url, visit.depth, visit.hops, visit.via, visit.kind, visit.tries + 1, visit.at + wait, "retry")
+            entry = QueuedUrl(
+                visit.url, visit.depth, visit.hops, visit.via, visit.kind, visit.tries + 1, visit.at + wait, "retry"
+            )
             site.queue.held.append(entry)
         if visit.verdict in FINISHED:
             self._note_payload(site, visit)
@@ -187,7 +193,9 @@ class ShardState:
             site.patterns.same_payload(url_parts(visit.url))
         site.digests.add(visit.digest)
         if visit.digest not in self.payloads:
-            self.payloads[visit.digest] = Stored(visit.url, warc_date(visit.at), visit.file, visit.offset, visit.warc_digest)
+            self.payloads[visit.digest] = Stored(
+                visit.url, warc_date(visit.at), visit.file, visit.offset, visit.warc_digest
+            )
 
     def learn(self, visit: RobotsVisit) -> Policy:
         """Takes in what an origin said, and queues the sitemaps that its robots.txt names, as far as they are its site's."""
@@ -226,7 +234,13 @@ def read_incoming(path: str, number: int) -> Iterator[Sent]:
 def link_rows(sent: Iterable[Sent], domain_of: Any, num_shards: int) -> list[dict[str, Any]]:
     """Links as rows of `LINKS`, by shard and URL."""
     rows = [
-        {"shard": shard_of(domain_of(link.url), num_shards), "url": link.url, "depth": link.depth, "hops": link.hops, "via": via}
+        {
+            "shard": shard_of(domain_of(link.url), num_shards),
+            "url": link.url,
+            "depth": link.depth,
+            "hops": link.hops,
+            "via": via,
+        }
         for link, via in sent
     ]
     return sorted(rows, key=lambda row: (row["shard"], row["url"], row["depth"], row["via"]))
@@ -243,5 +257,3 @@ def _leaves(left: set[bytes], link: Found) -> bool:
         return False
     left.add(mark)
     return True
-
-

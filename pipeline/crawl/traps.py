@@ -13,8 +13,26 @@ from pipeline.urls import UrlParts
 
 _DATE = re.compile(r"(?<!\d)(\d{4})[-/_.](0?[1-9]|1[0-2])(?:[-/_.](0?[1-9]|[12]\d|3[01]))?(?!\d)")
 _YEAR_VALUE = re.compile(r"(?:^|&)(?:year|yr|jahr|annee)=(\d{1,6})(?:&|$)", re.IGNORECASE)
-_CALENDAR_WORDS = re.compile(r"calendar|kalender|calendrier|agenda|events?(?:/|$)|month|tribe-bar-date|ical", re.IGNORECASE)
-_CALENDAR_KEYS = frozenset("date day month year week cal_date startdate start_date enddate month_year yr mo tribe-bar-date".split())
+_CALENDAR_WORDS = re.compile(
+    r"calendar|kalender|calendrier|agenda|events?(?:/|$)|month|tribe-bar-date|ical", re.IGNORECASE
+)
+_CALENDAR_KEYS = frozenset(
+    (
+        "date",
+        "day",
+        "month",
+        "year",
+        "week",
+        "cal_date",
+        "startdate",
+        "start_date",
+        "enddate",
+        "month_year",
+        "yr",
+        "mo",
+        "tribe-bar-date",
+    )
+)
 _PATH_SESSION = re.compile(r";(?:jsessionid|phpsessid|sid)=|/\(S\([a-z0-9]{24}\)\)/", re.IGNORECASE)
 _DIGITS = re.compile(r"\d+")
 _NUM_PATTERNS = 20_000  # counted for one site; beyond it the rarest are forgotten
@@ -93,11 +111,9 @@ def pattern_of(parts: UrlParts) -> Pattern:
     makes a pattern of the path and the names of the parameters.
     """
     names = sorted(set(_names(parts.query)))
-    last_date = None
-    for last_date in _DATE.finditer(parts.path):
-        pass
-    ends_in_date = last_date is not None and parts.path[last_date.end() :].strip("/") == ""
-    if not _CALENDAR_KEYS.isdisjoint(names) or (parts.query and _DATE.search(parts.query)) or (ends_in_date and _CALENDAR_WORDS.search(parts.path)):
+    ends_in_date = any(not parts.path[date.end() :].strip("/") for date in _DATE.finditer(parts.path))
+    dated_query = not _CALENDAR_KEYS.isdisjoint(names) or _DATE.search(parts.query)
+    if dated_query or (ends_in_date and _CALENDAR_WORDS.search(parts.path)):
         return Pattern("calendar", f"{parts.host}{_DIGITS.sub('0', parts.path)}?{'&'.join(names)}")
     if names:
         return Pattern("query", f"{parts.host}{parts.path}?{'&'.join(names)}")

@@ -61,7 +61,9 @@ def exchange_records(exchange: Exchange, metadata: Headers) -> bytes:
     return response + _companions(exchange, metadata, response_id)
 
 
-def revisit_records(exchange: Exchange, metadata: Headers, *, profile: str, refers_to: str, refers_to_date: str, digest: str) -> bytes:
+def revisit_records(
+    exchange: Exchange, metadata: Headers, *, profile: str, refers_to: str, refers_to_date: str, digest: str
+) -> bytes:
     """Revisit, request and metadata records: the payload is that of another record of the archive."""
     revisit, revisit_id = _record(
         "revisit",
@@ -88,12 +90,27 @@ def request_records(exchange: Exchange, metadata: Headers) -> bytes:
 def _companions(exchange: Exchange, metadata: Headers, concurrent_to: str) -> bytes:
     together = [("WARC-Concurrent-To", concurrent_to)]
     target = exchange.url[exchange.url.index("/", exchange.url.index("//") + 2) :]
-    lines = [f"{exchange.method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in exchange.request_headers), "", ""]
+    lines = [
+        f"{exchange.method} {target} HTTP/1.1",
+        *(f"{name}: {value}" for name, value in exchange.request_headers),
+        "",
+        "",
+    ]
     request, request_id = _record(
-        "request", exchange.url, exchange.at, [*together, ("Content-Type", "application/http;msgtype=request")], "\r\n".join(lines).encode()
+        "request",
+        exchange.url,
+        exchange.at,
+        [*together, ("Content-Type", "application/http;msgtype=request")],
+        "\r\n".join(lines).encode(),
     )
     together = [("WARC-Concurrent-To", concurrent_to or request_id)]
-    about, _ = _record("metadata", exchange.url, exchange.at, [*together, ("Content-Type", "application/warc-fields")], _fields(metadata))
+    about, _ = _record(
+        "metadata",
+        exchange.url,
+        exchange.at,
+        [*together, ("Content-Type", "application/warc-fields")],
+        _fields(metadata),
+    )
     return request + about
 
 
@@ -112,10 +129,14 @@ def response_head(exchange: Exchange, num_body_bytes: int | None) -> bytes:
 
 
 def _fields(fields: Headers) -> bytes:
-    return "".join(f"{name}: {' '.join(value.split())}\r\n" for name, value in fields if value).encode("utf-8", "replace")
+    return "".join(f"{name}: {' '.join(value.split())}\r\n" for name, value in fields if value).encode(
+        "utf-8", "replace"
+    )
 
 
-def _record(kind: str, url: str, at: float, headers: Headers, block: bytes, *, stored: bool = False) -> tuple[bytes, str]:
+def _record(
+    kind: str, url: str, at: float, headers: Headers, block: bytes, *, stored: bool = False
+) -> tuple[bytes, str]:
     """One record as a gzip member, and its id. `stored` skips the deflation of what is deflated already."""
     record_id = f"<urn:uuid:{uuid.uuid4()}>"
     lines = ["WARC/1.1", f"WARC-Type: {kind}", f"WARC-Record-ID: {record_id}", f"WARC-Date: {warc_date(at)}"]
@@ -124,7 +145,11 @@ def _record(kind: str, url: str, at: float, headers: Headers, block: bytes, *, s
     lines += [f"{name}: {value}" for name, value in headers if value]
     lines += [f"WARC-Block-Digest: {block_digest(block)}", f"Content-Length: {len(block)}", "", ""]
     member = zlib.compressobj(0 if stored else 1, zlib.DEFLATED, 31)
-    data = member.compress("\r\n".join(lines).encode("utf-8", "replace")) + member.compress(block) + member.compress(b"\r\n\r\n")
+    data = (
+        member.compress("\r\n".join(lines).encode("utf-8", "replace"))
+        + member.compress(block)
+        + member.compress(b"\r\n\r\n")
+    )
     return data + member.flush(), record_id
 
 
@@ -136,4 +161,3 @@ def block_digest(content: bytes) -> str:
 def warc_date(at: float) -> str:
     """A time as WARC writes it."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-

@@ -6,22 +6,25 @@ does not agree, or is left over, ends the job: nothing is ever removed in the pl
 
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.dedup.clusters import NEAR
-from pipeline.dedup.config import DedupConfig
-from pipeline.dedup.decontaminate import MATCHES, Decontaminate
+from pipeline.dedup.decontaminate import MATCHES, STAGE
 from pipeline.dedup.exact import DUPLICATE
 from pipeline.dedup.exchange import Records, gather
+from pipeline.dedup.finish import Finish
 from pipeline.dedup.index import SignatureWriter, read_identities, read_signatures
+from pipeline.dedup.passages import PASSAGES
 from pipeline.dedup.plan import (
     CONTAMINATION_OUTPUT,
     DOCUMENTS_OUTPUT,
+    PASSAGES_OUTPUT,
     REJECTED_OUTPUT,
     SIGNATURES_OUTPUT,
     Plan,
@@ -41,7 +44,6 @@ from pipeline.tables import DOCUMENTS, REJECTIONS, TableWriter, read_batches, re
 if TYPE_CHECKING:
     from pipeline.stage import Outputs
 
-STAGE = "dedup"
 SAME_PAGE, EXACT_DUPLICATE, NEAR_DUPLICATE = range(3)
 REASONS = ("same_page", "exact_duplicate", "near_duplicate")
 
@@ -190,25 +192,30 @@ class ApplyDecisions:
     plan: Plan
 
     def setup(self) -> None:
-        """Reads the evaluation sets, if there are any."""
-        self._finish = Finish(self.plan.config)
+        """Reads what the survivors are compared with."""
+        self._finish = Finish(self.plan)
         self._finish.setup()
 
     def process(self, shard: Shard, outputs: "Outputs") -> Mapping[str, int]:
         """Applies the decisions about one part; returns `read`, `kept`, `rejected` and a count for each reason."""
-        plan, part = self.plan, shard.work["index"]
-        ledger, counts = Ledger(plan, part), Counter(read=0, kept=0, rejected=0, kept_text_bytes=0)
+        config, part, finish = self.plan.config, shard.work["index"], self._finish
+        counts = finish.counts = Counter(read=0, kept=0, rejected=0, kept_text_bytes=0)
         survived = [np.zeros(0, bool)]
         with (
             outputs.table(DOCUMENTS_OUTPUT, DOCUMENTS) as kept,
             outputs.table(REJECTED_OUTPUT, REJECTIONS) as rejected,
-            outputs.table(CONTAMINATION_OUTPUT, MATCHES) as report,
+            _report(outputs, CONTAMINATION_OUTPUT, MATCHES, bool(config.decontaminate.sets)) as contamination,
+            _report(outputs, PASSAGES_OUTPUT, PASSAGES, config.passages.action != "off") as passages,
         ):
-            for batch in read_batches(plan.parts[part]):
+            ledger = Ledger(self.plan, part)
+            for batch in read_batches(self.plan.parts[part]):
                 survives, decisions = ledger.take(batch)
-                refused = iter([rejection_of(one, plan.config.threshold) for one in decisions])
+                refused = iter([rejection_of(one, config.threshold) for one in decisions])
                 for at, row in enumerate(batch.to_pylist()):
-                    verdict = self._finish.judge(row, report) if survives[at] else next(refused)
+                    if survives[at]:
+                        row, verdict = finish.finish(row, contamination, passages)
+                    else:
+                        verdict = next(refused)
                     if verdict is None:
                         kept.append(row)
                         counts["kept_text_bytes"] += len(row["text"].encode())
@@ -218,11 +225,12 @@ class ApplyDecisions:
                     counts[f"rejected/{STAGE}/{verdict.reason}"] += 1
                 survived.append(survives)
             ledger.close()
-        outputs.add(DOCUMENTS_OUTPUT, kept.entry())
-        outputs.add(REJECTED_OUTPUT, rejected.entry())
-        if self._finish.reports:
-            outputs.add(CONTAMINATION_OUTPUT, report.entry())
-        if plan.config.keep_signatures:
+        tables = {DOCUMENTS_OUTPUT: kept, REJECTED_OUTPUT: rejected}
+        reports = {CONTAMINATION_OUTPUT: contamination, PASSAGES_OUTPUT: passages}
+        for name, table in (tables | reports).items():
+            if table:
+                outputs.add(name, table.entry())
+        if config.keep_signatures:
             outputs.add(SIGNATURES_OUTPUT, self._keep_signatures(part, outputs, np.concatenate(survived)))
         counts.update(read=ledger.num_read, kept=kept.num_records, rejected=rejected.num_records)
         return counts
@@ -236,30 +244,11 @@ class ApplyDecisions:
         return table.entry()
 
 
-class Finish:
-    """What happens to survivors: evaluation items are looked for in them."""
-
-    def __init__(self, config: DedupConfig) -> None:
-        self._decontaminate = Decontaminate(config.decontaminate) if config.decontaminate.sets else None
-
-    @property
-    def reports(self) -> bool:
-        """Whether there is anything to look for."""
-        return self._decontaminate is not None
-
-    def setup(self) -> None:
-        """Reads the evaluation sets."""
-        if self._decontaminate:
-            self._decontaminate.setup()
-
-    def judge(self, row: Mapping[str, Any], report: TableWriter) -> Rejection | None:
-        """The rejection of a survivor, if it is one; what it holds of evaluation items goes to `report`."""
-        if self._decontaminate is None:
-            return None
-        verdict, matches = self._decontaminate.judge_text(row["id"], row["url"], row["text"])
-        for line in self._decontaminate.report_rows(row["id"], row["url"], matches):
-            report.append(line)
-        return verdict
+def _report(
+    outputs: "Outputs", name: str, schema: pa.Schema, wanted: bool
+) -> AbstractContextManager[TableWriter | None]:
+    """The table of a report, where it is wanted."""
+    return outputs.table(name, schema) if wanted else nullcontext()
 
 
 def rejection_of(decision: np.void, threshold: float, url: str = "") -> Rejection:

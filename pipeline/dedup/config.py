@@ -5,6 +5,7 @@ from typing import Literal
 
 from pipeline.dedup.curve import PRESETS, Banding, choose_banding
 from pipeline.dedup.decontaminate import DecontaminateConfig
+from pipeline.dedup.passages_config import PassagesConfig
 from pipeline.dedup.settings import require
 from pipeline.dedup.shingles import Shingling
 
@@ -50,6 +51,8 @@ class DedupConfig:
     """A cluster larger than this raises an alarm in the log and in duplicates/clusters.json."""
     keep_signatures: bool = False
     """Keep the signatures of the survivors as the dataset signatures/, for `against` of a later run."""
+    passages: PassagesConfig = field(default_factory=PassagesConfig)
+    """Lines or paragraphs that many documents repeat."""
     decontaminate: DecontaminateConfig = field(default_factory=DecontaminateConfig)
     """Evaluation items that must not be in the documents."""
     against: tuple[str, ...] = ()

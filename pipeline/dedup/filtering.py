@@ -6,19 +6,22 @@ document with 14 × 8, 8 bytes a shingle of the candidates) and, in memory, 100 
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from pipeline.dedup.apply import decisions_for, rejection_of
 from pipeline.dedup.config import DedupConfig
+from pipeline.dedup.exact import DUPLICATE
+from pipeline.dedup.exchange import gather
+from pipeline.dedup.finish import Finish
 from pipeline.dedup.index import index_files
-from pipeline.dedup.phases import clustering_phases, finding_phases
+from pipeline.dedup.phases import clustering_phases, finding_phases, passage_phases
 from pipeline.dedup.plan import Plan, id_text, rows_of
+from pipeline.dedup.verify import EDGE
 from pipeline.errors import InputError, SettingError
 from pipeline.jsonl import RecordWriter, read_records, writing
+from pipeline.records import Rejection
 from pipeline.storage import join
 from pipeline.tables import DOCUMENTS, TableWriter, read_rows
 
@@ -47,9 +50,9 @@ def deduplicate_records(
         _find(plan)
         with writing(target) as kept:
             if not rejected:
-                return _apply(plan, spooled or source, kept, None)
+                return _apply(plan, spooled or source, kept, None, text_field)
             with writing(rejected) as refused:
-                return _apply(plan, spooled or source, kept, refused)
+                return _apply(plan, spooled or source, kept, refused, text_field)
 
 
 def _spool(source: str, spooled: str, folder: str, config: DedupConfig, text_field: str) -> Plan:
@@ -117,28 +120,35 @@ class _NoOutputs:
 
 def _find(plan: Plan) -> None:
     outputs: Any = _NoOutputs()
-    for phase in finding_phases(plan) + clustering_phases(plan):
+    for phase in finding_phases(plan) + clustering_phases(plan) + passage_phases(plan):
         phase.worker.setup()
         for shard in phase.shards:
             phase.worker.process(shard, outputs)
 
 
-def _apply(plan: Plan, source: str, kept: RecordWriter, refused: RecordWriter | None) -> dict[str, int]:
-    counts = Counter(read=0, kept=0, rejected=0)
-    records, names = read_records(source), _survivor_names(plan) if refused else {}
+def _apply(
+    plan: Plan, source: str, kept: RecordWriter, refused: RecordWriter | None, text_field: str
+) -> dict[str, int]:
+    records, names, finish = read_records(source), _survivor_names(plan) if refused else {}, Finish(plan)
+    finish.setup()
+    counts = finish.counts = Counter(read=0, kept=0, rejected=0)
     for part in plan.own_parts:
         decisions = decisions_for(plan, part)
         about = dict(zip(rows_of(decisions["ref"]).tolist(), decisions, strict=True))
-        for row, spooled in enumerate(read_rows(plan.parts[part], ["url"])):
+        for at, spooled in enumerate(read_rows(plan.parts[part], ["id", "url"])):
             record = next(records, None)
             if record is None or _name(record, counts["read"]) != spooled["url"]:
                 raise InputError(f"{source}: the record at line {counts['read'] + 1} changed while it was read")
             counts["read"] += 1
-            if row not in about:
-                kept.write(record)
+            row = {"id": spooled["id"], "url": str(record.get("url") or ""), "text": record[text_field]}
+            if at in about:
+                rejection: Rejection | None = rejection_of(about[at], plan.config.threshold, row["url"])
+            else:
+                row, rejection = finish.finish(row)
+            if rejection is None:
+                kept.write({**record, text_field: row["text"]})
                 counts["kept"] += 1
                 continue
-            rejection = rejection_of(about[row], plan.config.threshold, str(record.get("url") or ""))
             counts.update(("rejected", f"rejected/{rejection.stage}/{rejection.reason}"))
             if refused:
                 by = names.get(rejection.duplicate_of, rejection.duplicate_of)
@@ -164,15 +174,21 @@ def _survivor_names(plan: Plan) -> dict[str, str]:
     return names
 
 
-def survivors(texts: Iterable[str], config: DedupConfig | None = None) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Which of some texts at hand survive: the first of each cluster."""
-    config = config or DedupConfig()
+def found_pairs(texts: Sequence[str], config: DedupConfig) -> tuple[list[tuple[int, int]], list[int]]:
+    """The pairs of texts at hand that are equal or verified as near duplicates, and those that do not survive; by place."""
     with tempfile.TemporaryDirectory(prefix="corpusmill-dedup-") as folder:
-        records = ((number, {"text": text}) for number, text in enumerate(texts))
-        parts = list(_parts(records, "the texts", folder, "text"))
-        plan = Plan(run=folder, config=config, parts=tuple(p for p, _ in parts), num_documents=sum(n for _, n in parts))
+        parts = list(_parts(((at, {"text": text}) for at, text in enumerate(texts)), "the texts", folder, "text"))
+        paths, sizes = tuple(path for path, _ in parts), [rows for _, rows in parts]
+        plan = Plan(run=folder, config=config, parts=paths, num_documents=sum(sizes))
         _find(plan)
-        kept = [np.ones(rows, bool) for _, rows in parts]
+        pairs, gone = [], []
         for part in plan.own_parts:
-            kept[part][rows_of(decisions_for(plan, part)["ref"])] = False
-    return np.concatenate([np.zeros(0, bool), *kept])
+            edges, equals = (
+                gather([plan.work("edges", part)], EDGE, 0),
+                plan.work_files("equals", plan.num_identity_partitions),
+            )
+            pairs += list(zip(edges["a_low"].tolist(), edges["b_low"].tolist(), strict=True))
+            duplicates = gather(equals, DUPLICATE, part)
+            pairs += list(zip(duplicates["id_low"].tolist(), duplicates["by_low"].tolist(), strict=True))
+            gone += decisions_for(plan, part)["id_low"].tolist()
+    return pairs, gone

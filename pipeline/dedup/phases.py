@@ -21,6 +21,7 @@ from pipeline.dedup.candidates import PairBuckets
 from pipeline.dedup.clusters import ClusterDocuments
 from pipeline.dedup.components import DecideComponents, SendLabels, SendMembers, SpreadEdges, StarRound
 from pipeline.dedup.exact import FindCaptures, FindEqualTexts
+from pipeline.dedup.passages import FindRepeated, SendPassages
 from pipeline.dedup.plan import Plan, shard
 from pipeline.dedup.report import ReportClusters
 from pipeline.dedup.signatures import SignParts
@@ -86,6 +87,16 @@ def labelling_phases(plan: Plan, partitions: int, last: int) -> list[Phase]:
         _phase("labels", SendLabels(plan=plan, number=last, num_partitions=partitions), numbers),
         _phase("members", SendMembers(plan=plan, num_partitions=partitions), range(len(plan.parts))),
         _phase("components", DecideComponents(plan=plan, num_partitions=partitions), numbers),
+    ]
+
+
+def passage_phases(plan: Plan) -> list[Phase]:
+    """From the texts of survivors to repeated passages, where they are asked for."""
+    if plan.config.passages.action == "off":
+        return []
+    return [
+        _phase("passages", SendPassages(plan=plan), plan.own_parts),
+        _phase("repeated", FindRepeated(plan=plan), range(plan.num_band_partitions)),
     ]
 
 

@@ -106,7 +106,7 @@ class Block:
 
 @dataclass(slots=True)
 class Blocks:
-    """The blocks and elements of a page, both in document order. `elements[0]` is the body."""
+    """The blocks of a page and the elements that have any, both in document order. `elements[0]` is the body."""
 
     blocks: list[Block] = field(default_factory=list)
     elements: list[Element] = field(default_factory=list)
@@ -181,6 +181,8 @@ class _Walk:
         if element.tag == "tr":
             self._join_row(element)
         element.end_block = len(page.blocks)
+        if element.end_block == element.first_block and element.parent >= 0:
+            page.elements.pop()  # it is the last: those inside it were as empty
         self._element = element.parent
         self._starts = False
 

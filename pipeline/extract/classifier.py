@@ -24,7 +24,7 @@ Probabilities = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
 MODEL = Path(__file__).with_name("blocks.npz")
-MODEL_SHA256 = Path(__file__).with_name("blocks.sha256")
+MODEL_SHA256 = Path(__file__).with_name("blocks.sha256.txt")
 # The network has seen pages labelled in two ways: only the article, and all that a reader came for.
 ARTICLE, PAGE = 1.0, 0.0
 _INPUT_STEP, _WEIGHT_STEP = 1 / 16, 1 / 256
@@ -84,6 +84,11 @@ def choose(probabilities: Probabilities, num_chars: npt.NDArray[np.int64]) -> tu
     return chosen, float(expected[best])
 
 
+def model_sha256() -> str:
+    """What names the model in the fingerprint of a step: the stated SHA-256 of its file."""
+    return MODEL_SHA256.read_text().split()[0]
+
+
 def load_model() -> Model:
     """The model in this package.
 
@@ -91,7 +96,7 @@ def load_model() -> Model:
         DataError: the file is not the one whose hash lies beside it, or was made for other features.
     """
     content = MODEL.read_bytes()
-    stated = MODEL_SHA256.read_text().split()[0]
+    stated = model_sha256()
     if hashlib.sha256(content).hexdigest() != stated:
         raise DataError(f"{MODEL} is damaged: its SHA-256 is not {stated}")
     return read_model(content)

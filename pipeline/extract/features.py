@@ -10,6 +10,7 @@ Shapes: N blocks, E elements.
 import re
 from collections import Counter
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -107,8 +108,8 @@ class _Page:
     parent: Indices  # (E,), that of the body is the body
     first: Indices  # (E,)
     end: Indices  # (E,)
-    table: Floats  # (E, 7): tag, ancestors, groups with ancestors, groups here, hint with ancestors, hint here, depth
-    list_depth: Floats  # (E,)
+    # (E, 11): tag, ancestors, groups with ancestors, groups here, hint with ancestors, hint here, depth, list depth, …
+    table: Floats
     sums: Floats
     inside: Floats  # (3, E), the sums over subtrees
     num_articles: int
@@ -141,23 +142,25 @@ def features(blocks: Blocks, title: str, hints: Hints) -> npt.NDArray[np.float32
 
 
 def _arrays(blocks: Blocks, hints: Hints) -> _Page:
-    own = np.array([_counts(block) for block in blocks.blocks], dtype=np.float64)
+    own = _table([_counts(block) for block in blocks.blocks])
     element_of = np.array([block.element for block in blocks.blocks], dtype=np.intp)
-    table = _element_table(blocks, hints)
-    spans = np.array(
-        [(max(0, e.parent), e.first_block, e.end_block, e.list_depth) for e in blocks.elements], dtype=np.intp
-    )
+    table = _table(_element_rows(blocks, hints))
+    parent, first, end = table[:, 8:11].astype(np.intp).T
     chars, links, stops = own[:, 0], own[:, 1], own[:, 5]
     prose = np.where((chars >= _PROSE_CHARS) & (links < _PROSE_LINK_SHARE * chars) & (stops > 0), chars, 0.0)
     sums = np.zeros((3, len(own) + 1))
     np.cumsum((chars, links, prose), axis=1, out=sums[:, 1:])
-    first, end = spans[:, 1], spans[:, 2]
     return _Page(
-        own=own, element_of=element_of, tags=table[element_of, 0].astype(np.intp),
-        parent=spans[:, 0], first=first, end=end, table=table, list_depth=spans[:, 3].astype(np.float64),
-        sums=sums, inside=sums[:, end] - sums[:, first],
+        own=own, element_of=element_of, tags=table[element_of, 0].astype(np.intp), parent=parent, first=first, end=end,
+        table=table, sums=sums, inside=sums[:, end] - sums[:, first],
         num_articles=sum(element.tag == "article" for element in blocks.elements),
     )  # fmt: skip
+
+
+def _table(rows: list[tuple[float, ...]]) -> Floats:
+    """As `np.array`, in half the time."""
+    width = len(rows[0])
+    return np.fromiter(chain.from_iterable(rows), dtype=np.float64, count=len(rows) * width).reshape(-1, width)
 
 
 def _counts(block: Block) -> tuple[float, ...]:
@@ -169,33 +172,31 @@ def _counts(block: Block) -> tuple[float, ...]:
     if not text.isascii():
         stops += count("。") + count("…") + count("！") + count("？") + count("।")
         commas += count("，") + count("、") + count("،")
-    digits = len(_DIGIT.findall(text)) if len(text) < _PROSE_CHARS and not text.isalpha() else 0
+    length = len(text)
+    digits = len(_DIGIT.findall(text)) if length < _PROSE_CHARS and not text.isalpha() else 0
     return (
-        len(text), block.link_chars, block.num_links, count(" ") + 1, commas, stops,
+        length, block.link_chars, block.num_links, count(" ") + 1, commas, stops,
         text[-1] in _SENTENCE_ENDS, digits, count("\n"), block.starts_element,
     )  # fmt: skip
 
 
-def _element_table(blocks: Blocks, hints: Hints) -> Floats:
+def _element_rows(blocks: Blocks, hints: Hints) -> list[tuple[float, ...]]:
     rows: list[tuple[float, ...]] = []
     hint_of = hints.of
     above: list[tuple[float, int]] = [(0.0, 0)]  # hint and groups with ancestors; what is above the body comes first
-    for element in blocks.elements:
-        hint, groups = hint_of(element.names) if element.names else (0.0, 0)
-        hint_above, groups_above = above[element.parent + 1]
-        above.append((hint_above + hint, groups_above | groups))
+    for e in blocks.elements:
+        hint, groups = hint_of(e.names) if e.names else (0.0, 0)
+        parent = e.parent
+        hint_above, groups_above = above[parent + 1]
+        total = (hint_above + hint, groups_above | groups)
+        above.append(total)
         rows.append(
             (
-                tag_number(element.tag),
-                element.ancestors,
-                groups_above | groups,
-                groups,
-                hint_above + hint,
-                hint,
-                element.depth,
+                tag_number(e.tag), e.ancestors, total[1], groups, total[0], hint, e.depth, e.list_depth,
+                parent if parent > 0 else 0, e.first_block, e.end_block,
             )
-        )
-    return np.array(rows, dtype=np.float64)
+        )  # fmt: skip
+    return rows
 
 
 def _own_features(page: _Page) -> Floats:
@@ -222,7 +223,7 @@ def _place_features(page: _Page, blocks: list[Block], title: str) -> Floats:
     here = page.table[page.element_of]
     return np.stack(
         [
-            here[:, 4], here[:, 5], here[:, 6] / 10, page.list_depth[page.element_of],
+            here[:, 4], here[:, 5], here[:, 6] / 10, here[:, 7],
             chars_before / page.totals[0], np.log1p(chars_after), after, np.sign(since) * np.log1p(np.abs(since)),
             [_likeness(block.text, title) for block in blocks], [copies[block.text] > 1 for block in blocks],
         ],

@@ -59,7 +59,7 @@ def extract_html(
         tree = LexborHTMLParser(html)
     except SelectolaxError as error:
         return Refused(reason="unparsable", detail=str(error))
-    found = read_metadata(tree, url, html)
+    found = read_metadata(tree, url)
     text = (finder or TextFinder(config)).find(Source(html, tree, found.kind == "article"))
     return _checked(Extracted(text=normalise(text), metadata=found, charset=decoded.charset), config)
 

@@ -58,7 +58,6 @@ _ARTICLE_TYPES = (
     "howto",
     "book",
 )
-_LICENCE_MARKS = ('="license', "='license", "=license")
 _DECLARED = re.compile(r"Article|BlogPosting|Report")
 _CREATIVE_COMMONS = re.compile(r"creativecommons\.org/(licenses|publicdomain)/([a-z+-]+)(?:/(\d\.\d))?", re.IGNORECASE)
 _BYLINE_WORD = re.compile(
@@ -67,8 +66,8 @@ _BYLINE_WORD = re.compile(
 _SITE_SUFFIX = re.compile(r"\s+[|»–—·•-]\s+[^|»–—·•]{2,60}$")
 
 
-def read_metadata(tree: LexborHTMLParser, url: str, html: str) -> Metadata:
-    """The metadata of a parsed page; its address helps with relative links and dates, its markup to save searches."""
+def read_metadata(tree: LexborHTMLParser, url: str) -> Metadata:
+    """The metadata of a parsed page; its address helps with relative links and dates."""
     meta = _meta_values(tree)
     facts = _linked_data(tree)
     return Metadata(
@@ -76,7 +75,7 @@ def read_metadata(tree: LexborHTMLParser, url: str, html: str) -> Metadata:
         author=_author(tree, meta, facts),
         date=_date(tree, meta, facts, url),
         canonical=_canonical(tree, meta, url),
-        licence=_licence(tree, meta, facts, html),
+        licence=_licence(tree, meta, facts),
         kind="article" if _declares_article(meta, facts) else "",
     )
 
@@ -232,11 +231,9 @@ def _canonical(tree: LexborHTMLParser, meta: Mapping[str, str], url: str) -> str
         return ""
 
 
-def _licence(tree: LexborHTMLParser, meta: Mapping[str, str], facts: Mapping[str, Any], html: str) -> str:
-    links = tree.css('[rel~="license" i][href]') if any(mark in html for mark in _LICENCE_MARKS) else []
-    if not links and "creativecommons.org/" in html:
-        links = tree.css('a[href*="creativecommons.org/" i]')
-    for node in links[:4]:
+def _licence(tree: LexborHTMLParser, meta: Mapping[str, str], facts: Mapping[str, Any]) -> str:
+    links = tree.css('[rel~="license" i][href], a[href*="creativecommons.org/" i]')
+    for node in sorted(links[:20], key=lambda node: "license" not in (node.attributes.get("rel") or "").lower()):
         if name := licence_name(node.attributes.get("href") or ""):
             return name
     stated = facts.get("license")

@@ -5,6 +5,8 @@ model), `NAME.json` (its hash, label, thresholds, what it was measured at) and `
 The hash is checked when the model is loaded, so a truncated or exchanged file is an error, not another opinion.
 """
 
+import email
+import email.message
 import html
 import json
 import math
@@ -12,6 +14,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from email.header import decode_header, make_header
 from typing import Any
 
 import numpy as np
@@ -35,8 +38,8 @@ _SENTENCE_END = re.compile(r"(?<=[.!?…])\s+|(?<=[。！？])|\n+")
 _HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]*:|From \S|[ \t]+\S")
 _BLOCK = re.compile(r"(?is)<(script|style)\b.*?(?:</\1\s*>|\Z)|<!--.*?-->")
 _TAG = re.compile(r"<[a-zA-Z/!][^<>]{0,2000}>")
-_SOFT_BREAK = re.compile(r"=\n")
-_QUOTED = re.compile(r"=([0-9A-F]{2})")
+_MAIL_FIELD = re.compile(r"(?im)^(?:received|subject|from|date|return-path|message-id):")
+_LOOKS_MARKED_UP = re.compile(r"(?i)<(?:html|body|table|font|br|p|a href)\b")
 
 
 def normalise(text: str) -> str:
@@ -54,20 +57,34 @@ def _zeros(number: re.Match[str]) -> str:
 
 
 def readable(text: str) -> str:
-    """The text that a person would read: of an e-mail its subject and body, of mark-up what stands between the tags.
+    """The text that a person would read: of an e-mail its subject and text parts, decoded and without mark-up.
 
-    Anything else comes back as it is.
+    Anything that does not begin with the header of an e-mail comes back as it is.
     """
-    head, blank, body = text.partition("\n\n")
+    head, blank, _ = text.partition("\n\n")
     lines = head.split("\n")
-    if blank and len(lines) > 3 and all(map(_HEADER.match, lines)):
-        subject = next((line[8:].strip() for line in lines if line.lower().startswith("subject:")), "")
-        if "quoted-printable" in text.lower():
-            body = _QUOTED.sub(lambda found: chr(int(found[1], 16)), _SOFT_BREAK.sub("", body))
-        text = f"{subject}\n{body}"
-        if "<" in text:
-            text = html.unescape(_TAG.sub(" ", _BLOCK.sub(" ", text)))
-    return text
+    if not blank or len(lines) < 4 or sum(map(bool, map(_HEADER.match, lines))) < 0.9 * len(lines) or not _MAIL_FIELD.search(head):
+        return text
+    try:
+        message = email.message_from_string(text)
+        parts = [_part_text(part) for part in message.walk() if part.get_content_maintype() == "text"]
+        subject = str(make_header(decode_header(message.get("subject", ""))))
+    except (ValueError, LookupError, AttributeError, KeyError):  # what the parser raises on mail that breaks its rules
+        return text
+    return "\n".join([subject, *parts]) if any(parts) else text
+
+
+def _part_text(part: email.message.Message) -> str:
+    content = part.get_payload(decode=True)
+    if not isinstance(content, bytes):
+        return ""
+    try:
+        found = content.decode(part.get_content_charset() or "latin-1", "replace")
+    except LookupError:
+        found = content.decode("latin-1")
+    if part.get_content_subtype() == "html" or _LOOKS_MARKED_UP.search(found[:2000]):
+        return html.unescape(_TAG.sub(" ", _BLOCK.sub(" ", found)))
+    return found
 
 
 def sentences(text: str) -> list[str]:

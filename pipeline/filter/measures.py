@@ -54,8 +54,7 @@ def measure(
     """
     lines = text.splitlines()
     stream = vocabulary.ids_of_lines(lines)
-    ends = np.flatnonzero(stream == 0)
-    chosen = choose_lines(lines, stream, ends, vocabulary.sentence_role, c4)
+    chosen = choose_lines(lines, stream, vocabulary, c4)
     final = "\n".join(chosen.kept).strip() if edit else text
     ids = stream[stream != 0]
     values = {"num_chars": float(len(text))}

@@ -41,7 +41,9 @@ def write_documents(run: str, files: list[list[tuple[str, str, str]]]) -> None:
 
 def tree(folder: str) -> dict[str, bytes]:
     """All files of a dataset."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(Path(folder).rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes() for path in sorted(Path(folder).rglob("*")) if path.is_file()
+    }
 
 
 @pytest.fixture
@@ -57,7 +59,9 @@ def test_counts_and_tokenizer_from_documents(run: str) -> None:
     expected = Splitter(pattern_named("o200k")).count(text for _, _, text in TEXTS)
     ends = table.words.offsets.tolist()
     data = table.words.data.tobytes()
-    counted = {data[start:end]: count for start, end, count in zip(ends, ends[1:], table.words.counts.tolist(), strict=False)}
+    counted = {
+        data[start:end]: count for start, end, count in zip(ends, ends[1:], table.words.counts.tolist(), strict=False)
+    }
     assert counted == dict(expected)
     train_run(run, TokenizerConfig(vocab_size=300))
     encoder = load_encoder(join(run, "tokenizer", "tokenizer.json"))

@@ -44,10 +44,14 @@ def test_sums_are_exact_and_sorted(parts: list[list[Row]]) -> None:
 
 def test_sums_up_to_63_bits_and_not_beyond() -> None:
     half = 1 << 62
-    assert rows_of(summed([table_of([(b"a", 0, half), (b"a", 0, half - 1)])], where="part-0")) == [(b"a", 0, (1 << 63) - 1)]
+    assert rows_of(summed([table_of([(b"a", 0, half), (b"a", 0, half - 1)])], where="part-0")) == [
+        (b"a", 0, (1 << 63) - 1)
+    ]
     with pytest.raises(DataError, match="^part-0: a pre-token occurs 2\\^63 times or more"):
         summed([table_of([(b"a", 0, half), (b"a", 0, half)])], where="part-0")
-    assert rows_of(summed([table_of([(b"a", 0, (1 << 32) - 1)] * 3)], where="")) == [(b"a", 0, 3 * ((1 << 32) - 1))]  # carries
+    assert rows_of(summed([table_of([(b"a", 0, (1 << 32) - 1)] * 3)], where="")) == [
+        (b"a", 0, 3 * ((1 << 32) - 1))
+    ]  # carries
 
 
 def test_pruning_judges_a_pretoken_over_all_groups_and_tells_what_it_dropped() -> None:
@@ -64,7 +68,10 @@ def test_pruning_judges_a_pretoken_over_all_groups_and_tells_what_it_dropped() -
 def test_groups_add_up() -> None:
     one = Group(source="web", language="en", documents=2, text_bytes=10)
     other = Group(source="books", language="en", documents=1)
-    assert merged_groups([[one], [other, one]]) == (other, Group(source="web", language="en", documents=4, text_bytes=20))
+    assert merged_groups([[one], [other, one]]) == (
+        other,
+        Group(source="web", language="en", documents=4, text_bytes=20),
+    )
 
 
 def test_weights_multiply_sources(tmp_path: Path) -> None:
@@ -114,7 +121,9 @@ def test_the_ledger_of_bytes_closes(tmp_path: Path) -> None:
     counted = table.words.num_bytes
     assert 0 < counted == sum(group.text_bytes - group.long_bytes - group.dropped_bytes for group in groups)
     assert int(table.counts.sum()) == sum(group.pretokens - group.dropped_pretokens for group in groups)
-    assert [group.words for group in groups] == [sum(len(text.split()) for *key, text in TEXTS if tuple(key) == group.key) for group in groups]
+    assert [group.words for group in groups] == [
+        sum(len(text.split()) for *key, text in TEXTS if tuple(key) == group.key) for group in groups
+    ]
 
 
 def test_runs_of_a_full_counter_do_not_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

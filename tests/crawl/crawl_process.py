@@ -12,7 +12,9 @@ def main(run: str, delay: str, *seeds: str) -> None:
     """Crawls the hosts of the seeds."""
     hosts = [seed.split("/")[2].split(":") for seed in seeds]
     server = Server(tuple(address for address, _ in hosts), port=int(hosts[0][1]))
-    politeness = PolitenessConfig(delay_seconds=float(delay), latency_factor=0.0, retry_seconds=0.05, backoff_seconds=0.05)
+    politeness = PolitenessConfig(
+        delay_seconds=float(delay), latency_factor=0.0, retry_seconds=0.05, backoff_seconds=0.05
+    )
     limits = LimitsConfig(round_seconds=60.0, pages_per_domain_and_round=60, part_records=25)
     crawled(Path(run), config_for(server, seeds, ports=(server.port,), politeness=politeness, limits=limits))
 

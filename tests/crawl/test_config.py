@@ -13,7 +13,10 @@ from tests.crawl.crawling import AGENT
         ({"seeds": ("http://a.example/",)}, "crawl.user_agent is ''"),
         ({"seeds": ("http://a.example/",), "user_agent": "bot/1.0 (bot@example.org)"}, "a page about the crawler"),
         ({"seeds": ("http://a.example/",), "user_agent": "bot/1.0 (+https://example.org/)"}, "a mail address"),
-        ({"seeds": ("http://a.example/",), "user_agent": "9bot (+https://example.org/; a@example.org)"}, "product token"),
+        (
+            {"seeds": ("http://a.example/",), "user_agent": "9bot (+https://example.org/; a@example.org)"},
+            "product token",
+        ),
         ({"seeds": ("http://a.example/",), "user_agent": "bot (+https://example.org/; a@example.org) é"}, "ASCII"),
         ({"seeds": ("a.example",), "user_agent": AGENT}, "crawl.seeds holds 'a.example'"),
         ({"shards": 0}, "crawl.shards is 0; allowed is 1 or more"),

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from pipeline.crawl import frontier
 from pipeline.crawl.config import CrawlConfig, LimitsConfig, ScopeConfig
 from pipeline.crawl.frontier import QueuedUrl, Seen, fingerprint, shard_of
+from pipeline.crawl.guard import AddressGuard
 from pipeline.crawl.ledger import Found
 from pipeline.crawl.scope import Scope, extension_of
-from pipeline.crawl.guard import AddressGuard
 from pipeline.crawl.state import Sent, ShardState
 from pipeline.urls import url_parts
 from tests.crawl.crawling import AGENT
@@ -68,7 +68,10 @@ def test_only_as_many_urls_are_in_memory_as_a_round_can_reach() -> None:
 
 
 def test_order_of_arrival_between_sites_does_not_matter() -> None:
-    links = [Sent(Found(f"http://example.com/{number % 7}", number % 3, 0), f"http://via.example/{number}") for number in range(40)]
+    links = [
+        Sent(Found(f"http://example.com/{number % 7}", number % 3, 0), f"http://via.example/{number}")
+        for number in range(40)
+    ]
     results = []
     for seed in range(3):
         shard = state()
@@ -104,7 +107,11 @@ def test_scope(within: str, seed: str, url: str, reason: str) -> None:
 
 
 def test_patterns_and_depth() -> None:
-    scope = Scope(ScopeConfig(within="any", include=(r"/en/",), exclude=(r"[?&]print=",), max_depth=2), [], AddressGuard((), (80,)))
+    scope = Scope(
+        ScopeConfig(within="any", include=(r"/en/",), exclude=(r"[?&]print=",), max_depth=2),
+        [],
+        AddressGuard((), (80,)),
+    )
 
     def refused(path: str, depth: int = 0) -> str:
         url = "http://example.com" + path
@@ -116,6 +123,9 @@ def test_patterns_and_depth() -> None:
     assert refused("/en/a", depth=3) == "too_deep"
 
 
-@pytest.mark.parametrize(("path", "extension"), [("/a.HTML", "html"), ("/a.b/c", ""), ("/.profile", ""), ("/a.tar.gz", "gz"), ("/v1.20.300000", "")])
+@pytest.mark.parametrize(
+    ("path", "extension"),
+    [("/a.HTML", "html"), ("/a.b/c", ""), ("/.profile", ""), ("/a.tar.gz", "gz"), ("/v1.20.300000", "")],
+)
 def test_extensions(path: str, extension: str) -> None:
     assert extension_of(path) == extension

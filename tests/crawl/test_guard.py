@@ -36,7 +36,9 @@ def test_addresses_that_are_not_public(address: str) -> None:
 
 
 def test_what_the_settings_name_is_allowed() -> None:
-    guard = AddressGuard(("127.0.0.1:8080", "10.0.0.0/8", "[::1]:81", "wiki.internal", "shop.internal:8443"), ports=(80, 443))
+    guard = AddressGuard(
+        ("127.0.0.1:8080", "10.0.0.0/8", "[::1]:81", "wiki.internal", "shop.internal:8443"), ports=(80, 443)
+    )
     assert guard.allows("127.0.0.1", 8080)
     assert not guard.allows("127.0.0.1", 80)
     assert guard.allows("10.9.9.9", 80)
@@ -50,17 +52,35 @@ def test_what_the_settings_name_is_allowed() -> None:
 
 
 def test_entry_without_a_number_for_its_port_is_refused() -> None:
-    with pytest.raises(SettingError, match="allow_private_hosts.*'host:http'"):
+    with pytest.raises(SettingError, match=r"allow_private_hosts.*'host:http'"):
         AddressGuard(("host:http",), ports=())
 
 
 @pytest.mark.parametrize(
     "spelling",
-    ["127.0.0.1", "127.1", "2130706433", "0x7f.1", "0177.0.0.1", "①②⑦.⓪.⓪.①", "[::ffff:127.0.0.1]", "localhost", "localhost.", "0", "name.test", "later.test"],
+    [
+        "127.0.0.1",
+        "127.1",
+        "2130706433",
+        "0x7f.1",
+        "0177.0.0.1",
+        "①②⑦.⓪.⓪.①",
+        "[::ffff:127.0.0.1]",
+        "localhost",
+        "localhost.",
+        "0",
+        "name.test",
+        "later.test",
+    ],
 )
 def test_no_spelling_reaches_a_private_address(spelling: str) -> None:
     with serving(TrapSite().answer) as server:
-        config = CrawlConfig(user_agent=AGENT, ports=(server.port,), addresses={"name.test": "127.0.0.1"}, limits=LimitsConfig(connect_seconds=1.0))
+        config = CrawlConfig(
+            user_agent=AGENT,
+            ports=(server.port,),
+            addresses={"name.test": "127.0.0.1"},
+            limits=LimitsConfig(connect_seconds=1.0),
+        )
         with pytest.raises(FetchError) as caught:
             asyncio.run(fetch(config, canonical_url(f"http://{spelling}:{server.port}/")))
         assert caught.value.reason == ("dns" if spelling == "later.test" else "address_refused")

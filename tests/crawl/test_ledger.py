@@ -9,12 +9,25 @@ from pipeline.crawl.warc import Exchange, exchange_records
 
 
 def visit(number: int) -> Visit:
-    return Visit(url=f"http://example.com/{number}", verdict="page", depth=2, found=(Found(f"http://example.com/{number}/x", 3, 0),))
+    return Visit(
+        url=f"http://example.com/{number}",
+        verdict="page",
+        depth=2,
+        found=(Found(f"http://example.com/{number}/x", 3, 0),),
+    )
 
 
 def records(number: int) -> bytes:
     exchange = Exchange(
-        url=f"http://example.com/{number}", at=0.0, seconds=0.1, address="", request_headers=[], status=200, reason="OK", headers=[], body=b"x" * 99
+        url=f"http://example.com/{number}",
+        at=0.0,
+        seconds=0.1,
+        address="",
+        request_headers=[],
+        status=200,
+        reason="OK",
+        headers=[],
+        body=b"x" * 99,
     )
     return exchange_records(exchange, [])
 
@@ -29,7 +42,12 @@ def write(folder: Path, num_visits: int, *, close: bool) -> Part:
 
 
 def urls(folder: Path) -> list[str]:
-    return [event.url for name in recover_parts(str(folder), "shard-0000") for event in read_events(str(folder), name) if isinstance(event, Visit)]
+    return [
+        event.url
+        for name in recover_parts(str(folder), "shard-0000")
+        for event in read_events(str(folder), name)
+        if isinstance(event, Visit)
+    ]
 
 
 EXPECTED = [f"http://example.com/{number}" for number in range(5)]
@@ -103,13 +121,24 @@ def test_object_store(tmp_path: Path) -> None:
     assert recover_parts(folder, "shard-0000") == []
     part.close()
     assert recover_parts(folder, "shard-0000") == ["shard-0000-0000"]
-    assert [event.url for event in read_events(folder, "shard-0000-0000") if isinstance(event, Visit)] == ["http://example.com/0"]
+    assert [event.url for event in read_events(folder, "shard-0000-0000") if isinstance(event, Visit)] == [
+        "http://example.com/0"
+    ]
 
 
 @given(st.text(max_size=20), st.binary(max_size=50), st.floats(0, 1e10))
 def test_events_survive_their_lines(text: str, content: bytes, at: float) -> None:
     for event in (
-        Visit(url="http://a/", verdict=text, detail=text, at=at, found=(Found(text, 1, 2, "sitemap", text),), sent=(Found(text, 0, 0),)),
-        RobotsVisit(origin="http://a:80", domain="a", access="parse", status=200, content=content.decode("latin-1"), at=at),
+        Visit(
+            url="http://a/",
+            verdict=text,
+            detail=text,
+            at=at,
+            found=(Found(text, 1, 2, "sitemap", text),),
+            sent=(Found(text, 0, 0),),
+        ),
+        RobotsVisit(
+            origin="http://a:80", domain="a", access="parse", status=200, content=content.decode("latin-1"), at=at
+        ),
     ):
         assert parse_event(event_line(event).strip()) == event

@@ -20,12 +20,21 @@ URL = "http://example.com/dir/page.html"
         ('<a href="?a=1&amp;b=2">', ["http://example.com/dir/page.html?a=1&b=2"]),
         ('<a href="#top"><a href=""><a>', []),
         ('<a href="mailto:a@b.c"><a href="JavaScript:x()"><a href="data:,x"><a href="ftp://a/b">', []),
-        ('<a rel="nofollow" href="a"><a rel="noopener UGC" href="b"><a rel="sponsored" href="c"><a rel="noopener" href="d">', ["http://example.com/dir/d"]),
+        (
+            '<a rel="nofollow" href="a"><a rel="noopener UGC" href="b"><a rel="sponsored" href="c"><a rel="noopener" href="d">',
+            ["http://example.com/dir/d"],
+        ),
         ('<base href="/other/"><a href="x">', ["http://example.com/other/x"]),
         ('<base href="http://["><a href="x">', ["http://example.com/dir/x"]),
-        ('<map><area href="m"></map><iframe src="f"></iframe>', ["http://example.com/dir/m", "http://example.com/dir/f"]),
+        (
+            '<map><area href="m"></map><iframe src="f"></iframe>',
+            ["http://example.com/dir/m", "http://example.com/dir/f"],
+        ),
         ('<meta http-equiv="Refresh" content="0;URL=\'r\'">', ["http://example.com/dir/r"]),
-        ('<link rel="next" href="n"><link rel="stylesheet" href="s.css"><link rel="alternate" type="application/rss+xml" href="feed">', ["http://example.com/dir/n"]),
+        (
+            '<link rel="next" href="n"><link rel="stylesheet" href="s.css"><link rel="alternate" type="application/rss+xml" href="feed">',
+            ["http://example.com/dir/n"],
+        ),
         ("<a href=a><a href=a><a href=./a#x>", ["http://example.com/dir/a"]),
         ('<!-- <a href="c"> --><script>"<a href=s>"</script><template><a href=t></template>', []),
         ("<a href='http://[/'><a href='https://u:p@example.com/'>", []),
@@ -76,7 +85,10 @@ def test_scan_finds_what_the_parser_finds(shared_data: Path) -> None:
     num_links = num_equal = 0
     for line in filter(None, lines[:40]):
         html = json.loads(line)["html"].encode()
-        parsed, scanned = ({value["href"] for tag, value in read(html) if tag == "a" and value.get("href")} for read in (_elements, _scanned))
+        parsed, scanned = (
+            {value["href"] for tag, value in read(html) if tag == "a" and value.get("href")}
+            for read in (_elements, _scanned)
+        )
         num_links += len(parsed | scanned)
         num_equal += len(parsed & scanned)
     assert num_equal > 0.98 * num_links > 1000

@@ -3,12 +3,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.crawl.config import OptOutConfig
-from pipeline.crawl.optout import forbids_following, header_rules, header_signal, meta_rules, meta_signal, parse_tdm_rules, robots_signal, tdm_signal
+from pipeline.crawl.optout import (
+    forbids_following,
+    header_rules,
+    header_signal,
+    meta_rules,
+    meta_signal,
+    parse_tdm_rules,
+    robots_signal,
+    tdm_signal,
+)
 from pipeline.crawl.robots import parse
 
 ALL = OptOutConfig()
 NONE = OptOutConfig(
-    robots_agents=(), content_signal=False, content_usage=False, noai=False, noml=False, noindex=False, nofollow=False, tdm_reservation=False
+    robots_agents=(),
+    content_signal=False,
+    content_usage=False,
+    noai=False,
+    noml=False,
+    noindex=False,
+    nofollow=False,
+    tdm_reservation=False,
 )
 
 
@@ -23,7 +39,11 @@ NONE = OptOutConfig(
         ("User-agent: *\nContent-Signal: search=yes,ai-train=yes\nAllow: /", "/x", ""),
         ("User-agent: *\nContent-Signal: ai-input=no\nAllow: /", "/x", ""),  # silence on training is no objection
         ("User-agent: testbot\nAllow: /\nUser-agent: *\nContent-Signal: ai-train=no", "/x", ""),  # not said to us
-        ("User-agent: *\nContent-Signal: /a/ ai-train=no\nContent-Signal: /a/b/ ai-train=yes", "/a/x", "content-signal:ai-train=no"),
+        (
+            "User-agent: *\nContent-Signal: /a/ ai-train=no\nContent-Signal: /a/b/ ai-train=yes",
+            "/a/x",
+            "content-signal:ai-train=no",
+        ),
         ("User-agent: *\nContent-Signal: /a/ ai-train=no\nContent-Signal: /a/b/ ai-train=yes", "/a/b/x", ""),
         ("User-agent: *\nContent-Usage: train-ai=n\nAllow: /", "/x", "content-usage:train-ai=n"),
         ("User-agent: *\nContent-Usage: /a train-ai=n\nAllow: /", "/x", ""),
@@ -86,14 +106,19 @@ def test_rules_for_other_crawlers_count_on_wish() -> None:
 
 
 def test_tdm_rules_in_order() -> None:
-    rules = parse_tdm_rules(b'[{"location": "/free/", "tdm-reservation": 0}, {"location": "/*.jpg$", "tdm-reservation": 1}, {"location": "/", "tdm-reservation": 1}]')
+    rules = parse_tdm_rules(
+        b'[{"location": "/free/", "tdm-reservation": 0}, {"location": "/*.jpg$", "tdm-reservation": 1}, {"location": "/", "tdm-reservation": 1}]'
+    )
     assert tdm_signal(rules, "/free/x", ALL) == ""
     assert tdm_signal(rules, "/x.jpg", ALL) == "tdmrep.json"
     assert tdm_signal(rules, "/y", ALL) == "tdmrep.json"
     assert tdm_signal(rules, "/y", NONE) == ""
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b'[{"location": 1}]', b'{"location": "/", "tdm-reservation": "yes"}', b"[" * 100_000])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[]", b"null", b'[{"location": 1}]', b'{"location": "/", "tdm-reservation": "yes"}', b"[" * 100_000],
+)
 def test_what_is_not_by_the_protocol_says_nothing(content: bytes) -> None:
     assert parse_tdm_rules(content) == []
 

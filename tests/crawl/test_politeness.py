@@ -7,7 +7,14 @@ from pipeline.crawl.config import PolitenessConfig
 from pipeline.crawl.politeness import Pace, retry_after_seconds
 
 NOW = 1_700_000_000.0
-CONFIG = PolitenessConfig(delay_seconds=5.0, latency_factor=5.0, max_delay_seconds=60.0, backoff_seconds=30.0, max_retry_after_seconds=3600.0, strikes=3)
+CONFIG = PolitenessConfig(
+    delay_seconds=5.0,
+    latency_factor=5.0,
+    max_delay_seconds=60.0,
+    backoff_seconds=30.0,
+    max_retry_after_seconds=3600.0,
+    strikes=3,
+)
 
 
 @pytest.mark.parametrize(

@@ -30,10 +30,25 @@ def allows(content: str, agent: str, target: str) -> bool:
     [
         ("User-agent: *\nDisallow: /x", "bot", "/x/y", False),
         ("User-agent: *\nDisallow:", "bot", "/x", True),
-        ("User-agent: bot\nDisallow: /a\n\nUser-agent: *\nDisallow: /", "bot", "/b", True),  # a group of its own replaces that for all
-        ("User-agent: bot\nDisallow: /a\nUser-agent: BOT/2.0\nDisallow: /b", "bot", "/b", False),  # groups merge, case and version do not matter
+        (
+            "User-agent: bot\nDisallow: /a\n\nUser-agent: *\nDisallow: /",
+            "bot",
+            "/b",
+            True,
+        ),  # a group of its own replaces that for all
+        (
+            "User-agent: bot\nDisallow: /a\nUser-agent: BOT/2.0\nDisallow: /b",
+            "bot",
+            "/b",
+            False,
+        ),  # groups merge, case and version do not matter
         ("User-agent: bot\nUser-agent: other\nDisallow: /a", "bot", "/a", False),
-        ("User-agent: bot\nUnknown: x\nUser-agent: other\nDisallow: /a", "bot", "/a", False),  # unknown lines part nothing
+        (
+            "User-agent: bot\nUnknown: x\nUser-agent: other\nDisallow: /a",
+            "bot",
+            "/a",
+            False,
+        ),  # unknown lines part nothing
         ("User-agent: *\nCrawl-delay: 10\nUser-agent: bad\nDisallow: /", "bot", "/a", True),  # crawl-delay does
         ("Disallow: /\nUser-agent: bot\nAllow: /", "bot", "/a", True),  # rules before any group address nobody
         ("User-agent: *\nDisallow: /a\nAllow: /a/b", "bot", "/a/b/c", True),  # the longest match decides

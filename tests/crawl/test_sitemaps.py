@@ -15,12 +15,24 @@ SPACE = 'xmlns="http://www.sitemaps.org/schemas/sitemap/0.9"'
 @pytest.mark.parametrize(
     ("content", "pages", "sitemaps"),
     [
-        (f"<urlset {SPACE}><url><loc> http://example.com/a </loc></url><url><loc>/b?x=1&amp;y=2</loc></url></urlset>", ["/a", "/b?x=1&y=2"], []),
+        (
+            f"<urlset {SPACE}><url><loc> http://example.com/a </loc></url><url><loc>/b?x=1&amp;y=2</loc></url></urlset>",
+            ["/a", "/b?x=1&y=2"],
+            [],
+        ),
         ("<urlset><url><loc><![CDATA[http://example.com/a]]></loc></url></urlset>", ["/a"], []),
         (f"<sitemapindex {SPACE}><sitemap><loc>/more.xml</loc></sitemap></sitemapindex>", [], ["/more.xml"]),
-        ('<urlset xmlns:image="i"><url><loc>/a</loc><image:image><image:loc>/a.png</image:loc></image:image></url></urlset>', ["/a"], []),
+        (
+            '<urlset xmlns:image="i"><url><loc>/a</loc><image:image><image:loc>/a.png</image:loc></image:image></url></urlset>',
+            ["/a"],
+            [],
+        ),
         ("<rss><channel><link>/</link><item><link>/post</link></item></channel></rss>", ["/post"], []),
-        ('<feed xmlns="http://www.w3.org/2005/Atom"><link href="/self" rel="self"/><entry><link href="/entry"/></entry></feed>', ["/entry"], []),
+        (
+            '<feed xmlns="http://www.w3.org/2005/Atom"><link href="/self" rel="self"/><entry><link href="/entry"/></entry></feed>',
+            ["/entry"],
+            [],
+        ),
         ("\ufeffhttp://example.com/a\r\nhttp://example.com/b\nnot a link\n", ["/a", "/b"], []),
         ("<urlset><url><loc>/a</loc></url><url><loc>/b", ["/a"], []),  # cut
         ('<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><urlset><url><loc>/&b;</loc></url></urlset>', [], []),
@@ -51,7 +63,11 @@ def test_real_sitemaps(shared_data: Path) -> None:
     with zstandard.ZstdDecompressor().stream_reader(packed) as raw, tarfile.open(fileobj=raw, mode="r|") as archive:
         for member in archive:
             file = archive.extractfile(member) if member.isfile() else None
-            if file is not None and member.name.startswith(("sitemaps/", "./sitemaps/", "rss/", "./rss/")) and not member.name.endswith("gz"):
+            if (
+                file is not None
+                and member.name.startswith(("sitemaps/", "./sitemaps/", "rss/", "./rss/"))
+                and not member.name.endswith("gz")
+            ):
                 found = parse_sitemap(file.read(), URL, limit=1000)
                 num_pages[member.name.removeprefix("./")] = len(found.pages) + len(found.sitemaps)
     assert len(num_pages) > 12

@@ -48,7 +48,10 @@ def start_paths(folder: Path, site: StaticSite) -> list[str]:
     files = re.search(r"reachable by <a href> from ([^;]+);?", (folder / "PROVENANCE.md").read_text("utf-8"))
     assert files
     names = [name.strip().removesuffix(".") for name in files[1].split("\n")[0].split(",")]
-    return [min((path for path, file in site.names.items() if file == name), key=lambda path: (len(path), path)) for name in names]
+    return [
+        min((path for path, file in site.names.items() if file == name), key=lambda path: (len(path), path))
+        for name in names
+    ]
 
 
 def reachable_files(folder: Path) -> set[str]:

@@ -18,8 +18,21 @@ from pipeline.storage import Manifest
 from tests.crawl.crawling import archives_of, config_for, crawled, rows_of, verdicts_of
 from tests.site.server import Server
 from tests.site.traps import (
-    ADDRESSES, BROKEN_ROBOTS, BUSY, CALENDAR_LIMIT, DECODED_LIMIT, MAIN, NO_ROBOTS, OPTED_OUT, QUERY_LIMIT, REFUSED_ADDRESS, SAME_LIMIT, SLOW,
-    WIRE_LIMIT, TrapSite, serving_traps,
+    ADDRESSES,
+    BROKEN_ROBOTS,
+    BUSY,
+    CALENDAR_LIMIT,
+    DECODED_LIMIT,
+    MAIN,
+    NO_ROBOTS,
+    OPTED_OUT,
+    QUERY_LIMIT,
+    REFUSED_ADDRESS,
+    SAME_LIMIT,
+    SLOW,
+    WIRE_LIMIT,
+    TrapSite,
+    serving_traps,
 )  # fmt: skip
 
 DELAY = 0.02
@@ -35,12 +48,25 @@ def trap_config(server: Server) -> CrawlConfig:
         allow_private_hosts=tuple(f"{address}:{server.port}" for address in ADDRESSES),
         addresses={"evil.test": REFUSED_ADDRESS},
         politeness=PolitenessConfig(
-            delay_seconds=DELAY, latency_factor=0.0, max_delay_seconds=1.0, retry_seconds=0.1, backoff_seconds=0.05, strikes=50, max_idle_seconds=30.0
+            delay_seconds=DELAY,
+            latency_factor=0.0,
+            max_delay_seconds=1.0,
+            retry_seconds=0.1,
+            backoff_seconds=0.05,
+            strikes=50,
+            max_idle_seconds=30.0,
         ),
         limits=LimitsConfig(
-            round_seconds=60.0, total_seconds=0.5, read_seconds=0.5, connect_seconds=1.0, wire_bytes=WIRE_LIMIT, decoded_bytes=DECODED_LIMIT
+            round_seconds=60.0,
+            total_seconds=0.5,
+            read_seconds=0.5,
+            connect_seconds=1.0,
+            wire_bytes=WIRE_LIMIT,
+            decoded_bytes=DECODED_LIMIT,
         ),
-        traps=TrapsConfig(max_urls_per_calendar=CALENDAR_LIMIT, max_urls_per_path=QUERY_LIMIT, max_same_payload=SAME_LIMIT),
+        traps=TrapsConfig(
+            max_urls_per_calendar=CALENDAR_LIMIT, max_urls_per_path=QUERY_LIMIT, max_same_payload=SAME_LIMIT
+        ),
     )
 
 
@@ -53,7 +79,9 @@ class Crawl(NamedTuple):
     manifest: Manifest
 
 
-@pytest.fixture(scope="module", params=[pytest.param(1, id="one worker"), pytest.param(2, id="two workers", marks=pytest.mark.slow)])
+@pytest.fixture(
+    scope="module", params=[pytest.param(1, id="one worker"), pytest.param(2, id="two workers", marks=pytest.mark.slow)]
+)
 def crawl(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crawl]:
     with serving_traps() as (site, server):
         run = tmp_path_factory.mktemp("run")
@@ -89,7 +117,9 @@ def test_crawl_delay_and_retry_after_are_kept(crawl: Crawl) -> None:
 
 
 def test_user_agent_names_itself(crawl: Crawl) -> None:
-    assert {access.headers["User-Agent"] for access in crawl.server.log} == {"testbot/1.0 (+https://example.org/bot; bot@example.org)"}
+    assert {access.headers["User-Agent"] for access in crawl.server.log} == {
+        "testbot/1.0 (+https://example.org/bot; bot@example.org)"
+    }
 
 
 def test_index_and_rejections_conserve_the_answers(crawl: Crawl) -> None:
@@ -117,7 +147,9 @@ class _Brotli:
         return bytes(self._inner.process(data))
 
 
-def test_archive_reads_back_without_complaint(crawl: Crawl, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_archive_reads_back_without_complaint(
+    crawl: Crawl, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(BufferedReader.DECOMPRESSORS, "br", _Brotli)
     kinds: Counter[str] = Counter()
     for path in archives_of(crawl.run):
@@ -129,7 +161,7 @@ def test_archive_reads_back_without_complaint(crawl: Crawl, capsys: pytest.Captu
         checker.process_all()
         assert checker.exit_value == 0, capsys.readouterr().out
     assert kinds["revisit"] == SAME_LIMIT + 2  # the second twin, and all pages that are the same but the first
-    assert kinds["response"] and kinds["request"] == kinds["metadata"]
+    assert kinds["request"] == kinds["metadata"] > kinds["response"] > 0
 
 
 def test_payloads_are_where_the_index_says(crawl: Crawl) -> None:
@@ -147,4 +179,5 @@ def test_bodies_of_pages_that_opt_out_are_not_kept(crawl: Crawl) -> None:
         if record.rec_type == "response"
     }
     opted_out = {url for url, verdict in crawl.site.expected(crawl.server).items() if verdict.startswith("opt_out")}
-    assert opted_out and not stored & opted_out
+    assert len(opted_out) > 10
+    assert not stored & opted_out

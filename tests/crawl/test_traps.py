@@ -59,7 +59,13 @@ def admitted(paths: list[str]) -> list[str]:
 
 
 def test_values_of_parameters_are_counted_by_path_and_names() -> None:
-    assert admitted([f"/p?id={number}" for number in range(5)]) == ["", "", "", "trap/parameter_values", "trap/parameter_values"]
+    assert admitted([f"/p?id={number}" for number in range(5)]) == [
+        "",
+        "",
+        "",
+        "trap/parameter_values",
+        "trap/parameter_values",
+    ]
     assert admitted(["/p?a=1", "/p?b=1", "/q?a=1", "/p?a=2&b=1", "/p?a=2"]) == [""] * 5
 
 

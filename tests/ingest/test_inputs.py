@@ -99,7 +99,7 @@ def test_a_folder_without_anything_to_read_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "x.bin").write_bytes(b"\0")
     with pytest.raises(InputError, match="holds no file of a known format"):
         list_inputs(IngestConfig(inputs=(str(tmp_path),)))
-    with pytest.raises(InputError, match="of no known format; set ingest.format"):
+    with pytest.raises(InputError, match=r"of no known format; set ingest\.format"):
         list_inputs(IngestConfig(inputs=(str(tmp_path / "x.bin"),)))
 
 

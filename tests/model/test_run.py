@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -20,14 +21,15 @@ from model.batches import Batches
 from model.checkpoint import FOLDER, checkpoint_steps, load_model
 from model.config import ModelConfig
 from model.decoding import DecodingConfig
-from model.evaluator import EvaluateConfig
+from model.evaluator import EvaluateConfig, document_stream
+from model.ngram import NgramModel, count_ngrams
 from model.trainer import TrainConfig
 from pipeline.errors import SettingError
 from pipeline.storage import damaged_files, read_manifest
 
 MODEL = ModelConfig(hidden_size=32, num_layers=2, num_heads=4, num_kv_heads=2, ffn_size=64)
 TRAIN = TrainConfig(steps=30, batch_tokens=512, checkpoint_steps=10, precision="fp32", device="cpu")
-EVALUATE = EvaluateConfig(ngram_order=3, num_samples=2, sampling=DecodingConfig(max_tokens=10), device="cpu")
+EVALUATE = EvaluateConfig(ngram_order=3, arpa=True, num_samples=2, sampling=DecodingConfig(max_tokens=10), device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +112,28 @@ def test_the_loss_is_that_of_transformers_on_each_document(trained: str) -> None
     scores = json.loads(Path(f"{trained}/evaluation/scores.json").read_text())
     assert labels == scores["heldout"]["labels"]
     assert nats / labels == pytest.approx(scores["heldout"]["loss"], rel=1e-5)
+
+
+def test_kenlm_gives_the_scores_of_the_longest_baseline(trained: str) -> None:
+    """On every held-out document that is whole; pieces have no start symbol."""
+    kenlm = pytest.importorskip("kenlm", reason="kenlm is not installed: its scores are not compared")
+    theirs = kenlm.Model(f"{trained}/evaluation/ngram.arpa")
+    vocabulary = json.loads(Path(f"{trained}/tokenizer/tokenizer.json").read_text())["model"]["vocab"]
+    names = {number: token for token, number in vocabulary.items()}
+    train, heldout = (Batches.once(f"{trained}/shards", split, batch_rows=8) for split in ("train", "heldout"))
+    model = NgramModel(count_ngrams(*document_stream(train), order=3, vocab_size=heldout.vocab_size), heldout.vocab_size)
+    tokens, documents = document_stream(heldout)
+    nats = model.nats(tokens, documents)
+    compared = 0
+    for number in range(documents[-1] + 1):
+        mine = np.flatnonzero(documents == number)
+        if tokens[mine[0]] == tokens[mine[-1]] == heldout.end_of_text_id:
+            words = " ".join(names[token] for token in tokens[mine[1:-1]].tolist())
+            assert theirs.score(words) == pytest.approx(-nats[mine[1:]].sum() / math.log(10), rel=1e-4)
+            compared += 1
+    train.close()
+    heldout.close()
+    assert compared >= 1
 
 
 KILLED = """

@@ -1,6 +1,7 @@
 """A web server on loopback in a thread of its own, for several hosts (addresses 127.x), with an access log."""
 
 import asyncio
+import itertools
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -41,7 +42,7 @@ class Server:
     def gaps(self, host: int = 0) -> list[float]:
         """Seconds between the requests to one host."""
         times = [access.at for access in self.log if access.host == f"{self.addresses[host]}:{self.port}"]
-        return [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+        return [later - earlier for earlier, later in itertools.pairwise(times)]
 
 
 @contextmanager

@@ -23,7 +23,11 @@ class StaticSite:
         packed = (folder / "site.tar.zst").read_bytes()
         raw = zstandard.ZstdDecompressor(max_window_size=2**31).stream_reader(io.BytesIO(packed)).read()
         with tarfile.open(fileobj=io.BytesIO(raw)) as archive:
-            files = {member.name.removeprefix("./"): archive.extractfile(member).read() for member in archive if member.isfile()}  # type: ignore[union-attr]
+            files = {
+                member.name.removeprefix("./"): archive.extractfile(member).read()
+                for member in archive
+                if member.isfile()
+            }  # type: ignore[union-attr]
         self.pages: dict[str, tuple[bytes, str]] = {}
         self.names: dict[str, str] = {}
         for line in (folder / "urlmap.tsv").read_text("utf-8").splitlines():
@@ -51,7 +55,11 @@ class StaticSite:
         while queue:
             url = queue.popleft()
             found = self.get(url_parts(url).path)
-            if found is None or not found[1].startswith(("text/html", "application/xhtml", "text/plain")) or not found[0].strip():
+            if (
+                found is None
+                or not found[1].startswith(("text/html", "application/xhtml", "text/plain"))
+                or not found[0].strip()
+            ):
                 continue
             pages.add(url)
             if found[1].startswith("text/plain"):
@@ -69,7 +77,9 @@ def _links(html: bytes, url: str) -> Iterator[str]:
     tree = lxml.html.document_fromstring(html)
     bases = tree.xpath("//base/@href")
     base = canonical_url(bases[0], url) if bases else url
-    for reference in tree.xpath("//a[not(contains(@rel, 'nofollow'))]/@href | //area/@href | //iframe/@src | //frame/@src"):
+    for reference in tree.xpath(
+        "//a[not(contains(@rel, 'nofollow'))]/@href | //area/@href | //iframe/@src | //frame/@src"
+    ):
         try:
             yield canonical_url(reference.strip(), base)
         except ValueError:

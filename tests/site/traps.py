@@ -37,7 +37,9 @@ def html(*links: str, head: str = "", body: str = "") -> bytes:
 def page(*links: str, head: str = "", body: str = "", **headers: str) -> web.Response:
     """A usable page. Underscores in names of headers stand for hyphens."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return web.Response(body=html(*links, head=head, body=body), headers={"Content-Type": "text/html; charset=utf-8", **named})
+    return web.Response(
+        body=html(*links, head=head, body=body), headers={"Content-Type": "text/html; charset=utf-8", **named}
+    )
 
 
 def typed(body: bytes, content_type: str, **headers: str) -> web.Response:
@@ -73,7 +75,13 @@ class TrapSite:
         links = [
             *self._plain_pages(), *self._redirects(), *self._failures(), *self._types(), *self._opt_outs(), *self._safety(), *self._endless(),
         ]  # fmt: skip
-        links += ["mailto:somebody@example.org", "javascript:void(0)", "#top", "http://[", "https://user:password@127.0.0.1/"]
+        links += [
+            "mailto:somebody@example.org",
+            "javascript:void(0)",
+            "#top",
+            "http://[",
+            "https://user:password@127.0.0.1/",
+        ]
         self.add("/", page(*links))
         self._robots[MAIN] = typed(
             b"User-agent: *\nDisallow: /private/\nAllow: /private/open\nDisallow: /*.secret$\n\n"
@@ -81,7 +89,7 @@ class TrapSite:
             "text/plain",
         )
         listed = b'<?xml version="1.0"?><urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9"><url><loc>/only-in-sitemap.html</loc></url></urlset>'
-        index = b'<sitemapindex><sitemap><loc>/pages.xml.gz</loc></sitemap><sitemap><loc>http://127.0.0.77/x.xml</loc></sitemap></sitemapindex>'
+        index = b"<sitemapindex><sitemap><loc>/pages.xml.gz</loc></sitemap><sitemap><loc>http://127.0.0.77/x.xml</loc></sitemap></sitemapindex>"
         self.add("/sitemap.xml", typed(index, "application/xml"), "sitemap")
         self.add("/pages.xml.gz", typed(gzip.compress(listed), "application/gzip"), "sitemap")
         self.add("/only-in-sitemap.html", page(body="in the sitemap"))
@@ -180,7 +188,9 @@ class TrapSite:
 
     def _endless(self) -> list[str]:
         for month in range(1, CALENDAR_LIMIT + 1):
-            self.add(f"/calendar?month={month}&year=2024", page(f"/calendar?month={month + 1}&year=2024", body=str(month)))
+            self.add(
+                f"/calendar?month={month}&year=2024", page(f"/calendar?month={month + 1}&year=2024", body=str(month))
+            )
         self.add(f"/calendar?month={CALENDAR_LIMIT + 1}&year=2024", None, "trap/calendar")
         for number in range(QUERY_LIMIT):
             self.add(f"/list?start={number}", page(f"/list?start={number + 1}", body=f"list {number}"))
@@ -210,7 +220,9 @@ class TrapSite:
         self._robots[SLOW] = typed(b"User-agent: *\nCrawl-delay: 86400\n", "text/plain")
         self.add("/", page(body="must not be read"), "deferred:crawl_delay", SLOW)
         self._robots[BUSY] = moved("/real-robots.txt", 301)
-        self._pages[BUSY, "/real-robots.txt"] = typed(b"User-agent: testbot\nAllow: /\nCrawl-delay: 0.2\nUser-agent: *\nDisallow: /\n", "text/plain")
+        self._pages[BUSY, "/real-robots.txt"] = typed(
+            b"User-agent: testbot\nAllow: /\nCrawl-delay: 0.2\nUser-agent: *\nDisallow: /\n", "text/plain"
+        )
         self.add("/", page("/second.html", body="busy"), "page", BUSY)
         self.add("/second.html", self._too_many, "page", BUSY)
         self._opted_out()
@@ -221,7 +233,11 @@ class TrapSite:
             b"User-agent: *\nContent-Signal: search=yes\nContent-Signal: /essays/ search=yes, ai-train=no\nContent-Usage: /poems/ train-ai=n\nAllow: /\n",
             "text/plain; charset=utf-8",
         )
-        rules = [{"location": "/reserved/*", "tdm-reservation": 1}, {"location": "/", "tdm-reservation": 0}, {"location": 5}]
+        rules = [
+            {"location": "/reserved/*", "tdm-reservation": 1},
+            {"location": "/", "tdm-reservation": 0},
+            {"location": 5},
+        ]
         self._pages[OPTED_OUT, "/.well-known/tdmrep.json"] = typed(json.dumps(rules).encode(), "application/json")
         links = [
             self.add("/images/1.html", page(), "opt_out:robots:CCBot", OPTED_OUT),

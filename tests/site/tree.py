@@ -34,5 +34,9 @@ class TreeSite:
 
     def urls(self, server: Server) -> set[str]:
         """Every page."""
-        inner = {server.url(f"/page/{number}.html", host) for host in range(len(self.addresses)) for number in range(1, self.num_pages + 1)}
+        inner = {
+            server.url(f"/page/{number}.html", host)
+            for host in range(len(self.addresses))
+            for number in range(1, self.num_pages + 1)
+        }
         return inner | {server.url("/", host) for host in range(len(self.addresses))}

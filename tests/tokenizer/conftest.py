@@ -55,7 +55,9 @@ def read_corpus(path: Path, num_bytes: int) -> list[str]:
 def real_texts(shared_data: Path) -> list[str]:
     """Four megabytes of real text in English, Chinese, Japanese, Russian, French and Hindi."""
     names = ("en_blog_18f", "en_tech_pep_rfc", "zh_mixed", "ja_aozora", "ru_eltec_dracor", "fr_eltec", "hi_midas")
-    return [text[:200_000] for name in names for text in read_corpus(shared_data / "corpora" / f"{name}.jsonl.zst", 600_000)]
+    return [
+        text[:200_000] for name in names for text in read_corpus(shared_data / "corpora" / f"{name}.jsonl.zst", 600_000)
+    ]
 
 
 @pytest.fixture(scope="session")

@@ -30,8 +30,10 @@ def add(counter: object, texts: list[str]) -> None:
 def expected(texts: list[str], longest: int) -> tuple[Counter[bytes], int, int]:
     counts = Splitter(pattern_named("o200k")).count(texts)
     long = {piece: count for piece, count in counts.items() if len(piece) > longest}
-    return Counter({piece: count for piece, count in counts.items() if len(piece) <= longest}), sum(long.values()), sum(
-        len(piece) * count for piece, count in long.items()
+    return (
+        Counter({piece: count for piece, count in counts.items() if len(piece) <= longest}),
+        sum(long.values()),
+        sum(len(piece) * count for piece, count in long.items()),
     )
 
 

@@ -76,14 +76,21 @@ def test_round_trip_of_any_text(text: str) -> None:
 
 def test_round_trip_of_any_bytes(encoder: Encoder) -> None:
     """Bytes that are not UTF-8 survive exactly as bytes, and decode to text with U+FFFD for each bad stretch."""
-    ids = [token_id for byte in (0xFF, 0xC3, 0x28, 0x80, 0x41) for token_id in range(2, 258) if encoder.token_bytes(token_id) == bytes([byte])]
+    ids = [
+        token_id
+        for byte in (0xFF, 0xC3, 0x28, 0x80, 0x41)
+        for token_id in range(2, 258)
+        if encoder.token_bytes(token_id) == bytes([byte])
+    ]
     assert encoder.decode_bytes(ids) == b"\xff\xc3\x28\x80\x41"
     assert encoder.decode(ids) == "\ufffd\ufffd(\ufffdA"
     with pytest.raises(ValueError, match="token id 600 is not in this vocabulary of 600"):
         encoder.decode([600])
 
 
-def test_all_libraries_give_the_same_ids(encoder: Encoder, small_json: str, paragraphs: list[str], real_texts: list[str]) -> None:
+def test_all_libraries_give_the_same_ids(
+    encoder: Encoder, small_json: str, paragraphs: list[str], real_texts: list[str]
+) -> None:
     reference = Encoder(small_json, backend=REFERENCE)
     texts = [*paragraphs, *real_texts[::40], *parity_sample()]
     ours, theirs = encoder.encode_batch(texts), reference.encode_batch(texts)
@@ -117,7 +124,11 @@ def test_a_library_that_disagrees_is_refused(small_json: str, monkeypatch: pytes
 
 def test_hash_and_size(small_json: str) -> None:
     encoder = Encoder(small_json)
-    assert (encoder.vocab_size, encoder.end_of_text_id, encoder.specials) == (600, 0, {"<|endoftext|>": 0, "<|pad|>": 1})
+    assert (encoder.vocab_size, encoder.end_of_text_id, encoder.specials) == (
+        600,
+        0,
+        {"<|endoftext|>": 0, "<|pad|>": 1},
+    )
     assert Encoder(json.dumps(json.loads(small_json), indent=4)).hash == encoder.hash  # lay-out does not matter
     value = json.loads(small_json)
     value["model"]["merges"] = value["model"]["merges"][:-1]
@@ -162,6 +173,8 @@ def _encoders() -> list[Encoder]:
         from tokenizer.writing import tokenizer_json
 
         counts = Splitter(pattern_named("cl100k")).count(PARAGRAPHS)
-        text = tokenizer_json(learn(WordCounts.of(counts), vocab_size=500, specials=("<|endoftext|>",)), pattern_named("cl100k"))
+        text = tokenizer_json(
+            learn(WordCounts.of(counts), vocab_size=500, specials=("<|endoftext|>",)), pattern_named("cl100k")
+        )
         _MADE.extend(Encoder(text, backend=backend) for backend in (REFERENCE, "corpusmill"))
     return _MADE

@@ -20,7 +20,13 @@ SPECIALS = {
     "r50k_base": ("gpt2", {"<|endoftext|>": 50256}),
     "cl100k_base": (
         "cl100k",
-        {"<|endoftext|>": 100257, "<|fim_prefix|>": 100258, "<|fim_middle|>": 100259, "<|fim_suffix|>": 100260, "<|endofprompt|>": 100276},
+        {
+            "<|endoftext|>": 100257,
+            "<|fim_prefix|>": 100258,
+            "<|fim_middle|>": 100259,
+            "<|fim_suffix|>": 100260,
+            "<|endofprompt|>": 100276,
+        },
     ),
     "o200k_base": ("o200k", {"<|endoftext|>": 199999, "<|endofprompt|>": 200018}),
 }
@@ -70,7 +76,12 @@ def test_published_vectors_of_gpt2(backend: str, gpt2: dict[str, Any], folder: P
     assert (encoder.vocab_size, encoder.end_of_text_id) == (50257, 50256)
     assert check_vectors(encoder, vectors(folder, "r50k_base")) == 65
     # Known answers of tiktoken's own tests.
-    for text, ids in (("hello world", [31373, 995]), ("0" * 2, [405]), ("0" * 4, [2388]), ("0" * 17, [8269, 10535, 830])):
+    for text, ids in (
+        ("hello world", [31373, 995]),
+        ("0" * 2, [405]),
+        ("0" * 4, [2388]),
+        ("0" * 17, [8269, 10535, 830]),
+    ):
         assert encoder.encode(text) == ids
 
 
@@ -86,7 +97,9 @@ def test_recovered_merges_are_those_of_gpt2(gpt2: dict[str, Any], folder: Path) 
     """The rank file and the merge file of GPT-2 are two forms of the same vocabulary."""
     value = from_tiktoken(ranks_of(folder, "r50k_base"), pattern_named("gpt2"), {"<|endoftext|>": 50256})
     assert value["model"]["merges"] == gpt2["model"]["merges"]
-    assert value["model"]["vocab"] == {name: token_id for name, token_id in gpt2["model"]["vocab"].items() if token_id != 50256}
+    assert value["model"]["vocab"] == {
+        name: token_id for name, token_id in gpt2["model"]["vocab"].items() if token_id != 50256
+    }
 
 
 def test_ranks_out_and_in_again(small_json: str) -> None:
@@ -111,7 +124,9 @@ def test_ranks_load_in_tiktoken(small_json: str, paragraphs: list[str]) -> None:
 def test_our_file_loads_in_transformers(small_json: str, paragraphs: list[str], tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers")
     (tmp_path / "tokenizer.json").write_text(small_json, encoding="utf-8")
-    theirs = transformers.PreTrainedTokenizerFast(tokenizer_file=str(tmp_path / "tokenizer.json"), eos_token="<|endoftext|>")
+    theirs = transformers.PreTrainedTokenizerFast(
+        tokenizer_file=str(tmp_path / "tokenizer.json"), eos_token="<|endoftext|>"
+    )
     encoder = Encoder(small_json)
     assert theirs.eos_token_id == encoder.end_of_text_id and len(theirs) == encoder.vocab_size
     for text in paragraphs[:-1]:  # the last holds literal special tokens, which transformers takes for real ones
@@ -126,7 +141,9 @@ def test_the_byte_alphabet_is_that_of_tokenizers() -> None:
     assert [to_characters(token) for token in BYTE_TOKENS] == sorted(CHARACTERS)
     assert to_bytes(to_characters(bytes(range(256)))) == bytes(range(256))
     value = tokenizer_value(Vocabulary(specials=(), tokens=BYTE_TOKENS, merges=()), pattern_named("gpt2"))
-    assert Tokenizer.from_str(json.dumps(value)).encode("é\n").ids == [BYTE_TOKENS.index(bytes([byte])) for byte in "é\n".encode()]
+    assert Tokenizer.from_str(json.dumps(value)).encode("é\n").ids == [
+        BYTE_TOKENS.index(bytes([byte])) for byte in "é\n".encode()
+    ]
 
 
 WRONG = [

@@ -13,7 +13,9 @@ from tokenizer.splitting import Splitter
 LABELS = sorted(PATTERNS)
 SPLITTERS = {label: Splitter(PATTERNS[label]) for label in LABELS}
 # Characters around which the patterns turn: case, marks, digits, blanks, breaks, contractions, slashes.
-TURNING = st.sampled_from(list("aZéÉǅʰ字ก\u0301\u093e१½1٣ \t\r\n\u00a0\u2028\u3000\u0085\x1c'’ſsStTmMdDlLvVeErR/!._-{<|👍\u200d\ufe0f")) 
+TURNING = st.sampled_from(
+    list("aZéÉǅʰ字ก\u0301\u093e१½1٣ \t\r\n\u00a0\u2028\u3000\u0085\x1c'’ſsStTmMdDlLvVeErR/!._-{<|👍\u200d\ufe0f")
+)
 
 
 @pytest.fixture(scope="module")

@@ -18,17 +18,24 @@ END = "<|endoftext|>"
 
 
 def merges_of(vocabulary: Vocabulary) -> list[tuple[str, str]]:
-    return [(to_characters(vocabulary.bytes_of(left)), to_characters(vocabulary.bytes_of(right))) for left, right in vocabulary.merges]
+    return [
+        (to_characters(vocabulary.bytes_of(left)), to_characters(vocabulary.bytes_of(right)))
+        for left, right in vocabulary.merges
+    ]
 
 
 def trained_by_tokenizers(texts: list[str], regex: str | None, **settings: object) -> list[tuple[str, str]]:
     tokenizer = Tokenizer(models.BPE())
     byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     tokenizer.pre_tokenizer = (
-        byte_level if regex is None else pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(regex), "isolated"), byte_level])
+        byte_level
+        if regex is None
+        else pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(regex), "isolated"), byte_level])
     )
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    tokenizer.train_from_iterator(texts, trainers.BpeTrainer(initial_alphabet=alphabet, show_progress=False, **settings))
+    tokenizer.train_from_iterator(
+        texts, trainers.BpeTrainer(initial_alphabet=alphabet, show_progress=False, **settings)
+    )
     return [tuple(merge) for merge in json.loads(tokenizer.to_str())["model"]["merges"]]
 
 
@@ -61,7 +68,9 @@ def test_equals_the_oracle(counts: dict[bytes, int], num_merges: int, num_specia
     st.sampled_from([1, 2]),
 )
 @settings(max_examples=100, deadline=None)
-def test_equals_tokenizers_where_tokens_arise_twice(counts: dict[str, int], size: int, longest: int | None, least: int) -> None:
+def test_equals_tokenizers_where_tokens_arise_twice(
+    counts: dict[str, int], size: int, longest: int | None, least: int
+) -> None:
     """Two letters only: a + aa and aa + a make the same token all the time."""
     vocabulary = learn(
         WordCounts.of({word.encode(): count for word, count in counts.items()}),
@@ -106,7 +115,11 @@ def test_the_order_of_the_table_does_not_matter(real_counts: Counter[bytes]) -> 
 
 def test_minimum_frequency_and_too_small_a_vocabulary() -> None:
     counts = WordCounts.of({b"abab": 3, b"xy": 2})
-    assert [len(learn(counts, vocab_size=400, specials=(), min_frequency=least)) - 256 for least in (1, 3, 7)] == [3, 2, 0]
+    assert [len(learn(counts, vocab_size=400, specials=(), min_frequency=least)) - 256 for least in (1, 3, 7)] == [
+        3,
+        2,
+        0,
+    ]
     with pytest.raises(ValueError, match=r"vocab_size is 200; 1 special tokens and 256 bytes need at least 257"):
         learn(counts, vocab_size=200, specials=(END,))
 

@@ -1,0 +1,165 @@
+"""Decides again about the documents of a run under other thresholds, from stored measures, without text.
+
+Reads RUN/measures; writes nothing. Rules of `[filter]` are compared anew, decisions of classifiers too; what
+other stages decided stands. Settings that choose lines or measure differently (the dialect, the lines of C4, the
+length of a short line) cannot be replayed and are refused by name. A document that a rule refused before the classifiers saw
+it has no scores: if it would now pass, it counts as kept, and the table says how many such there are.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import SettingError
+from pipeline.filter.config import C4_LINE_SETTINGS, FilterConfig
+from pipeline.filter.decisions import CLASSIFIERS, MODELS, refusals, thresholds_of
+from pipeline.filter.classifiers import Thresholds, read_card
+from pipeline.filter.rules import Rule, chosen_rules, failures
+from pipeline.storage import dataset_files, join
+from pipeline.tables import read_rows
+
+if TYPE_CHECKING:
+    from jobs.config import RunConfig
+
+MEASURES = "measures"
+_NOT_REPLAYED = {
+    "dialect": "measures differently",
+    "languages": "is asked before anything is measured",
+    "min_language_score": "is asked before anything is measured",
+    "fineweb.short_line_chars": "measures differently",
+    "urls": "is asked before anything is measured",
+    **{f"c4.{name}": "chooses lines of the text" for name in C4_LINE_SETTINGS},
+    **{f"{name}.{setting}": "scores differently" for name in CLASSIFIERS for setting in ("model", "sentence_score")},
+}
+
+
+@dataclass(slots=True)
+class Effect:
+    """What one rule does to the documents of a run.
+
+    `fails` counts documents that fail it, `first` those with it as the reason, `unique` those that fail nothing else.
+    """
+
+    rule: str
+    fails_before: int = 0
+    fails_after: int = 0
+    first_before: int = 0
+    first_after: int = 0
+    unique_before: int = 0
+    unique_after: int = 0
+
+
+@dataclass(slots=True)
+class Replay:
+    """The outcome of a replay: `gained` were refused and would be kept, `lost` were kept and would be refused."""
+
+    documents: int = 0
+    kept_before: int = 0
+    kept_after: int = 0
+    gained: int = 0
+    lost: int = 0
+    unscored: int = 0
+    effects: dict[str, Effect] = field(default_factory=dict)
+
+    def table(self) -> str:
+        """The outcome as text."""
+        lines = [
+            f"{self.documents:,} measured documents: {self.kept_before:,} kept before, {self.kept_after:,} after "
+            f"({self.gained:,} gained, {self.lost:,} lost)"
+        ]
+        if self.unscored:
+            lines.append(f"{self.unscored:,} of those gained were never scored for spam and toxicity; a new run would score them")
+        lines.append(f"{'rule':44} {'fails':>15} {'first reason':>15} {'only reason':>15}")
+        for effect in self.effects.values():
+            if effect.fails_before or effect.fails_after:
+                pairs = (effect.fails_before, effect.fails_after), (effect.first_before, effect.first_after), (effect.unique_before, effect.unique_after)
+                lines.append(f"{effect.rule:44} " + " ".join(f"{before if before == after else f'{before} → {after}':>15}" for before, after in pairs))
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rulebook:
+    """All that decides about measured documents under one configuration."""
+
+    rules: tuple[tuple[Rule, float], ...]
+    classifiers: Mapping[str, Thresholds]
+
+    @classmethod
+    def of(cls, config: FilterConfig) -> "Rulebook":
+        """The rulebook of `[filter]`."""
+        classifiers = {}
+        for name in CLASSIFIERS:
+            settings = getattr(config, name)
+            if settings.on:
+                classifiers[name] = thresholds_of(Thresholds(**read_card(settings.model or MODELS, name)["thresholds"]), settings)
+        return cls(rules=chosen_rules(config), classifiers=classifiers)
+
+    def failing(self, values: Mapping[str, float | None]) -> list[str]:
+        """The full names of the rules that a document with these measures fails, in order."""
+        found = [failure.rule.reason for failure in failures(values, self.rules)]
+        return found or [failure.rule.reason for failure in refusals(values, self.classifiers)]
+
+
+def main(before: "RunConfig", after: "RunConfig") -> Replay:
+    """Prints and returns what changes in the run of `before` under the settings of `after`.
+
+    Raises:
+        SettingError: a changed setting needs the texts again.
+    """
+    check_replayable(before.filter, after.filter)
+    outcome = replay(join(before.run.folder, MEASURES), Rulebook.of(before.filter), Rulebook.of(after.filter))
+    print(outcome.table())
+    return outcome
+
+
+def check_replayable(before: FilterConfig, after: FilterConfig) -> None:
+    """Refuses changes that stored measures cannot answer."""
+    for name in sorted(_changed(before, after)):
+        for blocked, why in _NOT_REPLAYED.items():
+            if name == blocked or name.startswith(blocked + "."):
+                raise SettingError(f"filter.{name} cannot be replayed: it {why}, so it needs the texts; run `curate` with the new setting")
+    if "c4" in after.sets and after.c4.edit_text and "c4" not in before.sets:
+        raise SettingError("filter.sets cannot gain c4 in a replay: it edits lines, so it needs the texts; set filter.c4.edit_text=false to compare its rules alone")
+
+
+def _changed(before: Any, after: Any, prefix: str = "") -> Iterator[str]:
+    for each in fields(before):
+        old, new = getattr(before, each.name), getattr(after, each.name)
+        if is_dataclass(old):
+            yield from _changed(old, new, f"{prefix}{each.name}.")
+        elif old != new:
+            yield f"{prefix}{each.name}"
+
+
+def replay(folder: str, before: Rulebook, after: Rulebook) -> Replay:
+    """The outcome of deciding about all documents in the measures dataset `folder` under both rulebooks."""
+    outcome = Replay()
+    for book in (before, after):
+        for name in (*(rule.reason for rule, _ in book.rules), *(f"{name}.{rule}" for name in book.classifiers for rule in ("bad_short_text", "bad_text"))):
+            outcome.effects.setdefault(name, Effect(name))
+    for path in dataset_files(folder):
+        for row in read_rows(path):
+            if row.get("num_words") is not None:
+                _count(outcome, row, before.failing(row), after.failing(row))
+    return outcome
+
+
+def _count(outcome: Replay, row: Mapping[str, Any], old: list[str], new: list[str]) -> None:
+    outcome.documents += 1
+    outcome.kept_before += not old
+    outcome.kept_after += not new
+    outcome.lost += bool(new and not old)
+    if old and not new:
+        outcome.gained += 1
+        outcome.unscored += row.get("spam_score") is None and row.get("toxicity_score") is None
+    for rule, count in Counter(old).items():
+        effect = outcome.effects[rule]
+        effect.fails_before += count
+        effect.first_before += rule == old[0]
+        effect.unique_before += len(old) == 1
+    for rule, count in Counter(new).items():
+        effect = outcome.effects[rule]
+        effect.fails_after += count
+        effect.first_after += rule == new[0]
+        effect.unique_after += len(new) == 1

@@ -1,0 +1,242 @@
+"""Steps: what is up to date, what a killed attempt leaves, how the next one goes on."""
+
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from pipeline import steps, storage
+from pipeline.errors import DataError, InputError
+from pipeline.stage import Outputs
+from pipeline.steps import Receipt, Step, content_of, read_receipt, receipts, write_receipt
+from pipeline.storage import Manifest, join, read_manifest
+
+
+@pytest.fixture(params=["disk", "memory"])
+def run(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return str(tmp_path / "run") if request.param == "disk" else f"memory://steps-{tmp_path.name}"
+
+
+def step_of(run: str, **more: object) -> Step:
+    return Step(**{"run": run, "name": "work", "outputs": ("made", "rejected/made"), "settings": {"a": (1, 2)}} | more)  # type: ignore[arg-type]
+
+
+def do(step: Step, shard: str, text: str = "") -> None:
+    """The work of one shard: a file in each output, then the receipt."""
+    outputs = Outputs(step.run, shard)
+    for output in step.outputs:
+        with outputs.file(output, ".txt") as file:
+            file.write(f"{shard} {output} {text}".encode())
+        outputs.add(output, file.entry(num_records=1))
+    write_receipt(step.attempt_folder, outputs.receipt({"read": 2, "kept": 1, "rejected": 1}))
+
+
+def test_a_step_is_current_once_it_is_committed(run: str) -> None:
+    step = step_of(run)
+    assert not step.is_current()
+    assert step.begin() == frozenset()
+    for shard in ("b", "a"):
+        do(step, shard)
+        assert not step.is_current()
+    manifest = step.commit(["a", "b"], counts={"extra": 5})
+    assert step.is_current()
+    assert manifest == read_manifest(join(run, "made"))
+    assert [entry.path for entry in manifest.files] == ["a.txt", "b.txt"]
+    assert manifest.counts == {"extra": 5, "kept": 2, "read": 4, "rejected": 2}
+    assert read_manifest(join(run, "rejected/made")).fingerprint == manifest.fingerprint
+    assert storage.list_files(step.attempt_folder) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"settings": {"a": (1, 3)}},
+        {"external": ["x"]},
+        {"versions": {"lib": "2"}},
+        {"name": "other"},
+        {"outputs": ("made",), "settings": {}},
+    ],
+)
+def test_other_work_is_not_current(run: str, change: dict[str, object]) -> None:
+    step = step_of(run)
+    step.begin()
+    step.commit([])
+    assert step.is_current()
+    assert not step_of(run, **change).is_current()
+
+
+def test_settings_compare_as_json_gives_them_back(run: str) -> None:
+    assert step_of(run, settings={"a": (1, 2)}).fingerprint() == step_of(run, settings={"a": [1, 2]}).fingerprint()
+
+
+def test_an_attempt_goes_on_after_its_receipts(run: str) -> None:
+    step = step_of(run)
+    step.begin()
+    do(step, "a")
+    storage.write_bytes(join(run, "made/half.txt"), b"written by a killed attempt, without a receipt")
+    assert step_of(run).begin() == {"a"}
+    do(step, "b")
+    step.commit(["a", "b"])
+    assert [path[len(run) :] for path in storage.list_files(join(run, "made"))] == [
+        "/made/a.txt",
+        "/made/b.txt",
+        "/made/manifest.json",
+    ]
+
+
+def test_another_attempt_starts_over(run: str) -> None:
+    step_of(run).begin()
+    do(step_of(run), "a", "old")
+    other = step_of(run, settings={"a": (9,)})
+    assert other.begin() == frozenset()
+    assert storage.list_files(join(run, "made")) == []
+    assert storage.list_files(join(run, "rejected/made")) == []
+
+
+def test_force_starts_over(run: str) -> None:
+    step = step_of(run)
+    step.begin()
+    do(step, "a")
+    assert step.begin(force=True) == frozenset()
+    assert storage.list_files(join(run, "made")) == []
+
+
+def test_a_dataset_is_incomplete_while_it_is_made_again(run: str) -> None:
+    step = step_of(run)
+    step.begin()
+    do(step, "a")
+    step.commit(["a"])
+    step.begin(force=True)
+    with pytest.raises(InputError, match="is not a complete dataset"):
+        read_manifest(join(run, "made"))
+
+
+def test_a_commit_needs_every_receipt(run: str) -> None:
+    step = step_of(run)
+    step.begin()
+    do(step, "a")
+    with pytest.raises(DataError, match="step work: 2 shards left no receipt, the first is 'b'"):
+        step.commit(["a", "b", "c"])
+    assert not storage.exists(join(run, "made/manifest.json"))
+
+
+def test_inputs_count_by_their_content(run: str) -> None:
+    folder = join(run, "input")
+    storage.write_manifest(folder, Manifest(kind="input", fingerprint="x", content="same"))
+    step = step_of(run, inputs={"input": folder})
+    first = step.fingerprint()
+    storage.write_manifest(folder, Manifest(kind="input", fingerprint="other work", counts={"n": 1}, content="same"))
+    assert step.fingerprint() == first
+    storage.write_manifest(folder, Manifest(kind="input", fingerprint="x", content="changed"))
+    assert step.fingerprint() != first
+    with pytest.raises(InputError, match="is not a complete dataset"):
+        step_of(run, inputs={"input": join(run, "nothing")}).fingerprint()
+
+
+def test_contents_of_receipts_make_the_content_of_the_manifest(run: str) -> None:
+    contents = []
+    for order in (("a", "b"), ("b", "a")):
+        step = step_of(run, outputs=("made",))
+        step.begin(force=True)
+        for shard in order:
+            write_receipt(step.attempt_folder, Receipt(shard=shard, contents={"made": shard * 3}))
+        contents.append(content_of(step.commit(["a", "b"])))
+    assert contents[0] == contents[1] == storage.hash_of(["aaa", "bbb"])
+
+
+def test_outputs_inside_outputs_survive(run: str) -> None:
+    step = step_of(run, outputs=("made", "made/inner"))
+    step.begin()
+    do(step, "a")
+    step.commit(["a"])
+    assert not list(storage.damaged_files(join(run, "made")))
+    assert not list(storage.damaged_files(join(run, "made/inner")))
+
+
+def test_receipts_are_read_in_order_and_one_by_one(run: str) -> None:
+    for name in ("b", "a", "c"):
+        write_receipt(join(run, "attempts/x"), Receipt(shard=name, counts={"read": 1}))
+    assert [receipt.shard for receipt in receipts(join(run, "attempts/x"))] == ["a", "b", "c"]
+    assert read_receipt(join(run, "attempts/x"), "a") == Receipt(shard="a", counts={"read": 1})
+    assert read_receipt(join(run, "attempts/x"), "d") is None
+
+
+def test_a_noted_failure_is_taken_once(run: str) -> None:
+    assert steps.noted_failure(run) is None
+    steps.note_failure(run, "one sentence")
+    assert steps.noted_failure(run) == "one sentence"
+    assert steps.noted_failure(run) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (InputError("as it is"), "as it is"),
+        (OSError(28, "No space left on device", "/x"), "/x: No space left on device"),
+        (OSError(5, "Input/output error"), "storage: Input/output error"),
+        (PermissionError("Access Denied"), "storage: Access Denied"),
+        (OSError("without a number"), None),
+        (ValueError("a defect of ours"), None),
+    ],
+)
+def test_failures_are_explained_in_a_sentence(error: Exception, sentence: str | None) -> None:
+    assert steps.explained(error) == sentence
+
+
+PROGRAM = textwrap.dedent(
+    """
+    import sys
+    from pipeline.steps import Receipt, Step, write_receipt
+    from pipeline.storage import AtomicFile, join
+
+    step = Step(run=sys.argv[1], name="work", outputs=("made", "rejected/made"))
+    names = [f"part-{number:03d}" for number in range(40)]
+    done = step.begin()
+    for name in names:
+        print(name in done, flush=True)
+        if name not in done:
+            files = {}
+            for output in step.outputs:
+                with AtomicFile(join(step.folder(output), name + ".bin")) as file:
+                    for _ in range(20):
+                        file.write(name.encode() * 500)
+                files[output] = (file.entry(num_records=1),)
+            write_receipt(step.attempt_folder, Receipt(shard=name, files=files, counts={"read": 1}))
+    step.commit(names)
+    """
+)
+
+
+def start(run: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-c", PROGRAM, run]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1])
+
+
+def files_below(folder: str) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes() for path in sorted(Path(folder).rglob("*")) if path.is_file()
+    }
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+def test_kills_at_any_moment_change_nothing_in_the_end(tmp_path: Path) -> None:
+    undisturbed, killed = str(tmp_path / "undisturbed"), str(tmp_path / "killed")
+    start(undisturbed).communicate()
+    chance, done_before = random.Random(0), []
+    for attempt in range(5):
+        process = start(killed)
+        assert process.stdout is not None
+        lines = [process.stdout.readline().strip() for _ in range(7 * attempt + chance.randrange(1, 8))]
+        process.kill()  # somewhere between the files, the receipt and the next line
+        process.communicate()
+        done_before.append(lines.count("True"))
+        assert not step_of(killed, settings={}).is_current()
+    assert done_before == sorted(done_before)
+    assert done_before[-1] >= 10
+    start(killed).communicate()
+    assert step_of(killed, settings={}).is_current()
+    assert files_below(killed) == files_below(undisturbed)
