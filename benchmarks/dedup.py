@@ -2,8 +2,8 @@
 
     python -m benchmarks.dedup [speed] [quality] [steps] [growth] [--documents N] [--datatrove-python PYTHON]
 
-The data folder is `../shared/data`, or what CORPUSMILL_DATA names. datatrove needs an environment of its own (it asks for an
-older xxhash): name its interpreter with --datatrove-python; without it, its columns are missing and the output says so.
+The data folder is `../shared/data`, or what CORPUSMILL_DATA names. datatrove needs an environment of its own (it asks
+for an older xxhash): name its interpreter with --datatrove-python; without it the output says that it is missing.
 """
 
 import argparse
@@ -30,8 +30,13 @@ from pipeline.dedup.curve import PRESETS, match_probability
 
 DATA = Path(os.environ.get("CORPUSMILL_DATA", Path(__file__).parents[2] / "shared" / "data"))
 SETS = (
-    "articles_2500", "chapters_across_editions", "deep_review", "httpd_manual_en", "pep_rfc_revisions", "scancode_license_texts",
-)  # fmt: skip
+    "articles_2500",
+    "chapters_across_editions",
+    "deep_review",
+    "httpd_manual_en",
+    "pep_rfc_revisions",
+    "scancode_license_texts",
+)
 THRESHOLD = 0.75
 DOCUMENT_BYTES = 6600
 
@@ -58,7 +63,8 @@ def documents(name: str) -> list[dict[str, Any]]:
     raw = (DATA / "neardup" / f"{name}.jsonl.zst").read_bytes()
     with zstandard.ZstdDecompressor(max_window_size=2**31).stream_reader(raw) as stream:
         text = io.TextIOWrapper(stream, encoding="utf-8", newline="\n")
-        return [json.loads(line) for line in text if line.strip()]
+        records = [json.loads(line) for line in text if line.strip()]
+    return list({one["id"]: one for one in reversed(records)}.values())[::-1]  # one set has an id twice
 
 
 def labelled_pairs(name: str) -> dict[tuple[str, str], float]:
@@ -150,10 +156,8 @@ def plain_shingles(text: str) -> list[int]:
     """The 32-bit hashes of the word 5-shingles of a text, the usual way in Python."""
     import re
 
-    try:
-        from xxhash import xxh32_intdigest as digest
-    except ImportError:
-        from zlib import crc32 as digest
+    from xxhash import xxh32_intdigest as digest
+
     words = re.findall(r"\w+", text.lower())
     return [digest(" ".join(words[at : at + 5]).encode()) for at in range(max(len(words) - 4, 1))]
 
@@ -179,8 +183,8 @@ def quality(python: str) -> None:
             counts = (recall, len(wanted), right, len(pairs))
             totals[method] = [total + count for total, count in zip(totals[method], counts, strict=True)]
             print(
-                f"  {name:26} {method:22} recall {recall / max(len(wanted), 1):.4f}  precision {right / max(len(pairs), 1):.4f}"
-                f"  removed {len(removed)}  wrong {wrong}"
+                f"  {name:26} {method:22} recall {recall / max(len(wanted), 1):.4f}  "
+                f"precision {right / max(len(pairs), 1):.4f}  removed {len(removed)}  wrong {wrong}"
             )
     for method, (recall, wanted_total, right, found) in totals.items():
         print(
@@ -244,7 +248,8 @@ def of_datasketch(records: list[dict[str, Any]]) -> Any:
         print("  datasketch: missing")
         return None
     lsh = MinHashLSH(num_perm=112, params=(14, 8))
-    sketches, plain, verified = {}, set(), set()
+    sketches: dict[str, Any] = {}
+    plain, verified = set(), set()
     base = MinHash(112, hashfunc=lambda value: value, scheme="affine32")
     for one in records:
         sketch = base.copy()
@@ -345,8 +350,8 @@ def growth(largest: int) -> None:
         seconds.append(line["cpu"])
         print(
             f"  {size:>8} documents: {line['cpu']:.1f} CPU s ({line['cpu'] / size * 1e6:.0f} µs a document), "
-            f"peak {line['peak'] / 2**20:.0f} MiB ({line['base'] / 2**20:.0f} before), work files {line['work']} bytes a document; "
-            f"planted pairs found {line['found']} of {line['planted']}, theory {line['theory']:.1f} ± {line['deviation']:.1f}"
+            f"peak {line['peak'] / 2**20:.0f} MiB ({line['base'] / 2**20:.0f} before it began); planted pairs found "
+            f"{line['found']} of {line['planted']}, theory {line['theory']:.1f} ± {line['deviation']:.1f}"
         )
     exponent = np.polyfit(np.log(sizes), np.log(seconds), 1)[0] if len(sizes) > 1 else 1.0
     print(f"  CPU grows as documents^{exponent:.2f}")
@@ -389,7 +394,7 @@ def grown(size: int) -> None:
         assert removed
         chance = np.array(chances)
         result = {
-            "cpu": used, "peak": _peak_bytes(), "base": base, "work": 0, "found": found, "planted": len(chances),
+            "cpu": used, "peak": _peak_bytes(), "base": base, "found": found, "planted": len(chances),
             "theory": float(chance.sum()), "deviation": float(np.sqrt((chance * (1 - chance)).sum())),
         }  # fmt: skip
         print(json.dumps(result))
@@ -411,7 +416,7 @@ def steps(count: int, python: str) -> None:
                 file.write(json.dumps({"id": str(number), "text": text}) + "\n")
         deduplicate_records(str(path), f"{folder}/warm.jsonl", DedupConfig()) if count <= 1000 else None
         ours = cpu(lambda: deduplicate_records(str(path), f"{folder}/out.jsonl", DedupConfig()))
-        kept = sum(1 for _ in open(f"{folder}/out.jsonl"))
+        kept = Path(folder, "out.jsonl").read_bytes().count(b"\n")
         print(f"steps: {count} documents of about 1 KB, JSON lines to JSON lines, one process")
         print(f"  ours {ours:.1f} CPU s, {kept} kept")
         peer = datatrove(python, "steps", str(path), folder)

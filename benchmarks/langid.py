@@ -22,26 +22,19 @@ from pipeline.extract.language import LanguageFinder
 Identify = Callable[[str], str]
 
 # ISO 639-3 → 639-1, and macrolanguages and individual languages under one code.
-_SHORT = dict(
-    pair.split(":")
-    for pair in (
-        "afr:af amh:am ara:ar arb:ar asm:as aze:az azj:az bel:be ben:bn bos:bs bre:br bul:bg cat:ca ces:cs cmn:zh "
-        "cym:cy dan:da deu:de "
-        "ell:el eng:en epo:eo est:et ekk:et eus:eu fao:fo fas:fa pes:fa fin:fi fra:fr fry:fy gla:gd gle:ga glg:gl "
-        "guj:gu hau:ha hat:ht "
-        "heb:he hin:hi hrv:hr hun:hu hye:hy ibo:ig ind:id isl:is ita:it jav:jv jpn:ja kan:kn kat:ka kaz:kk khk:mn "
-        "khm:km kir:ky kin:rw "
-        "kor:ko kur:ku kmr:ku lao:lo lat:la lav:lv lvs:lv lin:ln lit:lt ltz:lb lug:lg mal:ml mar:mr mkd:mk mlg:mg "
-        "plt:mg mlt:mt mon:mn "
-        "msa:ms zsm:ms mya:my nep:ne npi:ne nld:nl nno:nn nob:nb nor:nb oci:oc ori:or ory:or orm:om gaz:om pan:pa "
-        "pol:pl por:pt pus:ps pbu:ps "
-        "que:qu ron:ro rus:ru san:sa sin:si slk:sk slv:sl sna:sn som:so sot:st spa:es sqi:sq als:sq srp:sr swa:sw "
-        "swh:sw swe:sv tam:ta tat:tt "
-        "tel:te tgk:tg tgl:tl tha:th tir:ti tsn:tn tso:ts tuk:tk tur:tr uig:ug ukr:uk urd:ur uzb:uz uzn:uz vie:vi "
-        "xho:xh ydd:yi yid:yi yor:yo "
-        "yue:zh wuu:zh zho:zh zul:zu no:nb bs:hr sr-latn:sr fil:tl iw:he jw:jv zh-hant:zh zh-hans:zh"
-    ).split()
-)
+_SAME = """
+afr:af amh:am ara:ar arb:ar asm:as aze:az azj:az bel:be ben:bn bos:bs bre:br bul:bg cat:ca ces:cs cmn:zh
+cym:cy dan:da deu:de ell:el eng:en epo:eo est:et ekk:et eus:eu fao:fo fas:fa pes:fa fin:fi fra:fr fry:fy
+gla:gd gle:ga glg:gl guj:gu hau:ha hat:ht heb:he hin:hi hrv:hr hun:hu hye:hy ibo:ig ind:id isl:is ita:it
+jav:jv jpn:ja kan:kn kat:ka kaz:kk khk:mn khm:km kir:ky kin:rw kor:ko kur:ku kmr:ku lao:lo lat:la lav:lv
+lvs:lv lin:ln lit:lt ltz:lb lug:lg mal:ml mar:mr mkd:mk mlg:mg plt:mg mlt:mt mon:mn msa:ms zsm:ms mya:my
+nep:ne npi:ne nld:nl nno:nn nob:nb nor:nb oci:oc ori:or ory:or orm:om gaz:om pan:pa pol:pl por:pt pus:ps
+pbu:ps que:qu ron:ro rus:ru san:sa sin:si slk:sk slv:sl sna:sn som:so sot:st spa:es sqi:sq als:sq srp:sr
+swa:sw swh:sw swe:sv tam:ta tat:tt tel:te tgk:tg tgl:tl tha:th tir:ti tsn:tn tso:ts tuk:tk tur:tr uig:ug
+ukr:uk urd:ur uzb:uz uzn:uz vie:vi xho:xh ydd:yi yid:yi yor:yo yue:zh wuu:zh zho:zh zul:zu no:nb bs:hr
+sr-latn:sr fil:tl iw:he jw:jv zh-hant:zh zh-hans:zh
+"""
+_SHORT = dict(pair.split(":") for pair in _SAME.split())
 _SETS = ("tatoeba_112", "lingua_testdata_75", "udhr_paragraphs")
 
 

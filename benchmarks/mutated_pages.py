@@ -24,7 +24,8 @@ from pipeline.records import Document, Page, Rejection, page_id
 from pipeline.stage import judge_one
 
 _SETS = ("article_extraction", "wcxb", "newspaper4k")
-_TAGS = "div p span b i font table tr td ul li a pre script style svg math template select form br body html".split()
+_TAG_NAMES = "div p span b i font table tr td ul li a pre script style svg math template select form br body html"
+_TAGS = _TAG_NAMES.split()
 _CHARSETS = ("utf-8", "utf-16", "shift_jis", "koi8-r", "gb18030", "iso-2022-jp", "windows-1255", "x-nonsense", "")
 Mutation = Callable[[bytes, random.Random], bytes]
 
@@ -107,7 +108,9 @@ def scatter_tags(page: bytes, dice: random.Random) -> bytes:
 
 def open_formatting(page: bytes, dice: random.Random) -> bytes:
     """Formatting elements that nobody closes, before each of many paragraphs."""
-    opened = b"".join(b"<b id=%d>" % number for number in range(dice.choice((*[20] * 20, *[100] * 20, *[300] * 9, 1500))))
+    opened = b"".join(
+        b"<b id=%d>" % number for number in range(dice.choice((*[20] * 20, *[100] * 20, *[300] * 9, 1500)))
+    )
     return b"<p>" + opened + page + b"<p>again " * dice.randint(1, 2000)
 
 

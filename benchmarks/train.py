@@ -141,9 +141,18 @@ def _least_seconds(step: Callable[[], object], repeats: int) -> float:
 # nanoGPT's recipe for a CPU: 2,000 steps of 12 rows of 64 characters, 804,096 parameters; its loss over all of
 # the validation tenth is 1.90.
 SHAKESPEARE = TrainConfig(
-    steps=2000, batch_tokens=12 * 64, precision="fp32", device="cpu", log_steps=2000, checkpoint_steps=2000, within_documents=False, decay_share=0.8,
+    steps=2000,
+    batch_tokens=12 * 64,
+    precision="fp32",
+    device="cpu",
+    log_steps=2000,
+    checkpoint_steps=2000,
+    within_documents=False,
+    decay_share=0.8,
 )
-SHAKESPEARE_MODEL = ModelConfig(hidden_size=128, num_layers=4, num_heads=4, num_kv_heads=4, ffn_size=344, query_key_norm=True)
+SHAKESPEARE_MODEL = ModelConfig(
+    hidden_size=128, num_layers=4, num_heads=4, num_kv_heads=4, ffn_size=344, query_key_norm=True
+)
 
 
 def shakespeare(seeds: list[int]) -> None:
@@ -157,7 +166,9 @@ def shakespeare(seeds: list[int]) -> None:
         model = Transformer(SHAKESPEARE_MODEL.architecture(vocab_size=len(names), context_length=64))
         start = time.process_time()
         with tempfile.TemporaryDirectory() as folder:
-            Trainer(model, TextWindows(train, rows=12, length=64, seed=seed), replace(SHAKESPEARE, seed=seed), folder).run(_say)
+            Trainer(
+                model, TextWindows(train, rows=12, length=64, seed=seed), replace(SHAKESPEARE, seed=seed), folder
+            ).run(_say)
         parameters = sum(parameter.numel() for parameter in model.parameters())
         print(
             f"seed {seed}: {parameters:,} parameters, {2000 * 12 * 64:,} characters seen, "
@@ -194,7 +205,9 @@ def _print_ngrams(train: Tensor, heldout: Tensor, vocab: int) -> None:
 
 def presets() -> None:
     """Prints a table of the presets with a vocabulary of 32,768 and rows of 1,024."""
-    print("| preset | layers | width | heads (keys) | feed-forward | parameters | of these embeddings | TFLOP / 1 M tokens | training memory | cache / token |")
+    print(
+        "| preset | layers | width | heads (keys) | feed-forward | parameters | of these embeddings | TFLOP / 1 M tokens | training memory | cache / token |"
+    )
     print("|---|---|---|---|---|---|---|---|---|---|")
     for name in PRESETS:
         architecture = ModelConfig(preset=name).architecture(vocab_size=32_768, context_length=1024)
@@ -223,7 +236,9 @@ def main() -> None:
         shakespeare(arguments.seeds)
     if arguments.speed or not (arguments.presets or arguments.shakespeare):
         speed(arguments.steps)
-    print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MiB, {math.ceil(time.process_time())} CPU s in all")
+    print(
+        f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MiB, {math.ceil(time.process_time())} CPU s in all"
+    )
 
 
 if __name__ == "__main__":

@@ -49,11 +49,24 @@ def main(config: "RunConfig", engine: Engine, *, variants: Sequence["RunConfig"]
     for each in (config, *variants):
         for job in jobs_of(each)[:-2]:  # all but train and evaluate
             job(each, engine)
-    return compare(config.run.folder, [each.run.folder for each in variants], config.model, config.train, config.evaluate, seeds=seeds)
+    return compare(
+        config.run.folder,
+        [each.run.folder for each in variants],
+        config.model,
+        config.train,
+        config.evaluate,
+        seeds=seeds,
+    )
 
 
 def compare(
-    base: str, variants: Sequence[str], model: ModelConfig, train: TrainConfig, evaluate: EvaluateConfig, *, seeds: int = 3
+    base: str,
+    variants: Sequence[str],
+    model: ModelConfig,
+    train: TrainConfig,
+    evaluate: EvaluateConfig,
+    *,
+    seeds: int = 3,
 ) -> Ablation:
     """As `main`, for runs whose shards are made.
 
@@ -63,13 +76,18 @@ def compare(
     """
     names = [posixpath.basename(run.rstrip("/")) for run in (base, *variants)]
     if len(set(names)) < len(names) or seeds < 1:
-        raise SettingError(f"an ablation needs runs of different names and at least one seed; got {', '.join(names)} and {seeds}")
+        raise SettingError(
+            f"an ablation needs runs of different names and at least one seed; got {', '.join(names)} and {seeds}"
+        )
     texts = held_out_texts(base, evaluate.max_tokens)
     for run in variants:
         _check_apart(run, {name for name, _ in texts})
     results: dict[str, list[float]] = {}
     for name, run in zip(names, (base, *variants), strict=True):
-        results[name] = [_trained(base, name, run, model, replace(train, seed=train.seed + seed), evaluate, texts) for seed in range(seeds)]
+        results[name] = [
+            _trained(base, name, run, model, replace(train, seed=train.seed + seed), evaluate, texts)
+            for seed in range(seeds)
+        ]
     differences = {name: difference(results[names[0]], results[name]) for name in names[1:]}
     ablation = Ablation(bits_per_byte=results, differences=differences)
     storage.write_json(join(base, RESULT), _as_json(ablation, len(texts)))
@@ -96,7 +114,9 @@ def _documents(run: str, split: str) -> list[tuple[str, int]]:
     for source in shards.sources:
         for number in range(shards.num_rows(source)):
             row = shards.row(source, number)
-            found += [(name.hex(), end - start) for name, start, end in zip(row.doc_ids, row.starts, row.ends, strict=True)]
+            found += [
+                (name.hex(), end - start) for name, start, end in zip(row.doc_ids, row.starts, row.ends, strict=True)
+            ]
     shards.close()
     return found
 
@@ -111,7 +131,13 @@ def _check_apart(run: str, held_out: set[str]) -> None:
 
 
 def _trained(
-    base: str, name: str, run: str, model: ModelConfig, train: TrainConfig, evaluate: EvaluateConfig, texts: Sequence[tuple[str, str]]
+    base: str,
+    name: str,
+    run: str,
+    model: ModelConfig,
+    train: TrainConfig,
+    evaluate: EvaluateConfig,
+    texts: Sequence[tuple[str, str]],
 ) -> float:
     """The bits per byte of one model on `texts`, trained now unless it was."""
     out = join(base, "ablation", name, f"seed-{train.seed}")
@@ -120,24 +146,31 @@ def _trained(
     encoder = load_encoder(join(run, "tokenizer", "tokenizer.json"))
     trained = load_model(join(out, "model"))
     evaluator = Evaluator(
-        evaluate, token_bytes(encoder.decode_bytes, encoder.vocab_size, encoder.specials.values()), within_documents=train.within_documents
+        evaluate,
+        token_bytes(encoder.decode_bytes, encoder.vocab_size, encoder.specials.values()),
+        within_documents=train.within_documents,
     )
     length = trained.architecture.context_length
     documents = [encoder.encode(text) for _, text in texts]
     rows = max(1, evaluate.batch_tokens // length)
-    tallies = evaluator.scores(trained, rows_of_documents(documents, end_id=encoder.end_of_text_id, length=length, batch_rows=rows))
+    tallies = evaluator.scores(
+        trained, rows_of_documents(documents, end_id=encoder.end_of_text_id, length=length, batch_rows=rows)
+    )
     return tallies.total.scores()["bits_per_byte"]
 
 
 def _as_json(ablation: Ablation, num_documents: int) -> dict[str, Any]:
     differences = {
-        name: {"mean": each.mean, "low": each.low, "high": each.high, "decided": each.decided} for name, each in ablation.differences.items()
+        name: {"mean": each.mean, "low": each.low, "high": each.high, "decided": each.decided}
+        for name, each in ablation.differences.items()
     }
     return {"bits_per_byte": ablation.bits_per_byte, "differences": differences, "heldout_documents": num_documents}
 
 
 def _show(ablation: Ablation, base: str) -> None:
     scores = ablation.bits_per_byte[base]
-    Progress.note(f"ablate: {base} has {sum(scores) / len(scores):.4f} bits per byte over {len(scores)} seeds; below zero is better than it")
+    Progress.note(
+        f"ablate: {base} has {sum(scores) / len(scores):.4f} bits per byte over {len(scores)} seeds; below zero is better than it"
+    )
     for line in interval_plot(list(ablation.differences.items())):
         Progress.note(f"ablate: {line}")

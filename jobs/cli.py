@@ -160,11 +160,23 @@ def _run_job(options: argparse.Namespace, name: str, module: str) -> None:
 
     config = settings.load(options.settings, options.set)
     engine = Engine(workers=options.workers, beam_args=options.beam_args)
-    extra = {"variants": options.variants, "num_seeds": options.seeds} if name == "ablate" else {}
+    extra = {"variants": _variants(options, config), "seeds": options.seeds} if name == "ablate" else {}
     with run.opened(config):
         if name == "train-tokenizer":
             import_module("jobs.count").main(config, engine, force=options.force)
         import_module(f"jobs.{module}").main(config, engine, force=options.force, **extra)
+
+
+def _variants(options: argparse.Namespace, base: Any) -> list[Any]:
+    """The settings of each variant: a file of its own, or those of the base with one setting changed."""
+    from jobs import config as settings
+
+    found = []
+    for number, variant in enumerate(options.variants, 1):
+        folder = f"run.folder={base.run.folder}-variant-{number}"
+        is_file = variant.endswith(".toml")
+        found.append(settings.load(variant if is_file else options.settings, [] if is_file else [*options.set, folder, variant]))
+    return found
 
 
 def _add_pack(commands: Any) -> None:

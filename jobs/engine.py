@@ -10,11 +10,13 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, _BeamArgumentParser
 
+from jobs.apart import run_apart
 from jobs.progress import Progress
 from pipeline import steps, storage
 from pipeline.errors import CorpusmillError, SettingError
@@ -40,12 +42,17 @@ class Engine:
         if unknown:
             raise SettingError(f"unknown Beam option {unknown[0]!r} behind --; see the options of your runner in Beam's documentation")
 
+    @property
+    def starts_processes(self) -> bool:
+        """Whether pipelines run in worker processes that this process would have to end."""
+        return self.workers > 1 and not any(argument.startswith("--runner") for argument in self.beam_args)
+
     def options(self) -> PipelineOptions:
         """The options for one pipeline."""
         if any(argument.startswith("--runner") for argument in self.beam_args):
             return PipelineOptions(list(self.beam_args))
         local = [f"--runner={LOCAL_RUNNER}"]
-        if self.workers > 1:
+        if self.starts_processes:
             local += ["--direct_running_mode=multi_processing", f"--direct_num_workers={self.workers}"]
         return PipelineOptions([*local, *self.beam_args])
 
@@ -56,6 +63,13 @@ def run_pipeline(build: Callable[[beam.Pipeline], object], engine: Engine) -> No
     Raises:
         CorpusmillError: the pipeline failed for a reason that can be said in one sentence.
     """
+    if engine.starts_processes and hasattr(os, "fork"):
+        run_apart(partial(_run_pipeline, build, engine))
+    else:
+        _run_pipeline(build, engine)
+
+
+def _run_pipeline(build: Callable[[beam.Pipeline], object], engine: Engine) -> None:
     pipeline = beam.Pipeline(options=engine.options())
     build(pipeline)
     result = pipeline.run()
@@ -94,11 +108,9 @@ def explaining(step: Step) -> Iterator[None]:
     """Replaces whatever an engine makes of a worker's failure by the sentence that the worker left."""
     try:
         yield
-    except CorpusmillError:
-        raise
     except Exception as error:
         sentence = steps.noted_failure(step.attempt_folder) or steps.explained(error)
-        if sentence is None:
+        if sentence is None or sentence == str(error):
             raise
         raise CorpusmillError(sentence) from error
 

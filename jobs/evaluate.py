@@ -83,7 +83,9 @@ def _heldout(run: str, config: EvaluateConfig) -> Iterator[ScoredRows]:
     shards = ShardSet.open(join(run, "shards"), "heldout")
     length = shards.spec.sequence_length
     max_rows = None if config.max_tokens is None else -(-config.max_tokens // length)
-    yield from heldout_rows(shards, _languages(run), batch_rows=max(1, config.batch_tokens // length), max_rows=max_rows)
+    yield from heldout_rows(
+        shards, _languages(run), batch_rows=max(1, config.batch_tokens // length), max_rows=max_rows
+    )
     shards.close()
 
 
@@ -133,6 +135,8 @@ def _answers(model: Transformer, encoder: Encoder, path: str, config: EvaluateCo
 
 def _samples(model: Transformer, encoder: Encoder, config: EvaluateConfig) -> list[dict[str, str]]:
     prompts = list(config.sample_prompts) or [""]
-    prompts = (prompts * config.num_samples)[: max(config.num_samples, len(config.sample_prompts) if config.num_samples else 0)]
+    prompts = (prompts * config.num_samples)[
+        : max(config.num_samples, len(config.sample_prompts) if config.num_samples else 0)
+    ]
     texts = complete(model, encoder, prompts, config.sampling) if prompts else []
     return [{"prompt": prompt, "text": text} for prompt, text in zip(prompts, texts, strict=True)]

@@ -21,14 +21,23 @@ if TYPE_CHECKING:
 
 
 def main(
-    config: "RunConfig", engine: Engine | None = None, *, prompt: str | None = None, decoding: DecodingConfig | None = None
+    config: "RunConfig",
+    engine: Engine | None = None,
+    *,
+    prompt: str | None = None,
+    decoding: DecodingConfig | None = None,
 ) -> None:
     """Continues `prompt`, or each line of standard input; `decoding` defaults to [evaluate.sampling]."""
     generate_run(config.run.folder, decoding or config.evaluate.sampling, prompt=prompt)
 
 
 def generate_run(
-    run: str, decoding: DecodingConfig, *, prompt: str | None = None, prompts: Iterable[str] | None = None, out: TextIO | None = None
+    run: str,
+    decoding: DecodingConfig,
+    *,
+    prompt: str | None = None,
+    prompts: Iterable[str] | None = None,
+    out: TextIO | None = None,
 ) -> None:
     """As `main`, for the run in folder `run`."""
     model, encoder = load_model(join(run, "model")), load_encoder(join(run, "tokenizer", "tokenizer.json"))
@@ -51,7 +60,11 @@ def _lines(dialogue: bool) -> Iterable[str]:
 
 def _show(model: Transformer, encoder: Encoder, prompt: str, decoding: DecodingConfig, out: TextIO) -> None:
     out.write(prompt)
-    pieces = complete(model, encoder, [prompt], decoding) if decoding.num_beams > 1 else complete_stream(model, encoder, prompt, decoding)
+    pieces = (
+        complete(model, encoder, [prompt], decoding)
+        if decoding.num_beams > 1
+        else complete_stream(model, encoder, prompt, decoding)
+    )
     for piece in pieces:
         out.write(piece)
         out.flush()

@@ -13,6 +13,7 @@ from pipeline.count.loading import read_table
 from pipeline.count.stage import COUNTS, partition_of
 from pipeline.count.table import (
     GROUPS_FILE,
+    GroupKey,
     TableInfo,
     merged_groups,
     pruned,
@@ -83,7 +84,7 @@ def _merge(step: Step, tables: Sequence[str], infos: Sequence[TableInfo], min_co
 
 
 def _renumbered(
-    table: str, info: TableInfo, place_of: dict[tuple[str, str], int], partition: int, partitions: int
+    table: str, info: TableInfo, place_of: dict[GroupKey, int], partition: int, partitions: int
 ) -> pa.Table:
     """The rows of one partition of a table, with the group numbers of the sum."""
     places = pa.array([place_of[group.key] for group in info.groups], pa.int32())

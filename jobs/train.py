@@ -46,7 +46,9 @@ def main(config: "RunConfig", engine: Engine | None = None, *, force: bool = Fal
     return train_run(config.run.folder, config.model, config.train, force=force)
 
 
-def train_run(run: str, model_config: ModelConfig, config: TrainConfig, *, out: str = "", force: bool = False) -> Manifest:
+def train_run(
+    run: str, model_config: ModelConfig, config: TrainConfig, *, out: str = "", force: bool = False
+) -> Manifest:
     """As `main`, for the run in folder `run`; the model goes to `out`/model, if given.
 
     Raises:
@@ -76,7 +78,9 @@ def _step(run: str, out: str, model_config: ModelConfig, config: TrainConfig, wo
     device = choose_device(config.device, world.local_rank)
     settings = {"model": plain(model_config), "train": settings_of(config, device, world)}
     inputs = {name: join(run, name) for name in ("shards", "tokenizer")}
-    return Step(run=out, name=MODEL, outputs=(MODEL,), settings=settings, inputs=inputs, versions={"torch": torch.__version__})
+    return Step(
+        run=out, name=MODEL, outputs=(MODEL,), settings=settings, inputs=inputs, versions={"torch": torch.__version__}
+    )
 
 
 def _batches(run: str, config: TrainConfig, world: World) -> Batches:
@@ -138,18 +142,22 @@ def _board(run: str, *, wanted: bool) -> Iterator[Any]:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        raise InputError("train.tensorboard is set, but tensorboard is not installed: pip install tensorboard") from None
-    writer = SummaryWriter(join(run, "logs", "tensorboard"))  # type: ignore[no-untyped-call]  # torch
+        raise InputError(
+            "train.tensorboard is set, but tensorboard is not installed: pip install tensorboard"
+        ) from None
+    writer = SummaryWriter(join(run, "logs", "tensorboard"))
     try:
         yield writer
     finally:
-        writer.close()  # type: ignore[no-untyped-call]  # torch
+        writer.close()
 
 
 class _Watch:
     """Tells people and the log of speeds how fast training is."""
 
-    def __init__(self, progress: Progress, log: IO[str] | None, board: Any, *, flops_per_token: float, peak: float | None) -> None:
+    def __init__(
+        self, progress: Progress, log: IO[str] | None, board: Any, *, flops_per_token: float, peak: float | None
+    ) -> None:
         self._progress, self._log, self._board = progress, log, board
         self._flops, self._peak = flops_per_token, peak
         self._started = self._last = time.monotonic()
@@ -173,7 +181,12 @@ class _Watch:
 
     def _write(self, report: Report, rate: float) -> None:
         if self._board is not None:
-            for name, value in (("loss", report.loss), ("grad_norm", report.grad_norm), ("learning_rate", report.learning_rate), ("tokens_per_second", rate)):
+            for name, value in (
+                ("loss", report.loss),
+                ("grad_norm", report.grad_norm),
+                ("learning_rate", report.learning_rate),
+                ("tokens_per_second", rate),
+            ):
                 self._board.add_scalar(name, value, report.step)
         if self._log is None:
             return
@@ -193,7 +206,9 @@ def _commit(step: Step, trainer: Trainer, tokenizer: str) -> None:
         Progress.note(f"train: no hf/ folder, because transformers has no class for this model: {obstacle}")
     else:
         end = load_encoder(tokenizer).end_of_text_id
-        entries += export_model(model, join(folder, "hf"), end_of_text_id=end, tokenizer_json=storage.read_bytes(tokenizer))
+        entries += export_model(
+            model, join(folder, "hf"), end_of_text_id=end, tokenizer_json=storage.read_bytes(tokenizer)
+        )
     counts = {"steps": trainer.step, "tokens": trainer.tokens, "parameters": sum(p.numel() for p in model.parameters())}
     write_receipt(step.attempt_folder, Receipt(shard=MODEL, files={MODEL: tuple(entries)}, counts=counts))
     step.commit([MODEL])

@@ -20,7 +20,9 @@ _NEVER = -99.0
 class Sink(Protocol):
     """Something to write bytes to."""
 
-    def write(self, data: bytes, /) -> int: ...
+    def write(self, data: bytes, /) -> int:
+        """Appends `data`."""
+        ...
 
 
 def write_arpa(model: NgramModel, words: Sequence[str], end_id: int, file: Sink) -> None:
@@ -82,7 +84,9 @@ class ArpaModel:
             gram = tuple(parts[1].split(" "))
             self.grams[gram] = (float(parts[0]), float(parts[2]) if len(parts) > 2 else 0.0)
         except (IndexError, ValueError):
-            raise DataError(f"line {number} of the ARPA file is not: number, tab, words, and perhaps tab, number") from None
+            raise DataError(
+                f"line {number} of the ARPA file is not: number, tab, words, and perhaps tab, number"
+            ) from None
 
     def scores(self, words: Sequence[str]) -> Iterator[tuple[float, int]]:
         """For each word and the end of the sentence: the logarithm of its probability, and the length of the n-gram found."""

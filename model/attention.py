@@ -5,7 +5,7 @@ Shapes: B batch, T query length, S key length, H heads, K groups that share keys
 
 from typing import NamedTuple
 
-import torch.nn.functional as F  # noqa: N812 - its usual name
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.cache import LayerCache

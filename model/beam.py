@@ -24,7 +24,13 @@ class Hypothesis(NamedTuple):
 
 @torch.inference_mode()
 def beam_search(
-    model: Transformer, prompt: Sequence[int], *, num_beams: int, max_tokens: int, length_penalty: float = 1.0, stop_tokens: Sequence[int] = ()
+    model: Transformer,
+    prompt: Sequence[int],
+    *,
+    num_beams: int,
+    max_tokens: int,
+    length_penalty: float = 1.0,
+    stop_tokens: Sequence[int] = (),
 ) -> list[Hypothesis]:
     """The best `num_beams` continuations of `prompt`, best first; a stop token that ends one is part of it."""
     model.eval()
@@ -35,7 +41,10 @@ def beam_search(
     width = max(2, 1 + len(stop_tokens)) * num_beams
     for length in range(1, max_tokens + 1):
         hidden = model.model(inputs, cache=cache)[:, -1]
-        log_KV = model.logits(hidden).float().log_softmax(dim=-1).cpu() + torch.tensor([beam.score for beam in running])[:, None]
+        log_KV = (
+            model.logits(hidden).float().log_softmax(dim=-1).cpu()
+            + torch.tensor([beam.score for beam in running])[:, None]
+        )
         best = log_KV.flatten().topk(min(width, log_KV.numel()))
         parents, going = [], []
         for rank, (score, index) in enumerate(zip(best.values.tolist(), best.indices.tolist(), strict=True)):
@@ -48,7 +57,9 @@ def beam_search(
                 finished.append(Hypothesis(score / length**length_penalty, tokens))
         finished = sorted(finished, key=lambda beam: -beam.score)[:num_beams]
         running, parents = going[:num_beams], parents[:num_beams]
-        hopeless = len(finished) == num_beams and running and running[0].score / length**length_penalty <= finished[-1].score
+        hopeless = (
+            len(finished) == num_beams and running and running[0].score / length**length_penalty <= finished[-1].score
+        )
         if not running or hopeless:
             break
         cache.select(torch.tensor(parents, device=device))

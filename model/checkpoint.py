@@ -82,7 +82,10 @@ def write_checkpoint(folder: str, checkpoint: Checkpoint) -> None:
     """Writes one checkpoint below `folder`."""
     target = step_folder(folder, checkpoint.step)
     files = {"model.safetensors": checkpoint.weights, "optimizer.safetensors": checkpoint.moments}
-    sums = {name: storage.write_bytes(join(target, name), safetensors.torch.save(dict(tensors))).sha256 for name, tensors in files.items()}
+    sums = {
+        name: storage.write_bytes(join(target, name), safetensors.torch.save(dict(tensors))).sha256
+        for name, tensors in files.items()
+    }
     state = {
         "step": checkpoint.step,
         "architecture": checkpoint.architecture.to_json(),

@@ -63,13 +63,19 @@ def _variance(values: Sequence[float]) -> float:
 
 def interval_plot(differences: Sequence[tuple[str, Difference]], *, width: int = 41) -> list[str]:
     """A line for each: name, difference, interval, and the interval drawn on a common axis with zero in the middle."""
-    farthest = max((abs(each) for _, d in differences for each in (d.mean, d.low or 0.0, d.high or 0.0)), default=0.0) or 1.0
+    farthest = (
+        max((abs(each) for _, d in differences for each in (d.mean, d.low or 0.0, d.high or 0.0)), default=0.0) or 1.0
+    )
     longest = max((len(name) for name, _ in differences), default=0)
     return [f"{name:<{longest}}  {_numbers(each)}  {_drawn(each, farthest, width)}" for name, each in differences]
 
 
 def _numbers(each: Difference) -> str:
-    interval = f"[{each.low:+.4f}, {each.high:+.4f}]" if each.low is not None and each.high is not None else "[one seed]".ljust(18)
+    interval = (
+        f"[{each.low:+.4f}, {each.high:+.4f}]"
+        if each.low is not None and each.high is not None
+        else "[one seed]".ljust(18)
+    )
     return f"{each.mean:+.4f} {interval}"
 
 

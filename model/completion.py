@@ -13,11 +13,17 @@ class TextCodec(Protocol):
     """What is needed of a tokenizer (`tokenizer.encoding.Encoder` is one)."""
 
     @property
-    def end_of_text_id(self) -> int: ...
+    def end_of_text_id(self) -> int:
+        """The token behind every document."""
+        ...
 
-    def encode(self, text: str) -> list[int]: ...
+    def encode(self, text: str) -> list[int]:
+        """The ids of a text."""
+        ...
 
-    def decode_bytes(self, ids: Sequence[int]) -> bytes: ...
+    def decode_bytes(self, ids: Sequence[int]) -> bytes:
+        """The bytes of ids."""
+        ...
 
 
 def complete(model: Transformer, codec: TextCodec, prompts: Sequence[str], config: DecodingConfig) -> list[str]:

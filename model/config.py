@@ -82,11 +82,16 @@ class Parts:
         _require(self.initial_std > 0.0, "model.initial_std", self.initial_std, "a number above 0")
         _require(self.rope_theta > 0.0, "model.rope_theta", self.rope_theta, "a number above 0")
         if self.attention == "mla":
-            _require(self.positions == "rope", "model.positions", self.positions, "'rope', because model.attention is 'mla'")
+            _require(
+                self.positions == "rope", "model.positions", self.positions, "'rope', because model.attention is 'mla'"
+            )
             _require(not self.query_key_norm, "model.query_key_norm", True, "false, because model.attention is 'mla'")
             _require(self.latent_key_size > 0, "model.latent_key_size", self.latent_key_size, "a whole number above 0")
             _require(
-                self.rotary_size > 0 and self.rotary_size % 2 == 0, "model.rotary_size", self.rotary_size, "an even number above 0"
+                self.rotary_size > 0 and self.rotary_size % 2 == 0,
+                "model.rotary_size",
+                self.rotary_size,
+                "an even number above 0",
             )
 
 
@@ -142,7 +147,12 @@ class ModelConfig(Parts):
         if self.attention == "gqa":
             return given or (preset.num_kv_heads if self.num_heads is None else heads)
         fixed = 1 if self.attention == "mqa" else heads
-        _require(given in (None, fixed), "model.num_kv_heads", given, f"{fixed}, because model.attention is {self.attention!r}")
+        _require(
+            given in (None, fixed),
+            "model.num_kv_heads",
+            given,
+            f"{fixed}, because model.attention is {self.attention!r}",
+        )
         return fixed
 
 
@@ -160,16 +170,29 @@ class Architecture(Parts):
     ffn_size: int
 
     def __post_init__(self) -> None:
-        for name in ("vocab_size", "context_length", "hidden_size", "num_layers", "num_heads", "num_kv_heads", "head_size", "ffn_size"):
+        for name in (
+            "vocab_size",
+            "context_length",
+            "hidden_size",
+            "num_layers",
+            "num_heads",
+            "num_kv_heads",
+            "head_size",
+            "ffn_size",
+        ):
             _require(getattr(self, name) > 0, f"model.{name}", getattr(self, name), "a whole number above 0")
         self.check()
         _require(
             self.num_heads % self.num_kv_heads == 0,
-            "model.num_kv_heads", self.num_kv_heads, f"a divisor of model.num_heads, which is {self.num_heads}",
+            "model.num_kv_heads",
+            self.num_kv_heads,
+            f"a divisor of model.num_heads, which is {self.num_heads}",
         )
         _require(
             self.head_size % 2 == 0 or self.positions != "rope",
-            "model.head_size", self.head_size, "an even number, because rope turns pairs (hidden_size / num_heads if unset)",
+            "model.head_size",
+            self.head_size,
+            "an even number, because rope turns pairs (hidden_size / num_heads if unset)",
         )
 
     @property

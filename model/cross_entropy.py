@@ -9,7 +9,7 @@ Shapes: N positions, E hidden size, V vocabulary.
 from typing import Any
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - its usual name
+import torch.nn.functional as F
 from torch import Tensor
 
 _PIECE_LOGITS = 1 << 21

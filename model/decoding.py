@@ -130,7 +130,9 @@ class Sampler:
     def step(self) -> list[int]:
         """The next token of each row, appended to `rows`."""
         logits_BV = self._next_logits().float().cpu()
-        uniform_B = torch.stack([torch.rand((), generator=generator, dtype=torch.float64) for generator in self._generators])
+        uniform_B = torch.stack(
+            [torch.rand((), generator=generator, dtype=torch.float64) for generator in self._generators]
+        )
         chosen_B = choose(self._penalised(logits_BV), self.config, uniform_B)
         index = torch.arange(len(self.rows))
         self._counts_BV[index, chosen_B] += 1
@@ -180,7 +182,9 @@ class Sampler:
         return self.model.logits(hidden[:, -1])
 
 
-def stream(model: Transformer, prompt: Sequence[int], config: DecodingConfig, stop_tokens: Sequence[int] = ()) -> Iterator[int]:
+def stream(
+    model: Transformer, prompt: Sequence[int], config: DecodingConfig, stop_tokens: Sequence[int] = ()
+) -> Iterator[int]:
     """The tokens behind `prompt`, one by one, up to a stop token (not given) or the maximum."""
     sampler = Sampler(model, [prompt], config)
     for _ in range(config.max_tokens):

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F  # noqa: N812 - its usual name
+import torch.nn.functional as F
 
 from model.decoding import DecodingConfig
 from model.ngram import Ints, NgramModel, Order, Smoothing
@@ -49,7 +49,9 @@ class EvaluateConfig:
     num_samples: int = 4
     sample_prompts: tuple[str, ...] = ()
     """Beginnings to continue; unset: from the start of a document."""
-    sampling: DecodingConfig = field(default_factory=lambda: DecodingConfig(max_tokens=100, temperature=0.8, top_p=0.95))
+    sampling: DecodingConfig = field(
+        default_factory=lambda: DecodingConfig(max_tokens=100, temperature=0.8, top_p=0.95)
+    )
     precision: PrecisionKind = "fp32"
     device: str = "auto"
     threads: int = 1
@@ -151,16 +153,23 @@ class Evaluator:
     def _score(self, model: Transformer, batch: ScoredRows, tallies: Tallies) -> None:
         labels_BT, absolute = batch.labels, model.architecture.positions in ("sinusoidal", "learned")
         example = packed_rows(
-            batch.inputs.to(self.device), labels_BT.to(self.device), batch.segment_ids.to(self.device),
-            within_documents=self.within_documents, absolute=absolute,
+            batch.inputs.to(self.device),
+            labels_BT.to(self.device),
+            batch.segment_ids.to(self.device),
+            within_documents=self.within_documents,
+            absolute=absolute,
         )
         with autocast(self.precision, self.device):
             logits_BTV = model(example.inputs_BT, mask=example.mask, positions=example.positions)
-        flat = F.cross_entropy(logits_BTV.flatten(0, 1).float(), example.labels_BT.flatten(), ignore_index=NO_LABEL, reduction="none")
+        flat = F.cross_entropy(
+            logits_BTV.flatten(0, 1).float(), example.labels_BT.flatten(), ignore_index=NO_LABEL, reduction="none"
+        )
         nats_BT = flat.view(labels_BT.shape).double().cpu()
         right_BT = (logits_BTV.argmax(dim=-1) == example.labels_BT).cpu()
         bytes_BT = self._bytes_of[labels_BT.clamp(min=0)] * (labels_BT != NO_LABEL)
-        measured = torch.stack((nats_BT, (labels_BT != NO_LABEL).double(), bytes_BT.double(), right_BT.double()), dim=-1)
+        measured = torch.stack(
+            (nats_BT, (labels_BT != NO_LABEL).double(), bytes_BT.double(), right_BT.double()), dim=-1
+        )
         for row, source in enumerate(batch.sources):
             tally = _tally(measured[row])
             tallies.total.add(tally)
@@ -178,7 +187,9 @@ def document_stream(batches: Iterable[PackedBatch]) -> tuple[Ints, Ints]:
     documents: list[Ints] = []
     number = 0
     for batch in batches:
-        for inputs, labels, segments in zip(batch.inputs.numpy(), batch.labels.numpy(), batch.segment_ids.numpy(), strict=True):
+        for inputs, labels, segments in zip(
+            batch.inputs.numpy(), batch.labels.numpy(), batch.segment_ids.numpy(), strict=True
+        ):
             real = labels != NO_LABEL
             inputs, labels, segments = inputs[real], labels[real], segments[real]
             if not len(labels):
@@ -192,7 +203,9 @@ def document_stream(batches: Iterable[PackedBatch]) -> tuple[Ints, Ints]:
     return (np.concatenate(tokens), np.concatenate(documents)) if tokens else (empty, empty)
 
 
-def ngram_scores(orders: Sequence[Order], heldout: tuple[Ints, Ints], bytes_of: Ints, smoothing: Smoothing) -> dict[str, dict[str, float]]:
+def ngram_scores(
+    orders: Sequence[Order], heldout: tuple[Ints, Ints], bytes_of: Ints, smoothing: Smoothing
+) -> dict[str, dict[str, float]]:
     """The scores of the counting models of order 1 up to the number of `orders`, by order."""
     scored = np.concatenate(([False], heldout[1][1:] == heldout[1][:-1]))
     results = {}

@@ -35,7 +35,9 @@ def export_obstacle(architecture: Architecture) -> str | None:
     return None
 
 
-def export_model(model: Transformer, folder: str, *, end_of_text_id: int, tokenizer_json: bytes | None = None) -> list[FileEntry]:
+def export_model(
+    model: Transformer, folder: str, *, end_of_text_id: int, tokenizer_json: bytes | None = None
+) -> list[FileEntry]:
     """Writes `config.json`, `generation_config.json`, `model.safetensors` and the tokenizer; returns their entries.
 
     Raises:
@@ -49,7 +51,9 @@ def export_model(model: Transformer, folder: str, *, end_of_text_id: int, tokeni
     entries = [
         storage.write_json(join(folder, "config.json"), hf_config(model.architecture) | special),
         storage.write_json(join(folder, "generation_config.json"), special),
-        storage.write_bytes(join(folder, "model.safetensors"), safetensors.torch.save(weights, metadata={"format": "pt"})),
+        storage.write_bytes(
+            join(folder, "model.safetensors"), safetensors.torch.save(weights, metadata={"format": "pt"})
+        ),
     ]
     if tokenizer_json is not None:
         entries.append(storage.write_bytes(join(folder, "tokenizer.json"), tokenizer_json))
@@ -107,7 +111,9 @@ def architecture_of(config: Mapping[str, Any]) -> Architecture:
     acts = {act: ffn for ffn, act in _HIDDEN_ACT.items()}
     rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
     if config.get("model_type") not in ("llama", "qwen3") or config.get("hidden_act") not in acts:
-        raise DataError(f"config.json is of a {config.get('model_type')!r} with {config.get('hidden_act')!r}; we read 'llama' and 'qwen3'")
+        raise DataError(
+            f"config.json is of a {config.get('model_type')!r} with {config.get('hidden_act')!r}; we read 'llama' and 'qwen3'"
+        )
     if rope.get("rope_type", "default") != "default" or config.get("use_sliding_window"):
         raise DataError("config.json asks for scaled rotary positions or a sliding window, which we do not have")
     if bool(config.get("attention_bias")) != bool(config.get("mlp_bias", config.get("attention_bias"))):

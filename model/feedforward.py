@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-import torch.nn.functional as F  # noqa: N812 - its usual name
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.config import Architecture

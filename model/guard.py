@@ -38,7 +38,11 @@ class SpikeGuard:
         return False
 
     def _is_spike(self, norm: float) -> bool:
-        return self.factor is not None and len(self.norms) >= _ENOUGH and norm > self.factor * statistics.median(self.norms)
+        return (
+            self.factor is not None
+            and len(self.norms) >= _ENOUGH
+            and norm > self.factor * statistics.median(self.norms)
+        )
 
     def state(self) -> dict[str, object]:
         """JSON for a checkpoint."""

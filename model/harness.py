@@ -38,7 +38,10 @@ class HarnessModel(TemplateLM):  # type: ignore[misc]  # the harness is untyped
         self, requests: Sequence[tuple[Any, list[int], list[int]]], disable_tqdm: bool = False, **options: Any
     ) -> list[tuple[float, bool]]:
         pairs = [(self._begun(context), continuation) for _, context, continuation in requests]
-        return [(score.nats, score.greedy) for score in score_continuations(self.model, pairs, batch_tokens=self.batch_tokens)]
+        return [
+            (score.nats, score.greedy)
+            for score in score_continuations(self.model, pairs, batch_tokens=self.batch_tokens)
+        ]
 
     def _begun(self, context: list[int]) -> list[int]:
         return context if context[:1] == [self.eot_token_id] else [self.eot_token_id, *context]
@@ -64,7 +67,11 @@ class HarnessModel(TemplateLM):  # type: ignore[misc]  # the harness is untyped
         stop = (until,) if isinstance(until, str) else tuple(until)
         sampled = bool(options.get("do_sample")) and options.get("temperature", 1.0) > 0
         config = DecodingConfig(
-            max_tokens=options.get("max_gen_toks", 256), temperature=options.get("temperature", 1.0) if sampled else 0.0, stop=stop
+            max_tokens=options.get("max_gen_toks", 256),
+            temperature=options.get("temperature", 1.0) if sampled else 0.0,
+            stop=stop,
         )
         ids = [self.eot_token_id, *self.tok_encode(context)]
-        return cut(self.codec.decode_bytes(complete_ids(self.model, self.codec, ids, config)).decode("utf-8", "replace"), stop)
+        return cut(
+            self.codec.decode_bytes(complete_ids(self.model, self.codec, ids, config)).decode("utf-8", "replace"), stop
+        )

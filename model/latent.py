@@ -42,11 +42,14 @@ class LatentAttention(nn.Module):
 
     def forward(self, x_BTE: Tensor, context: Context, cache: LayerCache | None = None) -> Tensor:
         """(B, T, E); with a `cache`, latents of earlier tokens come from there."""
-        assert context.cos is not None and context.sin is not None
+        assert context.cos is not None
+        assert context.sin is not None
         query_BHTQ = self._heads(self._queries(x_BTE))
         plain, turned = torch.split(query_BHTQ, [self.head_size, self.rotary_size], dim=-1)
         query = torch.cat((plain, rotate(turned, context.cos, context.sin)), dim=-1)
-        latent_BTL, rotary_BTR = torch.split(self.kv_a_proj_with_mqa(x_BTE), [self.latent_size, self.rotary_size], dim=-1)
+        latent_BTL, rotary_BTR = torch.split(
+            self.kv_a_proj_with_mqa(x_BTE), [self.latent_size, self.rotary_size], dim=-1
+        )
         rotary_B1TR = rotate(rotary_BTR[:, None], context.cos, context.sin)
         latent_B1TL = self.kv_a_layernorm(latent_BTL)[:, None]
         if cache is not None:
@@ -57,7 +60,9 @@ class LatentAttention(nn.Module):
         return out
 
     def _queries(self, x_BTE: Tensor) -> Tensor:
-        out: Tensor = self.q_b_proj(self.q_a_layernorm(self.q_a_proj(x_BTE))) if self.latent_query else self.q_proj(x_BTE)
+        out: Tensor = (
+            self.q_b_proj(self.q_a_layernorm(self.q_a_proj(x_BTE))) if self.latent_query else self.q_proj(x_BTE)
+        )
         return out
 
     def _heads(self, x_BTE: Tensor) -> Tensor:

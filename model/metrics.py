@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from pipeline.errors import InputError
 
 # Han, Hiragana and Katakana, Bopomofo: one character a word; else runs of letters and digits.
-_WORDS = re.compile(r"[぀-ヿㄅ-ㄯㇰ-ㇿ㐀-䶿一-鿿豈-﫿\U00020000-\U0003134f]|[^\W_぀-ヿㄅ-ㄯㇰ-ㇿ㐀-䶿一-鿿豈-﫿\U00020000-\U0003134f]+")
+_WORDS = re.compile(
+    r"[぀-ヿㄅ-ㄯㇰ-ㇿ㐀-䶿一-鿿豈-﫿\U00020000-\U0003134f]|[^\W_぀-ヿㄅ-ㄯㇰ-ㇿ㐀-䶿一-鿿豈-﫿\U00020000-\U0003134f]+"
+)
 
 
 class Words:
@@ -37,7 +39,9 @@ def chrf(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> floa
     return float(metric.corpus_score(list(hypotheses), [list(each) for each in references]).score)
 
 
-def rouge(hypotheses: Sequence[str], references: Sequence[str], kinds: Sequence[str] = ("rouge1", "rouge2", "rougeL")) -> dict[str, float]:
+def rouge(
+    hypotheses: Sequence[str], references: Sequence[str], kinds: Sequence[str] = ("rouge1", "rouge2", "rougeL")
+) -> dict[str, float]:
     """The mean F-measures by rouge-score, without stemming."""
     scorer = _package("rouge_score.rouge_scorer").RougeScorer(list(kinds), tokenizer=Words())
     scores = [scorer.score(reference, hypothesis) for hypothesis, reference in zip(hypotheses, references, strict=True)]
@@ -48,7 +52,9 @@ def word_error_rate(hypotheses: Sequence[str], references: Sequence[str], *, lan
     """Edits over words of the references, by jiwer; characters for Chinese and Japanese, as is usual there."""
     jiwer = _package("jiwer")
     if language in ("zh", "ja"):
-        hypotheses, references = ([" ".join(re.sub(r"\s", "", text)) for text in texts] for texts in (hypotheses, references))
+        hypotheses, references = (
+            [" ".join(re.sub(r"\s", "", text)) for text in texts] for texts in (hypotheses, references)
+        )
     return float(jiwer.wer(list(references), list(hypotheses)))
 
 
@@ -57,7 +63,9 @@ def bert_score(
 ) -> tuple[float, float, float]:
     """The mean precision, recall and F1 by bert-score with the model in a local folder and the states of one of its layers."""
     score = _package("bert_score").score
-    result = score(list(hypotheses), list(references), model_type=model, num_layers=num_layers, lang=language, verbose=False)
+    result = score(
+        list(hypotheses), list(references), model_type=model, num_layers=num_layers, lang=language, verbose=False
+    )
     precision, recall, f1 = (float(each.mean()) for each in result)
     return precision, recall, f1
 
@@ -68,4 +76,6 @@ def _package(name: str):  # type: ignore[no-untyped-def]  # whatever module it i
     try:
         return importlib.import_module(name)
     except ImportError:
-        raise InputError(f"this metric needs the package {name.partition('.')[0]}: pip install 'corpusmill[metrics]'") from None
+        raise InputError(
+            f"this metric needs the package {name.partition('.')[0]}: pip install 'corpusmill[metrics]'"
+        ) from None

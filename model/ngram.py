@@ -76,11 +76,22 @@ def count_ngrams(tokens: Ints, documents: Ints, *, order: int, vocab_size: int) 
         if len(known) and known[0] == -1:
             known, first, times = known[1:], first[1:], times[1:]
         suffixes = shorter[first + 1] if len(first) else empty
-        orders.append(Order(keys=known, counts=times.astype(np.int64), continuations=empty, prefixes=shorter[first], suffixes=suffixes))
+        orders.append(
+            Order(
+                keys=known,
+                counts=times.astype(np.int64),
+                continuations=empty,
+                prefixes=shorter[first],
+                suffixes=suffixes,
+            )
+        )
         before = np.bincount(suffixes, minlength=len(orders[-2].keys)).astype(np.int64)
         orders[-2] = Order(
-            keys=orders[-2].keys, counts=orders[-2].counts, continuations=before,
-            prefixes=orders[-2].prefixes, suffixes=orders[-2].suffixes,
+            keys=orders[-2].keys,
+            counts=orders[-2].counts,
+            continuations=before,
+            prefixes=orders[-2].prefixes,
+            suffixes=orders[-2].suffixes,
         )
         shorter = _next_numbers(shorter, tokens, documents, n, known, vocab_size)
     return orders

@@ -24,7 +24,9 @@ class Example(NamedTuple):
     positions: Tensor | None = None
 
 
-def packed_rows(inputs_BT: Tensor, labels_BT: Tensor, documents_BT: Tensor, *, within_documents: bool, absolute: bool) -> Example:
+def packed_rows(
+    inputs_BT: Tensor, labels_BT: Tensor, documents_BT: Tensor, *, within_documents: bool, absolute: bool
+) -> Example:
     """Next-token prediction over packed rows.
 
     `documents` numbers the documents of a row. With `within_documents` attention stays inside each of
@@ -37,7 +39,13 @@ def packed_rows(inputs_BT: Tensor, labels_BT: Tensor, documents_BT: Tensor, *, w
 
 
 def masked_tokens(
-    tokens_BT: Tensor, *, mask_id: int, vocab_size: int, special_BT: Tensor, generator: torch.Generator, share: float = 0.15
+    tokens_BT: Tensor,
+    *,
+    mask_id: int,
+    vocab_size: int,
+    special_BT: Tensor,
+    generator: torch.Generator,
+    share: float = 0.15,
 ) -> Example:
     """Masked language modelling (Devlin et al. 2019): `share` of the tokens are to be found again.
 

@@ -40,7 +40,9 @@ class OptimizerConfig:
                 raise SettingError(f"train.optimizer.{name} is {getattr(self, name)}; allowed is a number above 0")
         for name in ("beta1", "beta2", "momentum"):
             if not 0 <= getattr(self, name) < 1:
-                raise SettingError(f"train.optimizer.{name} is {getattr(self, name)}; allowed is 0 up to, not including, 1")
+                raise SettingError(
+                    f"train.optimizer.{name} is {getattr(self, name)}; allowed is 0 up to, not including, 1"
+                )
         if self.weight_decay < 0:
             raise SettingError(f"train.optimizer.weight_decay is {self.weight_decay}; allowed is a number from 0")
 
@@ -59,14 +61,20 @@ class Optimizers:
         self.parts.append(
             torch.optim.AdamW(
                 [group for group in groups if group["params"]],
-                lr=config.learning_rate, betas=(config.beta1, config.beta2), eps=config.epsilon, foreach=True,
+                lr=config.learning_rate,
+                betas=(config.beta1, config.beta2),
+                eps=config.epsilon,
+                foreach=True,
             )
         )
         if inside:
             peak = config.learning_rate * config.muon_rate
             muon = torch.optim.Muon(
                 [{"params": inside, "peak": peak}],
-                lr=peak, weight_decay=config.weight_decay, momentum=config.momentum, adjust_lr_fn="match_rms_adamw",
+                lr=peak,
+                weight_decay=config.weight_decay,
+                momentum=config.momentum,
+                adjust_lr_fn="match_rms_adamw",
             )
             self.parts.append(muon)
 
@@ -98,7 +106,9 @@ class Optimizers:
     def load(self, state: dict[str, torch.Tensor]) -> None:
         """Takes up what `state` gave."""
         parameters = {name: parameter for parameter, name in self._names.items()}
-        owners = {parameter: part for part in self.parts for group in part.param_groups for parameter in group["params"]}
+        owners = {
+            parameter: part for part in self.parts for group in part.param_groups for parameter in group["params"]
+        }
         for name, value in state.items():
             parameter = parameters[name.rpartition("/")[0]]
             moments: Any = owners[parameter].state[parameter]

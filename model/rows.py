@@ -35,7 +35,9 @@ class ScoredRows:
     spans: tuple[tuple[Span, ...], ...] = ()
 
 
-def heldout_rows(shards: ShardSet, languages: Mapping[str, str], *, batch_rows: int, max_rows: int | None = None) -> Iterator[ScoredRows]:
+def heldout_rows(
+    shards: ShardSet, languages: Mapping[str, str], *, batch_rows: int, max_rows: int | None = None
+) -> Iterator[ScoredRows]:
     """The rows of a split, source after source; `languages` are those of documents by id."""
     rows = (shards.row(source, number) for source in shards.sources for number in range(shards.num_rows(source)))
     limited = islice(rows, max_rows)
@@ -61,7 +63,9 @@ def _collated(rows: Sequence[PackedRow], languages: Mapping[str, str]) -> Scored
     )
 
 
-def rows_of_documents(documents: Sequence[Sequence[int]], *, end_id: int, length: int, batch_rows: int) -> Iterator[ScoredRows]:
+def rows_of_documents(
+    documents: Sequence[Sequence[int]], *, end_id: int, length: int, batch_rows: int
+) -> Iterator[ScoredRows]:
     """Documents laid end to end and cut into rows: every token of each, and its end, is a label once.
 
     A document that meets the end of a row is cut there.

@@ -7,7 +7,13 @@ ScheduleKind = Literal["cosine", "wsd", "linear", "constant"]
 
 
 def rate_share(
-    kind: ScheduleKind, step: int, *, num_steps: int, warmup_steps: int, decay_share: float = 0.3, final_share: float = 0.0
+    kind: ScheduleKind,
+    step: int,
+    *,
+    num_steps: int,
+    warmup_steps: int,
+    decay_share: float = 0.3,
+    final_share: float = 0.0,
 ) -> float:
     """The share of the peak rate at `step` (counted from 0) of `num_steps`.
 

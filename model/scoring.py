@@ -48,7 +48,9 @@ def _row(context: Sequence[int], continuation: Sequence[int], limit: int) -> tup
 @torch.inference_mode()
 def _score(model: Transformer, rows: Sequence[tuple[list[int], int]]) -> Iterator[Continuation]:
     length = len(rows[0][0]) - 1
-    inputs_BT = torch.tensor([tokens[:-1] + [0] * (length + 1 - len(tokens)) for tokens, _ in rows], device=model.device)
+    inputs_BT = torch.tensor(
+        [tokens[:-1] + [0] * (length + 1 - len(tokens)) for tokens, _ in rows], device=model.device
+    )
     logs_BTV = model(inputs_BT).float().log_softmax(dim=-1)  # what pads a row on the right is behind all that counts
     for (tokens, count), logs_TV in zip(rows, logs_BTV, strict=True):
         end = len(tokens) - 1

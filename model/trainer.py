@@ -74,7 +74,15 @@ class TrainConfig:
     keep_checkpoints: int = 2
 
     def __post_init__(self) -> None:
-        for name in ("tokens", "batch_tokens", "micro_batch_tokens", "threads", "log_steps", "checkpoint_steps", "keep_checkpoints"):
+        for name in (
+            "tokens",
+            "batch_tokens",
+            "micro_batch_tokens",
+            "threads",
+            "log_steps",
+            "checkpoint_steps",
+            "keep_checkpoints",
+        ):
             self._require(getattr(self, name) >= 1, name, "a whole number from 1")
         self._require(self.steps is None or self.steps >= 1, "steps", "a whole number from 1")
         for name in ("warmup_share", "decay_share", "final_share"):
@@ -120,7 +128,9 @@ class Report(NamedTuple):
 class Trainer:
     """Trains one model. The state of the whole is (weights, moments, a few integers); see `Checkpoint`."""
 
-    def __init__(self, model: Transformer, source: BatchSource, config: TrainConfig, folder: str, *, world: World | None = None) -> None:
+    def __init__(
+        self, model: Transformer, source: BatchSource, config: TrainConfig, folder: str, *, world: World | None = None
+    ) -> None:
         self.config = config
         self.world = world or World()
         self.folder = join(folder, FOLDER)
@@ -220,7 +230,13 @@ class Trainer:
         self.step += 1
         self.tokens += batch.inputs.numel() * self.world.size
         done = Report(
-            self.step, self.config.num_steps(), self.tokens, mean_loss, norm, self.config.optimizer.learning_rate * share, not taken
+            self.step,
+            self.config.num_steps(),
+            self.tokens,
+            mean_loss,
+            norm,
+            self.config.optimizer.learning_rate * share,
+            not taken,
         )
         if self.step % self.config.log_steps == 0 or self.step == done.num_steps or not taken:
             self.log.append({key: _rounded(value) for key, value in done._asdict().items() if key != "num_steps"})
@@ -229,9 +245,12 @@ class Trainer:
     def _set_rate(self) -> float:
         config, total = self.config, self.config.num_steps()
         share = rate_share(
-            config.schedule, self.step,
-            num_steps=total, warmup_steps=round(config.warmup_share * total),
-            decay_share=config.decay_share, final_share=config.final_share,
+            config.schedule,
+            self.step,
+            num_steps=total,
+            warmup_steps=round(config.warmup_share * total),
+            decay_share=config.decay_share,
+            final_share=config.final_share,
         )
         self.optimizers.set_rate(share)
         return share
@@ -259,8 +278,11 @@ class Trainer:
         whole = (batch.inputs, batch.labels, batch.segment_ids)
         for inputs, labels, segments in zip(*(torch.split(each, rows) for each in whole), strict=True):
             yield packed_rows(
-                inputs.to(self.device), labels.to(self.device), segments.to(self.device),
-                within_documents=self.config.within_documents, absolute=absolute,
+                inputs.to(self.device),
+                labels.to(self.device),
+                segments.to(self.device),
+                within_documents=self.config.within_documents,
+                absolute=absolute,
             )
 
     def _synchronise(self, wanted: bool) -> None:

@@ -8,7 +8,7 @@ Shapes: B batch, T length, S length with what the cache holds, H heads, E hidden
 import math
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - its usual name
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -54,21 +54,32 @@ class Stack(nn.Module):
         self.architecture = architecture
         self.embed_tokens = nn.Embedding(architecture.vocab_size, architecture.hidden_size)
         self.embed_positions = (
-            nn.Embedding(architecture.context_length, architecture.hidden_size) if architecture.positions == "learned" else None
+            nn.Embedding(architecture.context_length, architecture.hidden_size)
+            if architecture.positions == "learned"
+            else None
         )
         self.relative_bias = (
-            RelativeBias(architecture.num_heads, causal=architecture.causal) if architecture.positions == "relative" else None
+            RelativeBias(architecture.num_heads, causal=architecture.causal)
+            if architecture.positions == "relative"
+            else None
         )
         turned = architecture.rotary_size if architecture.attention == "mla" else architecture.head_size
         self.rotary = Rotary(turned, architecture.rope_theta) if architecture.positions == "rope" else None
         self.layers = nn.ModuleList(Layer(architecture) for _ in range(architecture.num_layers))
         pre = architecture.norm_place == "pre"
-        self.norm = build_norm(architecture.norm, architecture.hidden_size, architecture.norm_epsilon) if pre else nn.Identity()
+        self.norm = (
+            build_norm(architecture.norm, architecture.hidden_size, architecture.norm_epsilon) if pre else nn.Identity()
+        )
         self.dropout = nn.Dropout(architecture.dropout)
         self.recompute = False  # activation checkpointing: less memory, a third more work
 
     def forward(
-        self, tokens_BT: Tensor, *, mask: Tensor | None = None, positions: Tensor | None = None, cache: Cache | None = None
+        self,
+        tokens_BT: Tensor,
+        *,
+        mask: Tensor | None = None,
+        positions: Tensor | None = None,
+        cache: Cache | None = None,
     ) -> Tensor:
         """The hidden states (B, T, E). See `Transformer.forward`."""
         past = cache.length if cache is not None else 0
@@ -130,7 +141,12 @@ class Transformer(nn.Module):
         self._initialise()
 
     def forward(
-        self, tokens_BT: Tensor, *, mask: Tensor | None = None, positions: Tensor | None = None, cache: Cache | None = None
+        self,
+        tokens_BT: Tensor,
+        *,
+        mask: Tensor | None = None,
+        positions: Tensor | None = None,
+        cache: Cache | None = None,
     ) -> Tensor:
         """The logits (B, T, V).
 

@@ -1,3 +1,5 @@
+# mypy: disable-error-code="assignment,no-any-return,arg-type,operator"
+# Machine code has its own types: to mypy, numbers of numpy and of Python differ.
 """The inner loops of encoding: pieces of text to ids by merges, with a table of the pieces seen so far.
 
 The table is that of `tokenizer.tallying`. The value of a piece is `n | what << 32`: for up to three ids,

@@ -9,6 +9,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -22,7 +23,9 @@ class Backend(Protocol):
 
     name: str
 
-    def encode_batch(self, texts: Sequence[str]) -> list[Ids]: ...
+    def encode_batch(self, texts: Sequence[str]) -> list[Ids]:
+        """The ids of each text."""
+        ...
 
 
 class HuggingFace:
@@ -38,6 +41,7 @@ class HuggingFace:
         self._tokenizer.encode_special_tokens = True
 
     def encode_batch(self, texts: Sequence[str]) -> list[Ids]:
+        """The ids of each text."""
         encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
         return [np.asarray(encoding.ids, dtype=np.uint32) for encoding in encodings]
 
@@ -53,6 +57,7 @@ class Gigatoken:
         self._tokenizer = gigatoken.Tokenizer.from_json(_text(value))
 
     def encode_batch(self, texts: Sequence[str]) -> list[Ids]:
+        """The ids of each text."""
         layout = self._tokenizer.encode_batch(list(texts), parallel=False).layout
         return _cut(np.asarray(layout.content.data), np.asarray(layout.offsets.data))
 
@@ -69,6 +74,7 @@ class Fastokens:
             self._tokenizer = Tokenizer.from_json_str(_text(value))
 
     def encode_batch(self, texts: Sequence[str]) -> list[Ids]:
+        """The ids of each text."""
         ids, offsets = self._tokenizer.encode_batch_flat(list(texts))
         return _cut(np.frombuffer(ids, dtype="<u4"), np.frombuffer(offsets, dtype="<u8"))
 
@@ -88,6 +94,7 @@ class Tokie:
             self._tokenizer = tokie.Tokenizer.from_json(path)
 
     def encode_batch(self, texts: Sequence[str]) -> list[Ids]:
+        """The ids of each text."""
         return [np.asarray(self._tokenizer.encode_bytes(text.encode()), dtype=np.uint32) for text in texts]
 
 
@@ -117,6 +124,7 @@ class Renewed:
         self.name = self._backend.name
 
     def encode_batch(self, texts: Sequence[str]) -> list[Ids]:
+        """The ids of each text."""
         if self._done_bytes > self._every_bytes:
             self._backend, self._done_bytes = self._make(), 0
         self._done_bytes += sum(map(len, texts))
@@ -130,7 +138,7 @@ def _text(value: dict[str, Any]) -> str:
 def _cut(ids: Ids, offsets: Ids) -> list[Ids]:
     """A copy of each stretch of `ids`: a view would keep the whole batch alive."""
     bounds = offsets.tolist()
-    return [ids[start:end].copy() for start, end in zip(bounds, bounds[1:], strict=False)]
+    return [ids[start:end].copy() for start, end in pairwise(bounds)]
 
 
 @contextmanager

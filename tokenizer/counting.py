@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -107,7 +108,7 @@ class _RegexCounts:
 
     def add(self, data: Bytes, documents: Offsets) -> None:
         ends = documents.tolist()
-        texts = (data[start:end].tobytes().decode() for start, end in zip(ends, ends[1:], strict=False))
+        texts = (data[start:end].tobytes().decode() for start, end in pairwise(ends))
         for piece, count in self._splitter.count(texts).items():
             if len(piece) <= self._longest:
                 self._counts[piece] += count

@@ -91,7 +91,7 @@ def _cut(encoder: Encoder, text: str) -> list[str]:
     return [encoder.token_bytes(token_id).decode("utf-8", "backslashreplace") for token_id in encoder.encode(text)]
 
 
-def by_key(keys: Sequence[str], places: Numbers) -> dict[str, npt.NDArray[np.bool_]]:
+def by_key(keys: Sequence[str], places: npt.NDArray[np.int32]) -> dict[str, npt.NDArray[np.bool_]]:
     """For each different key, which rows are of a group with it; `places` are the groups of the rows."""
     names = np.array(keys, dtype=object)
     return {name: np.isin(places, np.flatnonzero(names == name)) for name in sorted(set(keys))}

@@ -7,6 +7,7 @@ import base64
 import binascii
 import json
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from tokenizer.alphabet import to_characters
@@ -76,7 +77,7 @@ def _parents(token: bytes, rank_of: Mapping[bytes, int]) -> tuple[bytes, bytes]:
     own = rank_of[token]
     parts = [bytes([byte]) for byte in token]
     while len(parts) > 2:
-        ranks = [rank_of.get(left + right, own) for left, right in zip(parts, parts[1:], strict=False)]
+        ranks = [rank_of.get(left + right, own) for left, right in pairwise(parts)]
         best = min(range(len(ranks)), key=ranks.__getitem__)
         if ranks[best] >= own:
             raise ValueError(f"token {token!r} of rank {own} cannot be made from two tokens of lower rank")

@@ -1,3 +1,5 @@
+# mypy: disable-error-code="assignment,no-any-return,arg-type,operator"
+# Machine code has its own types: to mypy, numbers of numpy and of Python differ.
 """The inner loops of `tokenizer.training`: pairs in a heap, each with the places where it stands.
 
 All different pre-tokens lie one behind the other in one array with a gap between them. A token fills as

@@ -6,6 +6,7 @@ over when it is full.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,7 @@ class Native:
         self._classes = tokenizers_classes()
 
     def encode_batch(self, texts: Sequence[str]) -> list[Ids]:
+        """The ids of each text."""
         result: list[Ids] = []
         for batch in _batches([text.encode() for text in texts]):
             result += self._model.encode(batch, self._rules, self._classes.page_of, self._classes.pages)
@@ -81,7 +83,7 @@ class Model:
         documents = np.concatenate(([0], np.cumsum([len(text) for text in texts], dtype=np.int64))).astype(np.int64)
         ids, ends = self._encode(data, documents, rules, page_of, pages)
         bounds = [0, *ends.tolist()]
-        return [ids[start:end].copy() for start, end in zip(bounds, bounds[1:], strict=False)]
+        return [ids[start:end].copy() for start, end in pairwise(bounds)]
 
     def encode_pieces(self, data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64]) -> tuple[Ids, Ids]:
         """The ids of pre-tokens, which are not cut again, one behind the other, and the bounds of each."""

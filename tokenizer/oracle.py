@@ -6,6 +6,7 @@ pairs, merge the commonest everywhere, the smaller pair of ids on a tie. Time gr
 
 from collections import Counter
 from collections.abc import Mapping
+from itertools import pairwise
 
 from tokenizer.alphabet import BYTE_TOKENS
 
@@ -22,7 +23,7 @@ def learn_slowly(counts: Mapping[bytes, int], *, num_tokens: int, first_id: int 
     while len(BYTE_TOKENS) + len(merges) < num_tokens:
         pairs: Counter[tuple[int, int]] = Counter()
         for ids, count in words:
-            for pair in zip(ids, ids[1:], strict=False):
+            for pair in pairwise(ids):
                 pairs[pair] += count
         if not pairs:
             break

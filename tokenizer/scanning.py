@@ -1,3 +1,5 @@
+# mypy: disable-error-code="assignment,no-any-return,arg-type,operator"
+# Machine code has its own types: to mypy, numbers of numpy and of Python differ.
 """Cuts UTF-8 text as the known patterns do, in machine code; `tokenizer.splitting` is what it must equal.
 
 First each byte gets the class of its character; then each pattern is a function from a position to the

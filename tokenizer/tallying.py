@@ -1,3 +1,5 @@
+# mypy: disable-error-code="assignment,no-any-return,arg-type,operator"
+# Machine code has its own types: to mypy, numbers of numpy and of Python differ.
 """The hash table behind counting and encoding, in arrays, for machine code.
 
 `table` is an open hash table of rows (key, value, start << 24 | size, more). The key of a piece of at most seven

@@ -228,7 +228,8 @@ def _partitioned(counted: HashedCounts, group: int, partitions: int) -> list[pa.
 
 def partition_of(pretokens: pa.ChunkedArray, partitions: int) -> Any:
     """The partition of each pre-token of a column."""
-    return _partition_of(hash_bytes_of(*map(read_only, spelled(pretokens))), partitions)
+    data, offsets = spelled(pretokens)
+    return _partition_of(hash_bytes_of(read_only(data), read_only(offsets)), partitions)
 
 
 def _partition_of(hashes: Any, partitions: int) -> Any:

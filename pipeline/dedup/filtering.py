@@ -140,7 +140,11 @@ def _apply(
             if record is None or _name(record, counts["read"]) != spooled["url"]:
                 raise InputError(f"{source}: the record at line {counts['read'] + 1} changed while it was read")
             counts["read"] += 1
-            row = {"id": spooled["id"], "url": str(record.get("url") or ""), "text": record[text_field]}
+            row: Mapping[str, Any] = {
+                "id": spooled["id"],
+                "url": str(record.get("url") or ""),
+                "text": record[text_field],
+            }
             if at in about:
                 rejection: Rejection | None = rejection_of(about[at], plan.config.threshold, row["url"])
             else:
@@ -175,7 +179,7 @@ def _survivor_names(plan: Plan) -> dict[str, str]:
 
 
 def found_pairs(texts: Sequence[str], config: DedupConfig) -> tuple[list[tuple[int, int]], list[int]]:
-    """The pairs of texts at hand that are equal or verified as near duplicates, and those that do not survive; by place."""
+    """The pairs of texts that are equal or verified as near duplicates, and those that do not survive; by place."""
     with tempfile.TemporaryDirectory(prefix="corpusmill-dedup-") as folder:
         parts = list(_parts(((at, {"text": text}) for at, text in enumerate(texts)), "the texts", folder, "text"))
         paths, sizes = tuple(path for path, _ in parts), [rows for _, rows in parts]

@@ -31,13 +31,14 @@ class Finish:
     def finish(
         self, row: Mapping[str, Any], contamination: TableWriter | None = None, passages: TableWriter | None = None
     ) -> tuple[Mapping[str, Any], Rejection | None]:
-        """The survivor as it stays, and its rejection where it is one after all. The reports get a row for what was found."""
+        """The survivor as it stays, and its rejection where it is one after all; the reports get what was found."""
         row, rejection = self._without_passages(row, passages)
         if rejection or self._decontaminate is None:
             return row, rejection
         verdict, matches = self._decontaminate.judge_text(row["id"], row["url"], row["text"])
-        for line in self._decontaminate.report_rows(row["id"], row["url"], matches) if contamination else ():
-            contamination.append(line)
+        if contamination:
+            for line in self._decontaminate.report_rows(row["id"], row["url"], matches):
+                contamination.append(line)
         return row, verdict
 
     def _without_passages(

@@ -11,17 +11,20 @@ from dataclasses import dataclass, field
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
+
+def _set(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
 # Nothing inside these is text for a reader.
-_SKIPPED = frozenset(
+_SKIPPED = _set(
     "script style noscript template svg iframe object embed canvas audio video map select option button input "
-    "textarea "
-    "datalist head title nav dialog applet frameset frame picture progress meter".split()
+    "textarea datalist head title nav dialog applet frameset frame picture progress meter"
 )
-_INLINE = frozenset(
-    "a abbr acronym b bdi bdo big cite code data del dfn em font i img ins kbd label mark math nobr q rp rt ruby s "
-    "samp "
-    "small span strike strong sub sup time tt u var wbr mi mn mo ms mtext mrow msup msub mfrac semantics "
-    "annotation".split()
+_INLINE = _set(
+    "a abbr acronym b bdi bdo big cite code data del dfn em font i img ins kbd label mark math nobr q rp rt ruby "
+    "s samp small span strike strong sub sup time tt u var wbr mi mn mo ms mtext mrow msup msub mfrac semantics "
+    "annotation"
 )
 # Block-level elements whose name tells something about their text; all others count as `div`.
 TAGS = ("div", "p", "h1", "h2", "h3", "h4", "li", "td", "th", "pre", "blockquote", "figcaption", "dt", "dd", "tr")

@@ -11,16 +11,19 @@ from collections import Counter
 from pipeline.extract.config import ExtractConfig
 from pipeline.extract.results import Refused
 
+
+def _set(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
 # With fewer tags than this, the worst that nesting can do fits the limits of the child process, so nobody looks.
 _HARMLESS_TAGS = 4000
 # Unclosed formatting elements times tags: what reconstruction can at most add to the tree.
 _MAX_RECONSTRUCTED = 1_000_000
 _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]{0,20})")
-_VOID = frozenset("area base br col embed hr img input link meta param source track wbr".split())
-_CLOSED_BY_NEXT = frozenset(
-    "p li dt dd tr td th thead tbody tfoot option optgroup colgroup caption rt rp html head body".split()
-)
-_FORMATTING = frozenset("a b big code em font i nobr s small strike strong tt u".split())
+_VOID = _set("area base br col embed hr img input link meta param source track wbr")
+_CLOSED_BY_NEXT = _set("p li dt dd tr td th thead tbody tfoot option optgroup colgroup caption rt rp html head body")
+_FORMATTING = _set("a b big code em font i nobr s small strike strong tt u")
 
 
 def refuse_payload(payload: bytes, config: ExtractConfig) -> Refused | None:

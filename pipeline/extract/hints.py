@@ -38,8 +38,8 @@ GROUPS: tuple[tuple[str, frozenset[str]], ...] = tuple(
         ("sign_up", "newsletter subscribe subscription signup login register paywall cta form search donate optin"),
         (
             "byline",
-            "author byline date time meta published timestamp postmeta posted credit credits bio dateline info tags "
-            "tag tagged category categories",
+            "author byline date time meta published timestamp postmeta posted credit credits bio dateline info "
+            "tags tag tagged category categories",
         ),
         (
             "caption",
@@ -47,8 +47,8 @@ GROUPS: tuple[tuple[str, frozenset[str]], ...] = tuple(
         ),
         (
             "aside",
-            "sidebar aside widget rail secondary footer foot bottom header head masthead copyright legal disclaimer "
-            "sidebox infobox",
+            "sidebar aside widget rail secondary footer foot bottom header head masthead copyright legal "
+            "disclaimer sidebox infobox",
         ),
         (
             "overlay",

@@ -54,7 +54,8 @@ def run(tmp_path: Path) -> str:
 
 def test_counts_and_tokenizer_from_documents(run: str) -> None:
     manifest = count_run(run, CountConfig(partitions=3), Engine())
-    assert manifest.counts["read"] == 5 and not list(damaged_files(join(run, "counts")))
+    assert manifest.counts["read"] == 5
+    assert not list(damaged_files(join(run, "counts")))
     table = load_table(join(run, "counts"))
     expected = Splitter(pattern_named("o200k")).count(text for _, _, text in TEXTS)
     ends = table.words.offsets.tolist()
@@ -93,4 +94,5 @@ def test_a_finished_step_is_not_done_again(run: str, capsys: pytest.CaptureFixtu
     count_run(run, CountConfig(max_types=5000), Engine())  # not a setting that decides bytes
     train_run(run, TokenizerConfig(vocab_size=280))
     assert read_bytes(join(run, "tokenizer", "tokenizer.json")) == before
-    assert "count: up to date" in (shown := "".join(capsys.readouterr())) and "tokenizer: up to date" in shown
+    assert "count: up to date" in (shown := "".join(capsys.readouterr()))
+    assert "tokenizer: up to date" in shown

@@ -25,7 +25,7 @@ HOSTS = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
 
 def test_two_crawls_have_the_same_content(tmp_path: Path) -> None:
     """Neither the time, nor the number of shards and rounds, nor the arrangement of archive parts reaches it."""
-    site = TreeSite(HOSTS, 16)
+    site = TreeSite(HOSTS, 9)
     with serving(site.answer, HOSTS) as server:
         config = config_for(server, [server.url("/")], scope=ScopeConfig(within="any"), ports=(server.port,))
         first = crawled(tmp_path / "first", config)

@@ -49,7 +49,8 @@ def test_hidden_elements_are_marked() -> None:
     assert hidden == [True, True, False]
 
 
-NAMES = st.sampled_from("div p ul li table tr td h1 b a pre br span blockquote section article".split())
+TAG_NAMES = "div p ul li table tr td h1 b a pre br span blockquote section article"
+NAMES = st.sampled_from(TAG_NAMES.split())
 PIECES = st.one_of(
     NAMES.map("<{}>".format), NAMES.map("</{}>".format), st.sampled_from(["text ", "more. ", "\n", "x" * 90 + ". "])
 )

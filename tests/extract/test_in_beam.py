@@ -17,7 +17,10 @@ from pipeline.storage import Manifest, dataset_files, join
 from pipeline.tables import read_rows
 
 NUM_PAGES = 40
-TEXT = b"<html><head><title>t</title></head><body><p>This is a page with a text that is long enough. </p></body></html>" * 9
+TEXT = (
+    b"<html><head><title>t</title></head><body><p>This is a page with a text that is long enough. </p></body></html>"
+    * 9
+)
 
 
 def read_pages(shard: Shard) -> Iterator[Page]:

@@ -16,11 +16,15 @@ from pipeline.tables import DOCUMENTS, TableWriter
 
 def make_run(run: str, texts: Sequence[str], *, vocab_size: int, sequence_length: int, heldout: int = 4) -> str:
     """A run folder with documents (of two sources), tokenizer and shards."""
-    _complete(run, "tokenizer", storage.write_bytes(join(run, "tokenizer", "tokenizer.json"), _tokenizer(texts, vocab_size)))
+    _complete(
+        run, "tokenizer", storage.write_bytes(join(run, "tokenizer", "tokenizer.json"), _tokenizer(texts, vocab_size))
+    )
     with TableWriter(join(run, "documents", "part-000000.parquet"), DOCUMENTS) as table:
         for index, text in enumerate(texts):
             name = hashlib.blake2b(str(index).encode(), digest_size=16).hexdigest()
-            table.append({"id": name, "url": f"http://x/{index}", "text": text, "language": "en", "source": f"s{index % 2}"})
+            table.append(
+                {"id": name, "url": f"http://x/{index}", "text": text, "language": "en", "source": f"s{index % 2}"}
+            )
     _complete(run, "documents", table.entry())
     pack_run(run, PackConfig(sequence_length=sequence_length, heldout_documents=heldout), Engine())
     return run
@@ -38,7 +42,9 @@ def _tokenizer(texts: Sequence[str], vocab_size: int) -> bytes:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=vocab_size, special_tokens=["<|endoftext|>"], initial_alphabet=alphabet, show_progress=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size, special_tokens=["<|endoftext|>"], initial_alphabet=alphabet, show_progress=False
+    )
     tokenizer.train_from_iterator(texts, trainer)
     return str(tokenizer.to_str()).encode()
 
@@ -47,5 +53,7 @@ def _tokenizer(texts: Sequence[str], vocab_size: int) -> bytes:
 def small_run(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> str:
     """About 150 kB of plays in documents of 60 or 1,500 characters, rows of 64."""
     text = (shared_data / "corpora/tinyshakespeare/input.txt").read_text()[:150_000]
-    texts = [text[start : start + (1500 if start % 4500 else 60)] for start in range(0, len(text), 1500)]  # some fit a row
+    texts = [
+        text[start : start + (1500 if start % 4500 else 60)] for start in range(0, len(text), 1500)
+    ]  # some fit a row
     return make_run(str(tmp_path_factory.mktemp("run")), texts, vocab_size=600, sequence_length=64)

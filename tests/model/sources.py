@@ -21,7 +21,17 @@ class Rows:
 class RandomRows:
     """Rows in which nine of ten tokens follow from the one before, with unequal numbers of labels."""
 
-    def __init__(self, *, rows: int, length: int, vocab: int = 32, rank: int = 0, world: int = 1, seed: int = 0, end: int | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        rows: int,
+        length: int,
+        vocab: int = 32,
+        rank: int = 0,
+        world: int = 1,
+        seed: int = 0,
+        end: int | None = None,
+    ) -> None:
         self.shape = (rows * world, length)
         self.mine = slice(rank * rows, (rank + 1) * rows)
         self.vocab, self.seed, self.end = vocab, seed, end

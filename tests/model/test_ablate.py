@@ -17,7 +17,9 @@ from pipeline.storage import read_manifest
 from tests.model.conftest import make_run
 
 
-@pytest.mark.parametrize(("freedom", "expected"), [(1, 12.706), (2, 4.303), (4, 2.776), (10, 2.228), (30, 2.042), (1000, 1.962)])
+@pytest.mark.parametrize(
+    ("freedom", "expected"), [(1, 12.706), (2, 4.303), (4, 2.776), (10, 2.228), (30, 2.042), (1000, 1.962)]
+)
 def test_quantiles_of_the_printed_tables(freedom: float, expected: float) -> None:
     assert t_quantile(0.975, freedom) == pytest.approx(expected, abs=6e-4)
 
@@ -25,15 +27,22 @@ def test_quantiles_of_the_printed_tables(freedom: float, expected: float) -> Non
 def test_an_interval_by_hand() -> None:
     # means 2 and 5, variances 1 and 1, so the error is sqrt(2/3) with 4 degrees of freedom
     found = difference([1.0, 2.0, 3.0], [4.0, 5.0, 6.0])
-    assert (found.mean, found.low, found.high) == pytest.approx((3.0, 3 - 2.776 * (2 / 3) ** 0.5, 3 + 2.776 * (2 / 3) ** 0.5), abs=1e-3)
+    assert (found.mean, found.low, found.high) == pytest.approx(
+        (3.0, 3 - 2.776 * (2 / 3) ** 0.5, 3 + 2.776 * (2 / 3) ** 0.5), abs=1e-3
+    )
     assert found.decided
     assert not difference([1.0, 2.0, 3.0], [1.1, 2.1, 2.9]).decided
     assert difference([1.0], [2.0]) == Difference(mean=1.0, low=None, high=None)
 
 
 def test_the_plot_marks_zero_mean_and_interval() -> None:
-    lines = interval_plot([("a", Difference(mean=-0.5, low=-1.0, high=0.0)), ("bb", Difference(mean=1.0, low=None, high=None))], width=9)
-    assert lines == ["a   -0.5000 [-1.0000, +0.0000]  --o--    ", "bb  +1.0000 [one seed]          " + "      |   o".strip().rjust(9)]
+    lines = interval_plot(
+        [("a", Difference(mean=-0.5, low=-1.0, high=0.0)), ("bb", Difference(mean=1.0, low=None, high=None))], width=9
+    )
+    assert lines == [
+        "a   -0.5000 [-1.0000, +0.0000]  --o--    ",
+        "bb  +1.0000 [one seed]          " + "      |   o".strip().rjust(9),
+    ]
 
 
 def test_every_token_of_a_document_is_a_label_once() -> None:
@@ -55,8 +64,11 @@ def test_a_corpus_with_its_words_shuffled_is_found_out(shared_data: Path, tmp_pa
     make_run(str(tmp_path / "same"), texts, vocab_size=300, sequence_length=64, heldout=8)  # another tokenizer
     model = ModelConfig(hidden_size=32, num_layers=2, num_heads=4, num_kv_heads=2, ffn_size=64)
     train = TrainConfig(steps=60, batch_tokens=1024, precision="fp32", device="cpu")
-    result = compare(base, [str(tmp_path / "sorted"), str(tmp_path / "same")], model, train, EvaluateConfig(device="cpu"), seeds=3)
-    assert result.differences["sorted"].decided and result.differences["sorted"].mean > 0.1
+    result = compare(
+        base, [str(tmp_path / "sorted"), str(tmp_path / "same")], model, train, EvaluateConfig(device="cpu"), seeds=3
+    )
+    assert result.differences["sorted"].decided
+    assert result.differences["sorted"].mean > 0.1
     assert abs(result.differences["same"].mean) < result.differences["sorted"].mean
     assert json.loads((tmp_path / "base/ablation.json").read_text())["heldout_documents"] == 8
     assert read_manifest(f"{base}/ablation/sorted/seed-2/model").counts["steps"] == 60

@@ -8,7 +8,17 @@ import torch
 from model.beam import beam_search
 from model.completion import complete, complete_stream, cut
 from model.config import ModelConfig
-from model.decoding import DecodingConfig, Sampler, choose, generate, keep_min_p, keep_top_k, keep_top_p, penalise_repetition, stream
+from model.decoding import (
+    DecodingConfig,
+    Sampler,
+    choose,
+    generate,
+    keep_min_p,
+    keep_top_k,
+    keep_top_p,
+    penalise_repetition,
+    stream,
+)
 from model.transformer import Transformer
 from pipeline.errors import SettingError
 
@@ -51,7 +61,9 @@ def test_samples_follow_the_probabilities() -> None:
     logits = torch.tensor([[0.1, 0.2, 0.7]]).log().expand(20_000, 3)
     uniform = torch.rand(20_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     for temperature in (1.0, 0.5):
-        expected = (torch.tensor([0.1, 0.2, 0.7]) ** (1 / temperature)).div((torch.tensor([0.1, 0.2, 0.7]) ** (1 / temperature)).sum())
+        expected = (torch.tensor([0.1, 0.2, 0.7]) ** (1 / temperature)).div(
+            (torch.tensor([0.1, 0.2, 0.7]) ** (1 / temperature)).sum()
+        )
         chosen = choose(logits, DecodingConfig(temperature=temperature), uniform)
         torch.testing.assert_close(torch.bincount(chosen, minlength=3) / 20_000, expected, rtol=0, atol=0.01)
 
@@ -79,7 +91,10 @@ def test_a_row_does_not_depend_on_its_neighbours(positions: str) -> None:
     prompts = [[1], [7, 8, 9, 10, 11, 12], [3, 4, 5]]
     for temperature in (0.0, 1.0):
         together = generate(model, prompts, DecodingConfig(max_tokens=25, temperature=temperature))
-        alone = [generate(model, [prompt], DecodingConfig(max_tokens=25, temperature=temperature, seed=row))[0] for row, prompt in enumerate(prompts)]
+        alone = [
+            generate(model, [prompt], DecodingConfig(max_tokens=25, temperature=temperature, seed=row))[0]
+            for row, prompt in enumerate(prompts)
+        ]
         assert together == alone
 
 
@@ -109,7 +124,6 @@ def test_stop_tokens_and_streams() -> None:
     assert list(stream(model, [1], DecodingConfig(max_tokens=30, temperature=0), [whole[place]])) == whole[:place]
 
 
-
 @pytest.mark.parametrize(
     ("said", "stop", "expected"),
     [
@@ -121,7 +135,9 @@ def test_stop_tokens_and_streams() -> None:
         ("日本語。", (), "日本語。"),
     ],
 )
-def test_stop_strings_and_characters_in_pieces(said: str, stop: tuple[str, ...], expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stop_strings_and_characters_in_pieces(
+    said: str, stop: tuple[str, ...], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("model.completion.stream", lambda *arguments: iter(said.encode()))
     pieces = list(complete_stream(tiny(), Bytes(), "", DecodingConfig(stop=stop)))
     assert "".join(pieces) == expected == cut(said, stop)
@@ -140,14 +156,22 @@ def test_a_wide_enough_beam_finds_the_likeliest_text() -> None:
     model.model.embed_tokens.weight.data[6:] = -10 * model.model.embed_tokens.weight.data[6:].abs()  # few tokens matter
     best = beam_search(model, [1], num_beams=256, max_tokens=2, length_penalty=0.0)[0]
     logs = model(torch.tensor([[1]]))[0, -1].log_softmax(-1)
-    pairs = torch.stack([logs[first] + model(torch.tensor([[1, first]]))[0, -1].log_softmax(-1) for first in range(256)])
+    pairs = torch.stack(
+        [logs[first] + model(torch.tensor([[1, first]]))[0, -1].log_softmax(-1) for first in range(256)]
+    )
     assert best.score == pytest.approx(pairs.max().item(), abs=1e-4)
     assert best.tokens == tuple(divmod(int(pairs.argmax()), 256))
 
 
 @pytest.mark.parametrize(
     ("settings", "named"),
-    [({"temperature": -1.0}, "temperature"), ({"top_p": 0.0}, "top_p"), ({"top_k": 0}, "top_k"), ({"stop": ("",)}, "stop"), ({"num_beams": 0}, "num_beams")],
+    [
+        ({"temperature": -1.0}, "temperature"),
+        ({"top_p": 0.0}, "top_p"),
+        ({"top_k": 0}, "top_k"),
+        ({"stop": ("",)}, "stop"),
+        ({"num_beams": 0}, "num_beams"),
+    ],
 )
 def test_a_setting_out_of_range_is_named(settings: dict[str, object], named: str) -> None:
     with pytest.raises(SettingError, match=named):

@@ -17,7 +17,15 @@ END = 0
 
 
 def architecture(**parts: object) -> Architecture:
-    shape = {"vocab_size": 256, "context_length": 128, "hidden_size": 64, "num_layers": 3, "num_heads": 8, "num_kv_heads": 2, "head_size": 8}
+    shape = {
+        "vocab_size": 256,
+        "context_length": 128,
+        "hidden_size": 64,
+        "num_layers": 3,
+        "num_heads": 8,
+        "num_kv_heads": 2,
+        "head_size": 8,
+    }
     return Architecture(**{**shape, "ffn_size": 176, "rope_theta": 5e5, "initial_std": 0.1, **parts})  # type: ignore[arg-type]
 
 
@@ -70,16 +78,29 @@ def test_greedy_and_beam_output_equals_transformers(tmp_path: Path) -> None:
     theirs = exported(ours, tmp_path)
     prompt = [5, 17, 200, 9]
     batch = torch.tensor([prompt])
-    greedy = theirs.generate(batch, attention_mask=torch.ones_like(batch), max_new_tokens=40, do_sample=False)[0, 4:].tolist()
+    greedy = theirs.generate(batch, attention_mask=torch.ones_like(batch), max_new_tokens=40, do_sample=False)[
+        0, 4:
+    ].tolist()
     assert generate(ours, [prompt], DecodingConfig(max_tokens=40, temperature=0), stop_tokens=[END]) == [greedy]
     for penalty in (0.0, 1.0, 2.0):
         for stop in ([END], [3, 7, 11, 20, 30, 40]):
             result = theirs.generate(
-                batch, attention_mask=torch.ones_like(batch), max_new_tokens=20, num_beams=4, do_sample=False, length_penalty=penalty,
-                eos_token_id=stop, pad_token_id=END, num_return_sequences=4, return_dict_in_generate=True, output_scores=True,
+                batch,
+                attention_mask=torch.ones_like(batch),
+                max_new_tokens=20,
+                num_beams=4,
+                do_sample=False,
+                length_penalty=penalty,
+                eos_token_id=stop,
+                pad_token_id=END,
+                num_return_sequences=4,
+                return_dict_in_generate=True,
+                output_scores=True,
             )
             beams = beam_search(ours, prompt, num_beams=4, max_tokens=20, length_penalty=penalty, stop_tokens=stop)
-            for beam, sequence, score in zip(beams, result.sequences[:, 4:].tolist(), result.sequences_scores.tolist(), strict=True):
+            for beam, sequence, score in zip(
+                beams, result.sequences[:, 4:].tolist(), result.sequences_scores.tolist(), strict=True
+            ):
                 assert list(beam.tokens) == sequence[: len(beam.tokens)]
                 assert set(sequence[len(beam.tokens) :]) <= {END}
                 assert beam.score == pytest.approx(score, abs=1e-4)
@@ -95,8 +116,14 @@ def test_import_gives_back_what_was_exported(tmp_path: Path, tokens: torch.Tenso
 
 def test_import_of_a_model_that_transformers_saved(tmp_path: Path, tokens: torch.Tensor) -> None:
     config = transformers.LlamaConfig(
-        vocab_size=256, hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
-        max_position_embeddings=64, rope_theta=5e5,
+        vocab_size=256,
+        hidden_size=64,
+        intermediate_size=96,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=64,
+        rope_theta=5e5,
     )
     theirs = transformers.LlamaForCausalLM(config).eval()
     theirs.save_pretrained(tmp_path)

@@ -26,7 +26,9 @@ def test_bleu_and_chrf_of_the_sacrebleu_vectors() -> None:
 
 def test_every_shared_bleu_vector_with_plain_options(shared_data: Path) -> None:
     pytest.importorskip("sacrebleu", reason="sacrebleu is not installed")
-    cases = json.loads((shared_data / "metrics/sacrebleu_test_vectors.json").read_text())["test_bleu"]["test_corpus_bleu_cases"]
+    cases = json.loads((shared_data / "metrics/sacrebleu_test_vectors.json").read_text())["test_bleu"][
+        "test_corpus_bleu_cases"
+    ]
     plain = [case for case in cases if not case[2]]
     assert plain
     for hypotheses, references, _, expected in plain:
@@ -45,8 +47,16 @@ def test_bleu_of_chinese_counts_characters() -> None:
     ("hypothesis", "reference", "expected"),
     [
         ("testing", "testing one two", {"rouge1": 0.5}),
-        ("The quick brown dog jumps on the log.", "The quick brown fox jumps over the lazy dog", {"rouge1": 0.70588, "rouge2": 0.26667, "rougeL": 0.58824}),
-        ("今天天气很好", "今天天气不好", {"rouge1": 10 / 12, "rouge2": 6 / 10}),  # five of six characters, three of five pairs
+        (
+            "The quick brown dog jumps on the log.",
+            "The quick brown fox jumps over the lazy dog",
+            {"rouge1": 0.70588, "rouge2": 0.26667, "rougeL": 0.58824},
+        ),
+        (
+            "今天天气很好",
+            "今天天气不好",
+            {"rouge1": 10 / 12, "rouge2": 6 / 10},
+        ),  # five of six characters, three of five pairs
         ("これはペンです", "これはペンです", {"rougeL": 1.0}),
         ("नमस्ते", "नमस्ते", {"rouge1": 1.0}),
     ],
@@ -87,7 +97,9 @@ def test_bert_score_equals_greedy_matching_by_hand(tmp_path: Path) -> None:
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "cat", "dog", "sat", "ran"]
     (tmp_path / "vocab.txt").write_text("\n".join(words))
     torch.manual_seed(0)
-    config = BertConfig(vocab_size=len(words), hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32)
+    config = BertConfig(
+        vocab_size=len(words), hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32
+    )
     model = BertModel(config).eval()
     model.save_pretrained(tmp_path)
     tokenizer = BertTokenizerFast(vocab={word: number for number, word in enumerate(words)}, model_max_length=64)
@@ -98,6 +110,8 @@ def test_bert_score_equals_greedy_matching_by_hand(tmp_path: Path) -> None:
         for text in ("the cat sat", "the dog ran")
     ]
     similar = states[0] @ states[1].T
-    precision, recall = (similar.max(dim=side).values[1:-1].mean().item() for side in (1, 0))  # [CLS] and [SEP] only match
+    precision, recall = (
+        similar.max(dim=side).values[1:-1].mean().item() for side in (1, 0)
+    )  # [CLS] and [SEP] only match
     assert ours[:2] == pytest.approx((precision, recall), abs=1e-5)
     assert ours[2] == pytest.approx(2 * precision * recall / (precision + recall), abs=1e-5)

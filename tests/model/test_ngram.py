@@ -22,7 +22,9 @@ corpora = st.lists(st.lists(st.integers(0, VOCAB - 1), min_size=1, max_size=30),
 def flat(documents: list[list[int]]) -> tuple[Ints, Ints]:
     """Documents that begin with the token 0, as arrays."""
     whole = [[0, *document] for document in documents]
-    return np.array(sum(whole, []), dtype=np.int64), np.repeat(np.arange(len(whole)), [len(each) for each in whole])
+    return np.array([token for each in whole for token in each], dtype=np.int64), np.repeat(
+        np.arange(len(whole)), [len(each) for each in whole]
+    )
 
 
 def model_of(documents: list[list[int]], order: int, smoothing: Smoothing) -> NgramModel:
@@ -42,8 +44,13 @@ class Slow:
         if smoothing == "kneser_ney":
             plain = dict(self.counts)
             before = Counter(gram[1:] for gram in plain if len(gram) > 1)
-            self.counts = Counter({gram: before[gram] if len(gram) < order and before[gram] else times for gram, times in plain.items()})
-        self.discounts = {n: self._discounts([times for gram, times in self.counts.items() if len(gram) == n]) for n in range(1, order + 1)}
+            self.counts = Counter(
+                {gram: before[gram] if len(gram) < order and before[gram] else times for gram, times in plain.items()}
+            )
+        self.discounts = {
+            n: self._discounts([times for gram, times in self.counts.items() if len(gram) == n])
+            for n in range(1, order + 1)
+        }
 
     @staticmethod
     def _discounts(counts: list[int]) -> list[float]:
@@ -104,9 +111,14 @@ def test_published_losses_on_tiny_shakespeare(shared_data: Path) -> None:
     tokens = np.array([names[character] for character in text], dtype=np.int64)
     train, heldout = tokens[: int(0.9 * len(tokens))], tokens[int(0.9 * len(tokens)) :]
     orders = count_ngrams(train, np.zeros_like(train), order=6, vocab_size=65)
-    expected = {"witten_bell": [3.347, 2.486, 2.049, 1.774, 1.669, 1.698], "kneser_ney": [3.347, 2.484, 2.038, 1.719, 1.561, 1.523]}
+    expected = {
+        "witten_bell": [3.347, 2.486, 2.049, 1.774, 1.669, 1.698],
+        "kneser_ney": [3.347, 2.484, 2.038, 1.719, 1.561, 1.523],
+    }
     for smoothing in SMOOTHINGS:
-        losses = [NgramModel(orders[:n], 65, smoothing).nats(heldout, np.zeros_like(heldout)).mean() for n in range(1, 7)]
+        losses = [
+            NgramModel(orders[:n], 65, smoothing).nats(heldout, np.zeros_like(heldout)).mean() for n in range(1, 7)
+        ]
         assert losses == pytest.approx(expected[smoothing], abs=6e-4)
 
 
@@ -141,7 +153,9 @@ def test_kenlm_reads_the_same_probabilities(smoothing: Smoothing, order: int, tm
         ours = np.log10(model.probabilities(*flat([sentence]))[1:])
         full = list(theirs.full_scores(words))
         assert [score for score, _, _ in full] == pytest.approx(ours.tolist(), abs=1e-5)
-        assert [length for _, length, _ in full] == [length for _, length in ArpaModel(path.open("rb")).scores(words.split())]
+        assert [length for _, length, _ in full] == [
+            length for _, length in ArpaModel(path.open("rb")).scores(words.split())
+        ]
 
 
 def test_a_hand_written_arpa_file() -> None:

@@ -16,7 +16,9 @@ def test_relative_buckets_equal_those_of_t5(causal: bool, buckets: int, farthest
 
     distance = torch.arange(-300, 301)
     ours = RelativeBias(4, causal=causal, num_buckets=buckets, max_distance=farthest).buckets(distance)
-    theirs = T5Attention._relative_position_bucket(distance, bidirectional=not causal, num_buckets=buckets, max_distance=farthest)
+    theirs = T5Attention._relative_position_bucket(
+        distance, bidirectional=not causal, num_buckets=buckets, max_distance=farthest
+    )
     assert ours.tolist() == theirs.tolist()
 
 
@@ -29,9 +31,22 @@ def test_relative_attention_equals_t5() -> None:
 
     config = transformers.T5Config(d_model=32, d_kv=8, num_heads=4, is_decoder=False, dropout_rate=0.0)
     theirs = T5Attention(config, has_relative_attention_bias=True, layer_idx=0).eval()
-    shape = {"vocab_size": 4, "context_length": 16, "hidden_size": 32, "num_layers": 1, "num_heads": 4, "num_kv_heads": 4, "head_size": 8}
+    shape = {
+        "vocab_size": 4,
+        "context_length": 16,
+        "hidden_size": 32,
+        "num_layers": 1,
+        "num_heads": 4,
+        "num_kv_heads": 4,
+        "head_size": 8,
+    }
     ours = Attention(Architecture(**shape, ffn_size=8, positions="relative", causal=False)).eval()  # type: ignore[arg-type]
-    for mine, other in ((ours.q_proj, theirs.q), (ours.k_proj, theirs.k), (ours.v_proj, theirs.v), (ours.o_proj, theirs.o)):
+    for mine, other in (
+        (ours.q_proj, theirs.q),
+        (ours.k_proj, theirs.k),
+        (ours.v_proj, theirs.v),
+        (ours.o_proj, theirs.o),
+    ):
         mine.load_state_dict(other.state_dict())
     ours.q_proj.weight.data *= math.sqrt(8)  # T5 does not divide by the square root of the head size
     bias = RelativeBias(4, causal=False)
@@ -46,7 +61,10 @@ def test_rotary_products_depend_on_the_distance_alone() -> None:
     rotary = Rotary(16, 10_000.0)
 
     def product(first: int, second: int) -> float:
-        turned = [rotate(each, *rotary(torch.tensor([place]), torch.float64)) for each, place in ((query, first), (key, second))]
+        turned = [
+            rotate(each, *rotary(torch.tensor([place]), torch.float64))
+            for each, place in ((query, first), (key, second))
+        ]
         return float((turned[0] * turned[1]).sum())
 
     assert product(3, 8) == pytest.approx(product(103, 108), abs=1e-4)

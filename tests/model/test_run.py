@@ -1,6 +1,7 @@
 """The jobs: shards to a model, to scores, to text; killed and run again, the same bytes."""
 
 import io
+import itertools
 import json
 import math
 import shutil
@@ -47,7 +48,9 @@ def copied(run: str, target: Path) -> str:
 
 
 def files_of(folder: str) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(Path(folder).rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes() for path in sorted(Path(folder).rglob("*")) if path.is_file()
+    }
 
 
 def test_a_model_is_a_complete_dataset(trained: str) -> None:
@@ -84,7 +87,9 @@ def test_scores_count_every_label_and_byte_once(trained: str) -> None:
     heldout = scores["heldout"]
     assert heldout["labels"] == counts["heldout/labels"]
     assert heldout["bytes"] == counts["heldout/text_bytes"]
-    assert heldout["bits_per_byte"] == pytest.approx(heldout["loss"] * heldout["labels"] / math.log(2) / heldout["bytes"])
+    assert heldout["bits_per_byte"] == pytest.approx(
+        heldout["loss"] * heldout["labels"] / math.log(2) / heldout["bytes"]
+    )
     assert heldout["perplexity"] == pytest.approx(math.exp(heldout["loss"]))
     assert sum(each["labels"] for each in scores["by_source"].values()) == heldout["labels"]
     assert list(scores["by_source"]) == ["s0", "s1"]
@@ -102,7 +107,7 @@ def test_the_loss_is_that_of_transformers_on_each_document(trained: str) -> None
     batches, nats, labels = Batches.once(f"{trained}/shards", "heldout", batch_rows=1), 0.0, 0
     for batch in batches:
         borders = batch.cu_seqlens.tolist()
-        for begin, end in zip(borders, borders[1:], strict=False):
+        for begin, end in itertools.pairwise(borders):
             if (begin, end) in batch.gaps:
                 continue
             tokens = batch.tokens[:, begin : end + 1]
@@ -121,7 +126,9 @@ def test_kenlm_gives_the_scores_of_the_longest_baseline(trained: str) -> None:
     vocabulary = json.loads(Path(f"{trained}/tokenizer/tokenizer.json").read_text())["model"]["vocab"]
     names = {number: token for token, number in vocabulary.items()}
     train, heldout = (Batches.once(f"{trained}/shards", split, batch_rows=8) for split in ("train", "heldout"))
-    model = NgramModel(count_ngrams(*document_stream(train), order=3, vocab_size=heldout.vocab_size), heldout.vocab_size)
+    model = NgramModel(
+        count_ngrams(*document_stream(train), order=3, vocab_size=heldout.vocab_size), heldout.vocab_size
+    )
     tokens, documents = document_stream(heldout)
     nats = model.nats(tokens, documents)
     compared = 0
@@ -144,10 +151,14 @@ train_run(sys.argv[1], MODEL, TRAIN)
 """
 
 
-@pytest.mark.parametrize("after", ["step-00000010/state.json", pytest.param("step-00000020/model.safetensors", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "after", ["step-00000010/state.json", pytest.param("step-00000020/model.safetensors", marks=pytest.mark.slow)]
+)
 def test_killed_and_run_again_the_bytes_are_the_same(after: str, trained: str, tmp_path: Path) -> None:
     run = copied(trained, tmp_path)
-    victim = subprocess.Popen([sys.executable, "-c", KILLED, run], cwd=Path(__file__).parents[2], stderr=subprocess.DEVNULL)
+    victim = subprocess.Popen(
+        [sys.executable, "-c", KILLED, run], cwd=Path(__file__).parents[2], stderr=subprocess.DEVNULL
+    )
     while not (tmp_path / "model" / FOLDER / after).exists() and victim.poll() is None:
         time.sleep(0.01)  # waits for another process, not for time to pass
     victim.send_signal(signal.SIGKILL)

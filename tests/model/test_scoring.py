@@ -146,7 +146,9 @@ def test_the_harness_gives_the_scores_of_the_export(tmp_path: Path, monkeypatch:
     vocabulary = {"<|endoftext|>": 0} | {symbol: number for number, symbol in enumerate(alphabet, start=1)}
     tokenizer = Tokenizer(models.BPE(vocabulary, []))
     tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<|endoftext|>", eos_token="<|endoftext|>", pad_token="<|endoftext|>")
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<|endoftext|>", eos_token="<|endoftext|>", pad_token="<|endoftext|>"
+    )
 
     class Codec:
         end_of_text_id = 0
@@ -163,7 +165,13 @@ def test_the_harness_gives_the_scores_of_the_export(tmp_path: Path, monkeypatch:
     export_model(model, str(tmp_path / "hf"), end_of_text_id=0)
     fast.save_pretrained(tmp_path / "hf")
     # With add_bos_token HFLM begins a rolling text with the prefix and again with the token; without, other contexts lack it.
-    options = {"pretrained": str(tmp_path / "hf"), "device": "cpu", "batch_size": 1, "max_length": 64, "dtype": "float32"}
+    options = {
+        "pretrained": str(tmp_path / "hf"),
+        "device": "cpu",
+        "batch_size": 1,
+        "max_length": 64,
+        "dtype": "float32",
+    }
     theirs = {"local_rolling": HFLM(**options, add_bos_token=False)}
     theirs["local_choice"] = theirs["local_until"] = HFLM(**options, add_bos_token=True)
     manager = TaskManager(include_path=str(tmp_path), include_defaults=False)

@@ -27,7 +27,9 @@ def tiny(dropout: float = 0.0, **parts: object) -> Transformer:
     return Transformer(ModelConfig(**{**shape, **parts}).architecture(vocab_size=32, context_length=16))  # type: ignore[arg-type]
 
 
-def trainer(folder: Path, config: TrainConfig = CONFIG, *, dropout: float = 0.0, rows: RandomRows | None = None) -> Trainer:
+def trainer(
+    folder: Path, config: TrainConfig = CONFIG, *, dropout: float = 0.0, rows: RandomRows | None = None
+) -> Trainer:
     return Trainer(tiny(dropout), rows or RandomRows(rows=4, length=16), config, str(folder))
 
 
@@ -125,7 +127,12 @@ def test_no_checkpoint_no_model(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("settings", "named"),
-    [({"batch_tokens": 0}, "batch_tokens"), ({"warmup_share": 1.5}, "warmup_share"), ({"spike_factor": 1.0}, "spike_factor"), ({"steps": 0}, "steps")],
+    [
+        ({"batch_tokens": 0}, "batch_tokens"),
+        ({"warmup_share": 1.5}, "warmup_share"),
+        ({"spike_factor": 1.0}, "spike_factor"),
+        ({"steps": 0}, "steps"),
+    ],
 )
 def test_a_setting_out_of_range_is_named(settings: dict[str, object], named: str) -> None:
     with pytest.raises(SettingError, match=f"train.{named}"):
@@ -134,7 +141,7 @@ def test_a_setting_out_of_range_is_named(settings: dict[str, object], named: str
 
 def test_a_batch_must_divide_into_rows() -> None:
     assert TrainConfig(batch_tokens=4096).rows(512, 2) == 4
-    with pytest.raises(SettingError, match="batch_tokens is 1000.*512"):
+    with pytest.raises(SettingError, match=r"batch_tokens is 1000.*512"):
         TrainConfig(batch_tokens=1000).rows(512)
 
 
@@ -163,9 +170,27 @@ def losses_of(processes: int, folder: Path, until: int) -> list[tuple[float, flo
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={processes}", f"--master-port={port}", str(script)]
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run([*command, str(folder), "10", str(until)], env=environment, capture_output=True, text=True, timeout=300, check=False)
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        f"--nproc-per-node={processes}",
+        f"--master-port={port}",
+        str(script),
+    ]
+    environment = os.environ | {
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "OMP_NUM_THREADS": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+    }
+    done = subprocess.run(
+        [*command, str(folder), "10", str(until)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     line = next(line for line in done.stdout.splitlines() if line.startswith("LOSSES"))
     return [(float(part.split("/")[0]), float(part.split("/")[1])) for part in line.split()[1:]]

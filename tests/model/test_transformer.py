@@ -30,9 +30,13 @@ def test_a_packed_row_gives_the_logits_and_gradients_of_its_documents_apart(atte
     packed = torch.cat([document[:, :-1] for document in documents], dim=1)
     labels = torch.cat([document[:, 1:] for document in documents], dim=1)
     numbers = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))[None]
-    example = packed_rows(packed, labels, numbers, within_documents=True, absolute=positions in ("sinusoidal", "learned"))
+    example = packed_rows(
+        packed, labels, numbers, within_documents=True, absolute=positions in ("sinusoidal", "learned")
+    )
     apart = torch.cat([model(document[:, :-1]) for document in documents], dim=1)
-    torch.testing.assert_close(model(packed, mask=example.mask, positions=example.positions), apart, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(
+        model(packed, mask=example.mask, positions=example.positions), apart, rtol=1e-5, atol=1e-6
+    )
     objective = SummedLoss(model)
     together = torch.autograd.grad(objective(example), list(model.parameters()))
     summed = sum(objective(Example(document[:, :-1], document[:, 1:])) for document in documents)
@@ -55,7 +59,11 @@ def test_without_document_masks_neighbours_are_seen() -> None:
 
 def test_masks_by_hand() -> None:
     assert document_mask(torch.tensor([[0, 0, 1]]))[0, 0].int().tolist() == [[1, 0, 0], [1, 1, 0], [0, 0, 1]]
-    assert document_mask(torch.tensor([[0, 0, 1]]), causal=False)[0, 0].int().tolist() == [[1, 1, 0], [1, 1, 0], [0, 0, 1]]
+    assert document_mask(torch.tensor([[0, 0, 1]]), causal=False)[0, 0].int().tolist() == [
+        [1, 1, 0],
+        [1, 1, 0],
+        [0, 0, 1],
+    ]
     assert prefix_mask(torch.tensor([2]), 3)[0, 0].int().tolist() == [[1, 1, 0], [1, 1, 0], [1, 1, 1]]
     assert causal_mask(2, 3).int().tolist() == [[1, 1, 0], [1, 1, 1]]
     assert positions_in_documents(torch.tensor([[4, 4, 4, 7, 7, 4]])).tolist() == [[0, 1, 2, 0, 1, 0]]

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote
 
-import lxml.html
+import lxml.html  # type: ignore[import-untyped,unused-ignore]
 import zstandard
 from aiohttp import web
 
@@ -23,11 +23,7 @@ class StaticSite:
         packed = (folder / "site.tar.zst").read_bytes()
         raw = zstandard.ZstdDecompressor(max_window_size=2**31).stream_reader(io.BytesIO(packed)).read()
         with tarfile.open(fileobj=io.BytesIO(raw)) as archive:
-            files = {
-                member.name.removeprefix("./"): archive.extractfile(member).read()
-                for member in archive
-                if member.isfile()
-            }  # type: ignore[union-attr]
+            files = dict(_files(archive))
         self.pages: dict[str, tuple[bytes, str]] = {}
         self.names: dict[str, str] = {}
         for line in (folder / "urlmap.tsv").read_text("utf-8").splitlines():
@@ -70,6 +66,14 @@ class StaticSite:
                     seen.add(link)
                     queue.append(link)
         return pages
+
+
+def _files(archive: tarfile.TarFile) -> Iterator[tuple[str, bytes]]:
+    """The files in an archive by name."""
+    for member in archive:
+        file = archive.extractfile(member)
+        if file is not None:
+            yield member.name.removeprefix("./"), file.read()
 
 
 def _links(html: bytes, url: str) -> Iterator[str]:

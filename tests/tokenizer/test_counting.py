@@ -48,7 +48,8 @@ def test_counts_equal_the_reference(texts: list[str]) -> None:
     counted = counter.take()
     assert as_dict(counted) == counts
     assert (counter.num_long, counter.long_bytes) == (num_long, long_bytes)
-    assert len(counter) == 0 and as_dict(counter.take()) == {}
+    assert len(counter) == 0
+    assert as_dict(counter.take()) == {}
     assert counted.hashes.tolist() == hash_bytes_of(counted.words.data, counted.words.offsets).tolist()
 
 
@@ -57,7 +58,8 @@ def test_the_table_grows(real_texts: list[str]) -> None:
     add(counter, real_texts)
     counts, num_long, long_bytes = expected(real_texts, 12)
     assert len(counts) > 20_000  # several doublings
-    assert as_dict(counter.take()) == counts and (counter.num_long, counter.long_bytes) == (num_long, long_bytes)
+    assert as_dict(counter.take()) == counts
+    assert (counter.num_long, counter.long_bytes) == (num_long, long_bytes)
 
 
 def test_an_unknown_pattern_is_counted_by_the_reference(paragraphs: list[str]) -> None:

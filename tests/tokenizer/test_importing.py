@@ -128,7 +128,8 @@ def test_our_file_loads_in_transformers(small_json: str, paragraphs: list[str], 
         tokenizer_file=str(tmp_path / "tokenizer.json"), eos_token="<|endoftext|>"
     )
     encoder = Encoder(small_json)
-    assert theirs.eos_token_id == encoder.end_of_text_id and len(theirs) == encoder.vocab_size
+    assert theirs.eos_token_id == encoder.end_of_text_id
+    assert len(theirs) == encoder.vocab_size
     for text in paragraphs[:-1]:  # the last holds literal special tokens, which transformers takes for real ones
         assert theirs(text)["input_ids"] == encoder.encode(text)
         assert theirs.decode(encoder.encode(text), clean_up_tokenization_spaces=False) == text
