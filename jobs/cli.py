@@ -1,16 +1,19 @@
 """The command line: `corpusmill JOB …`. Exit codes: 0 done, 1 failed, 2 wrong usage or setting, 130 interrupted."""
 
 import argparse
-import errno
 import logging
 import os
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import Any
+from typing import Any, NoReturn
 
+from jobs.settings import read_toml
 from pipeline.errors import CorpusmillError, SettingError
+from pipeline.steps import explained
 
 Handler = Callable[[argparse.Namespace], None]
 
@@ -22,6 +25,8 @@ _EXAMPLES = """examples:
   corpusmill explain runs/my https://example.org/  what became of a page
   corpusmill extract pages.jsonl.zst texts.jsonl   one stage as a filter over JSON lines
 """
+_INTERRUPTED = "interrupted; the same command goes on from here"
+_SECONDS_TO_CLEAN_UP = 3.0
 # name: (what it does, the module in jobs/ whose main(config, engine, force=) does it)
 _STEPS = {
     "run": ("do everything that is not up to date: pages, documents, tokenizer, shards, model, scores, report", "run"),
@@ -56,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options.handler(options)
     except KeyboardInterrupt:
-        return _failed("interrupted; the same command goes on from here", 130)
+        return _failed(_INTERRUPTED, 130)
     except SettingError as error:
         return _failed(str(error), 2)
     except CorpusmillError as error:
@@ -65,11 +70,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        if options.debug or error.errno is None:
+        sentence = explained(error)
+        if options.debug or sentence is None:
             raise
-        hint = "; free some space and give the same command again" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
-        return _failed(f"{error.filename or 'storage'}: {error.strerror}{hint}", 1)
+        return _failed(sentence, 1)
     return 0
+
+
+def entry() -> NoReturn:
+    """Ends the process with the exit code of its command: at once after a failure, as engines may have threads still at work."""
+    signal.signal(signal.SIGINT, _interrupted)
+    code = main()
+    sys.stdout.flush()
+    if code:
+        os._exit(code)
+    sys.exit(0)
+
+
+def _interrupted(*_signal: object) -> NoReturn:
+    """Lets the command clean up after Ctrl-C, but not for long: an engine may swallow or postpone the exception."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    last_resort = threading.Timer(_SECONDS_TO_CLEAN_UP, _end_now)
+    last_resort.daemon = True
+    last_resort.start()
+    raise KeyboardInterrupt
+
+
+def _end_now() -> None:
+    _failed(_INTERRUPTED, 130)
+    os._exit(130)
 
 
 def _train_classifier(arguments: list[str]) -> int:
@@ -154,6 +183,8 @@ def _job(commands: Any, name: str, text: str, module: str) -> argparse.ArgumentP
 
 
 def _run_job(options: argparse.Namespace, name: str, module: str) -> None:
+    if options.settings.endswith(".toml"):
+        read_toml(options.settings)  # what is wrong with the file is said before seconds of imports
     from jobs import config as settings
     from jobs import run
     from jobs.engine import Engine

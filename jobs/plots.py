@@ -3,24 +3,20 @@
 import io
 from collections.abc import Callable, Mapping, Sequence
 
-import matplotlib
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-matplotlib.use("svg")
-matplotlib.rcParams.update(
-    {"svg.hashsalt": "corpusmill", "svg.fonttype": "none", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "font.family": "sans-serif"}
-)
-
-from matplotlib.axes import Axes  # noqa: E402 - the backend comes first
-from matplotlib.figure import Figure  # noqa: E402
-
+_STYLE = {"svg.hashsalt": "corpusmill", "svg.fonttype": "none", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "font.family": "sans-serif"}
 _BLUE, _GREY, _RED, _GREEN = "#2f6db3", "#b8c0c8", "#c8553d", "#3c8d5a"
 
 
 def _drawn(draw: Callable[[Axes], None], *, width: float = 7.0, height: float = 2.6) -> str:
-    figure = Figure(figsize=(width, height), layout="constrained")
-    draw(figure.subplots())
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        draw(figure.subplots())
+        figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
     text = buffer.getvalue()
     return text[text.index("<svg") :]
 

@@ -7,6 +7,7 @@ receipt the driver writes the manifests. Receipts are also how people see the pr
 any engine. No Beam here.
 """
 
+import errno
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -18,6 +19,7 @@ from pipeline.errors import CorpusmillError, DataError
 from pipeline.storage import FileEntry, Manifest, hash_of, join
 
 ATTEMPTS = "attempts"
+_OF_FULL_DISKS = frozenset((errno.ENOSPC, errno.EDQUOT))
 # What object stores raise without an error number, and the packages whose errors speak of the store and not of us.
 _OF_STORES = (PermissionError, FileNotFoundError, TimeoutError, ConnectionError)
 _STORE_PACKAGES = frozenset(("botocore", "aiobotocore", "gcsfs"))
@@ -211,7 +213,8 @@ def explained(error: BaseException) -> str | None:
     if isinstance(error, CorpusmillError):
         return str(error)
     if isinstance(error, OSError) and error.errno is not None:
-        return f"{error.filename or 'storage'}: {error.strerror}"
+        hint = "; free some space and give the same command again" if error.errno in _OF_FULL_DISKS else ""
+        return f"{error.filename or 'storage'}: {error.strerror}{hint}"
     if isinstance(error, _OF_STORES) or type(error).__module__.partition(".")[0] in _STORE_PACKAGES:
         return f"storage: {' '.join(str(error).split())}"
     return None

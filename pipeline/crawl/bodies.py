@@ -3,6 +3,7 @@
 import codecs
 import re
 import zlib
+from typing import Any
 
 import brotli  # type: ignore[import-untyped]
 import charset_normalizer
@@ -13,7 +14,7 @@ try:
 except ImportError:
     import zlib as fast_zlib  # type: ignore[no-redef]
 
-_DAMAGED: tuple[type[Exception], ...] = (zlib.error, brotli.error, zstandard.ZstdError, EOFError, fast_zlib.error)
+_DAMAGED: Any = (zlib.error, brotli.error, zstandard.ZstdError, EOFError, fast_zlib.error)
 _STEP_BYTES = 1 << 16
 _ZSTD_STEP_BYTES = 256
 _ZSTD_WINDOW_BYTES = 1 << 23  # RFC 8878 and browsers: 8 MiB

@@ -135,6 +135,7 @@ class _Walk:
         self._num_links = 0
         self._links = 0
         self._element = -1
+        self._in_pre = 0
         self._starts = True
 
     def walk(self, body: LexborNode) -> None:
@@ -150,8 +151,12 @@ class _Walk:
                 kind = kind_of(tag, _BLOCK)
                 if kind == _TEXT:
                     if text := node.text_content:
+                        if text.isspace():
+                            if pieces or self._in_pre:
+                                pieces.append(text)
+                            continue
                         pieces.append(text)
-                        if self._links and not text.isspace():
+                        if self._links:
                             self._link_chars += len(text.strip())
                     continue
                 if kind == _NOTHING_INSIDE or tag is None:
@@ -187,6 +192,7 @@ class _Walk:
         if element.end_block == element.first_block and element.parent >= 0:
             page.elements.pop()  # it is the last: those inside it were as empty
         self._element = element.parent
+        self._in_pre = self._element >= 0 and page.elements[self._element].ancestors & _PRE
         self._starts = False
 
     def _open(self, node: LexborNode, tag: str) -> None:
@@ -199,6 +205,7 @@ class _Walk:
             names = _names(attributes)
             if "hidden" in attributes or ((style := attributes.get("style")) and _DISPLAY_NONE.search(style[:200])):
                 ancestors |= HIDDEN
+        self._in_pre = ancestors & _PRE
         item = 0
         if tag == "li":
             item = parent.item = parent.item + 1
@@ -235,7 +242,7 @@ class _Walk:
         index = len(pieces) - 1
         while index >= 0 and pieces[index].isspace() and pieces[index] != _BREAK:
             index -= 1
-        if index >= 0 and pieces[index] == _BREAK and not self._page.elements[self._element].ancestors & _PRE:
+        if index >= 0 and pieces[index] == _BREAK and not self._in_pre:
             self._flush()
         else:
             pieces.append(_BREAK)
@@ -248,7 +255,7 @@ class _Walk:
         joined = "".join(pieces)
         pieces.clear()
         element = self._element
-        if self._page.elements[element].ancestors & _PRE:
+        if self._in_pre:
             text = joined.replace(_BREAK, "\n").strip("\n").rstrip()
         elif _BREAK in joined:
             lines = (" ".join(line.split()) for line in joined.split(_BREAK))

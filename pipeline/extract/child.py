@@ -3,6 +3,7 @@
 Started by `isolation`, never by hand.
 """
 
+import gc
 import pickle
 import resource
 import sys
@@ -24,6 +25,7 @@ def main() -> None:
     except Exception as error:  # a missing model, say: the worker explains it
         connection.send(error)
         return
+    gc.freeze()  # the models stay: the collector need not look at them again
     _limit_memory(config.max_memory_bytes)
     connection.send(None)
     while True:

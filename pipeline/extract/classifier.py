@@ -43,13 +43,16 @@ class Network:
     weights2: npt.NDArray[np.float32]
     bias2: float
 
-    def probabilities(self, features: npt.NDArray[np.float32], scope: float) -> Probabilities:
-        """For each row of `features` the probability that the block is text, in steps of a millionth."""
-        inputs = np.empty((len(features), features.shape[1] + 1), dtype=np.float32)
-        inputs[:, :-1] = features
-        inputs[:, -1] = scope
-        inputs = _in_steps(np.clip((inputs - self.mean) * self.scale, -_MAX_INPUT, _MAX_INPUT), _INPUT_STEP)
-        hidden = _in_steps(np.clip(inputs @ self.weights1 + self.bias1, 0, _MAX_HIDDEN), _INPUT_STEP)
+    def probabilities(self, features: npt.NDArray[np.float32], *scopes: float) -> list[Probabilities]:
+        """For each scope and each row of `features` the probability that the block is text, in millionths."""
+        features = (features - self.mean[:-1]) * self.scale[:-1]
+        inputs = _in_steps(np.clip(features, -_MAX_INPUT, _MAX_INPUT), _INPUT_STEP)
+        of_features = inputs @ self.weights1[:-1] + self.bias1
+        return [self._probabilities(of_features, (scope - self.mean[-1]) * self.scale[-1]) for scope in scopes]
+
+    def _probabilities(self, of_features: npt.NDArray[np.float32], scope: np.float32) -> Probabilities:
+        scope = _in_steps(np.clip(scope, -_MAX_INPUT, _MAX_INPUT), _INPUT_STEP)
+        hidden = _in_steps(np.clip(of_features + scope * self.weights1[-1], 0, _MAX_HIDDEN), _INPUT_STEP)
         logits = (hidden @ self.weights2 + self.bias2).astype(np.float64)
         return np.round(1 / (1 + np.exp(-logits)), 6)
 
@@ -67,7 +70,7 @@ def in_weight_steps(values: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.flo
     return _in_steps(values, _WEIGHT_STEP)
 
 
-def _in_steps(values: npt.NDArray[np.floating[Any]], step: float) -> npt.NDArray[np.float32]:
+def _in_steps(values: Any, step: float) -> Any:
     steps = np.rint(values * np.float32(1 / step))
     return np.asarray(steps * np.float32(step), dtype=np.float32)
 

@@ -117,11 +117,12 @@ def _in_scope(
 ) -> tuple[Flags, float]:
     """The blocks to keep by the scope that the settings want, and the F1 to expect."""
     if config.scope == "page":
-        return choose(model.network.probabilities(matrix, PAGE), num_chars)
-    article, expected = choose(model.network.probabilities(matrix, ARTICLE), num_chars)
+        return choose(*model.network.probabilities(matrix, PAGE), num_chars)
     if config.scope == "article":
-        return article, expected
-    whole, expected_whole = choose(model.network.probabilities(matrix, PAGE), num_chars)
+        return choose(*model.network.probabilities(matrix, ARTICLE), num_chars)
+    of_article, of_page = model.network.probabilities(matrix, ARTICLE, PAGE)
+    article, expected = choose(of_article, num_chars)
+    whole, expected_whole = choose(of_page, num_chars)
     least = _MIN_DECLARED_SHARE if is_article else _MIN_ARTICLE_SHARE
     if num_chars[article].sum() < least * num_chars[whole].sum():
         return whole, expected_whole

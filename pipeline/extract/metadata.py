@@ -80,6 +80,11 @@ def read_metadata(tree: LexborHTMLParser, url: str) -> Metadata:
     )
 
 
+def declares_article(tree: LexborHTMLParser) -> bool:
+    """Whether a page says that it is an article: `kind` of its metadata, without the rest."""
+    return _declares_article(_meta_values(tree), _linked_data(tree))
+
+
 def _declares_article(meta: Mapping[str, str], facts: Mapping[str, Any]) -> bool:
     return (
         "article" in meta.get("og:type", "").lower()

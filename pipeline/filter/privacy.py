@@ -143,7 +143,7 @@ def _is_issued(digits: str) -> bool:
         or (size in (14, 16, 19) and (300 <= int(digits[:3]) <= 305 or two in (36, 38, 39)))
         or (16 <= size <= 19 and (four == 6011 or two in (62, 64, 65) or two == 35))
         or (12 <= size <= 19 and (digits[0] == "5" and two in (50, 56, 57, 58) or two in (60, 61, 63, 67, 68, 69)))
-    ) and len(set(digits)) > 2
+    ) and len(set(digits)) > 1
 
 
 def passes_luhn(digits: str) -> bool:

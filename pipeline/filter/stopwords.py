@@ -40,7 +40,6 @@ STOP_WORDS: dict[str, tuple[str, ...]] = {
     "sr": ("и", "у", "је", "на", "се", "да", "за", "су", "од", "i", "u", "je"),
     "sv": ("och", "i", "att", "det", "är", "en", "som", "på", "för", "med", "av", "inte"),
     "ta": ("ஒரு", "மற்றும்", "இந்த", "என்று", "அவர்", "இது", "அந்த", "என", "உள்ள", "தான்"),
-    "th": ("ที่", "และ", "ใน", "การ", "ของ", "เป็น", "มี", "ได้", "ให้", "ไม่"),
     "tr": ("ve", "bir", "bu", "da", "de", "için", "ile", "çok", "olan", "olarak", "gibi", "ne"),
     "uk": ("і", "в", "на", "не", "що", "з", "у", "до", "та", "як", "за", "це"),
     "ur": ("کے", "میں", "کی", "ہے", "اور", "سے", "کو", "کا", "نے", "کہ"),
@@ -49,6 +48,4 @@ STOP_WORDS: dict[str, tuple[str, ...]] = {
 }
 # Languages written without spaces between words: a word is a piece of `pipeline.filter.words`.
 UNSPACED = frozenset({"zh", "ja", "th", "lo", "km", "my", "bo", "yue", "wuu", "lzh"})
-# Their pieces are cut without a dictionary, so their function words are not found reliably.
-for _language in ("th",):
-    STOP_WORDS.pop(_language, None)
+# Thai has no list: its pieces are cut without a dictionary, so that function words are not found reliably.

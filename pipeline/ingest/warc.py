@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import IO
 
+import zstandard
+
 from pipeline.codecs import compression_of, zstd_dictionary
 from pipeline.ingest import http
 from pipeline.ingest.captures import Capture, Found, Other, Place, Refusal, usable_media_type
@@ -64,12 +66,30 @@ def found_in_archive(raw: IO[bytes], rules: PageRules, *, start: int = 0, end: i
     position = next_start(raw, compression, start, end, dictionary) if start else 0
     while position is not None:
         stream = ByteStream(raw, compression=compression, start=position, dictionary=dictionary)
-        yield from _found_in_stream(stream, rules, end)
+        cursor = _Cursor(stream)
+        yield from _found_in_stream(stream, cursor, rules, end)
         if stream.damage is None:
+            if end is not None:
+                yield from _overlap(raw, compression, dictionary, cursor, end)
             return
         broken = stream.damage
         yield Refusal(place=Place(kind="warc", position=broken.position), reason=broken.reason, detail=broken.detail)
         position = next_start(raw, compression, broken.position + 1, end, dictionary) if compression else None
+
+
+def _overlap(
+    raw: IO[bytes],
+    compression: str,
+    dictionary: zstandard.ZstdCompressionDict | None,
+    cursor: "_Cursor",
+    end: int,
+) -> Iterator[Refusal]:
+    """A refusal if the range behind this one begins inside our last record: at a record of an archive within the archive."""
+    following = cursor.member if cursor.member >= end else None
+    inner = next_start(raw, compression, end, following, dictionary)
+    if inner is not None:
+        detail = "an archive lies inside this archive, so it cannot be read in parts; set ingest.split_bytes = 0"
+        yield Refusal(place=Place(kind="warc", position=inner), reason="unreadable_file", detail=detail)
 
 
 def found_at(stream: ByteStream, rules: PageRules) -> Found | None:
@@ -95,8 +115,7 @@ class _Cursor:
         return Place(kind="warc", position=member)
 
 
-def _found_in_stream(stream: ByteStream, rules: PageRules, end: int | None) -> Iterator[Found]:
-    cursor = _Cursor(stream)
+def _found_in_stream(stream: ByteStream, cursor: _Cursor, rules: PageRules, end: int | None) -> Iterator[Found]:
     while True:
         record = _next_record(stream, cursor)
         if record is None or (end is not None and cursor.member >= end):

@@ -24,7 +24,8 @@ NUM_PAGES = 120
 
 def start(run: Path, seeds: list[str]) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-m", "tests.crawl.crawl_process", str(run), str(DELAY), *seeds]
-    return subprocess.Popen(command, cwd=Path(__file__).parents[2], stderr=subprocess.DEVNULL)
+    with (run.parent / "stderr.txt").open("ab") as stderr:
+        return subprocess.Popen(command, cwd=Path(__file__).parents[2], stderr=stderr)
 
 
 @pytest.mark.slow
@@ -34,12 +35,12 @@ def test_killed_crawl_goes_on(tmp_path: Path, seed: int) -> None:
     site = TreeSite(ADDRESSES, NUM_PAGES)
     with serving(site.answer, ADDRESSES) as server:
         seeds = [server.url("/", host) for host in range(2)]
-        assert start(tmp_path / "calm", seeds).wait() == 0
+        assert start(tmp_path / "calm", seeds).wait() == 0, (tmp_path / "stderr.txt").read_text()
         server.log.clear()
         run, kills = tmp_path / "killed", 0
         while (code := kill_after(start(run, seeds), run, chance.uniform(0.0, 1.5))) != 0:
             kills += 1
-            assert code == -signal.SIGKILL
+            assert code == -signal.SIGKILL, (tmp_path / "stderr.txt").read_text()
         asked = Counter(
             access.path
             for access in server.log

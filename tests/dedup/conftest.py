@@ -1,4 +1,4 @@
-"""Small runs: filtered documents on disk, ready to be deduplicated."""
+"""Small runs: filtered documents on disk, and their deduplication in this process, phase by phase without Beam."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -6,7 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from jobs.dedup import drive, plan_of, step_of
+from pipeline.dedup.config import DedupConfig
+from pipeline.dedup.phases import Phase, shards_of
 from pipeline.records import Document, page_id
+from pipeline.stage import Outputs
+from pipeline.steps import write_receipt
 from pipeline.storage import Manifest, join, write_manifest
 from pipeline.tables import DOCUMENTS, TableWriter, document_row
 
@@ -36,6 +41,32 @@ def make_run(tmp_path: Path) -> MakeRun:
         return str(tmp_path / name)
 
     return write
+
+
+def deduplicated(
+    run: str, config: DedupConfig | None = None, *, between: Callable[[str], None] | None = None
+) -> Manifest:
+    """As the job does it; `between` is called before each phase with its name."""
+    step = step_of(run, config or DedupConfig())
+    step.begin()
+
+    def run_phases(phases: Sequence[Phase]) -> None:
+        for phase in phases:
+            if between:
+                between(phase.name)
+            phase.worker.setup()
+            for shard in phase.shards:
+                outputs = Outputs(run, shard.name)
+                write_receipt(step.attempt_folder, outputs.receipt(phase.worker.process(shard, outputs)))
+
+    done = drive(step, plan_of(run, config or DedupConfig()), run_phases)
+    return step.commit([shard.name for shard in shards_of(done)])
+
+
+@pytest.fixture
+def in_this_process() -> Callable[..., Manifest]:
+    """Deduplicates a run without Beam."""
+    return deduplicated
 
 
 @pytest.fixture

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobs.decontaminate import decontaminate_run
-from jobs.dedup import deduplicate_run
 from jobs.engine import Engine
 from pipeline.dedup.config import DedupConfig
 from pipeline.dedup.decontaminate import Decontaminate, DecontaminateConfig, EvaluationIndex, strings
 from pipeline.errors import InputError, SettingError
 from pipeline.records import Document, Rejection, page_id
+from pipeline.storage import Manifest
 from pipeline.tables import read_rows
 
 QUESTION = "Which of the many rivers of the northern plain carries more water in winter than it does in summer?"
@@ -128,11 +128,11 @@ def test_wrong_settings_and_sets(tmp_path: Path) -> None:
         decontaminate_run(str(tmp_path), DecontaminateConfig(), Engine())
 
 
-def test_in_a_run(tmp_path: Path, make_run: Callable[..., str]) -> None:
+def test_in_a_run(tmp_path: Path, make_run: Callable[..., str], in_this_process: Callable[..., Manifest]) -> None:
     texts = [QUESTION + " And more.", "A clean document of a few words.", f"A quote: {' '.join(QUESTION.split()[:13])}"]
     run = make_run([Document(id=page_id(text, b""), url=f"http://x/{text[0]}", text=text) for text in texts])
     config = DecontaminateConfig(sets=(items(tmp_path, {"q": QUESTION}),))
-    flagging = deduplicate_run(run, DedupConfig(), Engine())
+    flagging = in_this_process(run, DedupConfig())
     assert flagging.counts["kept"] == 3
     checked = decontaminate_run(run, config, Engine())
     assert {name: checked.counts[name] for name in ("read", "matched", "contaminated")} == {
@@ -141,7 +141,7 @@ def test_in_a_run(tmp_path: Path, make_run: Callable[..., str]) -> None:
         "contaminated": 1,
     }
 
-    dropping = deduplicate_run(run, DedupConfig(decontaminate=config), Engine())
+    dropping = in_this_process(run, DedupConfig(decontaminate=config))
     assert (dropping.counts["kept"], dropping.counts["rejected/dedup/contaminated"]) == (2, 1)
     report = list(read_rows(f"{run}/contamination/part-00000.parquet"))
     assert [(row["set"], row["item"], row["matched"], row["contaminated"]) for row in report] == [

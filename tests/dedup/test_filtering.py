@@ -7,14 +7,13 @@ from typing import Any
 
 import pytest
 
-from jobs.dedup import deduplicate_run
-from jobs.engine import Engine
 from pipeline.dedup import filtering
 from pipeline.dedup.config import DedupConfig
 from pipeline.dedup.filtering import deduplicate_records, found_pairs
 from pipeline.dedup.index import read_signatures, take_out
 from pipeline.errors import DataError, InputError, SettingError
 from pipeline.records import Document
+from pipeline.storage import Manifest
 from pipeline.tables import read_documents
 
 LONG = "the first record of a cluster is the one that survives with its fields as they were " * 3
@@ -83,10 +82,10 @@ def test_what_cannot_be_filtered_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_against_kept_signatures_and_with_one_taken_out(
-    tmp_path: Path, make_run: Callable[..., str], corpus: list[Document]
+    tmp_path: Path, make_run: Callable[..., str], in_this_process: Callable[..., Manifest], corpus: list[Document]
 ) -> None:
     run = make_run(corpus)
-    deduplicate_run(run, DedupConfig(keep_signatures=True), Engine())
+    in_this_process(run, DedupConfig(keep_signatures=True))
     index, smaller = str(Path(run, "signatures")), str(tmp_path / "smaller")
     old = [one for path in sorted(Path(run, "documents").glob("*.parquet")) for one in read_documents(str(path))]
     old = [one for one in old if len(one.text) > 100][:3]

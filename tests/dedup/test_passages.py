@@ -10,13 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobs.dedup import deduplicate_run
-from jobs.engine import Engine
 from pipeline.dedup.config import DedupConfig
 from pipeline.dedup.passages import PASSAGE, REPEATED, RepeatedPassages, repeated, split
 from pipeline.dedup.passages_config import PassagesConfig
 from pipeline.errors import SettingError
 from pipeline.records import Document, page_id
+from pipeline.storage import Manifest
 from pipeline.tables import read_documents, read_rows
 
 MENU = "Home | About us | Contact | Terms of use"
@@ -75,10 +74,12 @@ def run_of(make_run: Callable[..., str]) -> tuple[str, list[Document]]:
 
 
 @pytest.mark.parametrize(("keep_first", "menus"), [(False, 0), (True, 1)])
-def test_removed_in_a_run(make_run: Callable[..., str], keep_first: bool, menus: int) -> None:
+def test_removed_in_a_run(
+    make_run: Callable[..., str], in_this_process: Callable[..., Manifest], keep_first: bool, menus: int
+) -> None:
     run, documents = run_of(make_run)
     config = DedupConfig(passages=PassagesConfig(action="remove", min_documents=5, keep_first=keep_first))
-    counts = deduplicate_run(run, config, Engine()).counts
+    counts = in_this_process(run, config).counts
     kept = [one for path in sorted(Path(run, "documents").glob("*.parquet")) for one in read_documents(str(path))]
     assert sum(MENU in one.text for one in kept) == menus
     assert all("Article" in one.text for one in kept if MENU not in one.text)

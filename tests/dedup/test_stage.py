@@ -4,7 +4,7 @@ import logging
 import os
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,39 +12,17 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from jobs.dedup import deduplicate_run, drive, plan_of, step_of
+from jobs.dedup import deduplicate_run
 from jobs.engine import Engine
 from pipeline.dedup.config import DedupConfig
-from pipeline.dedup.phases import Phase, shards_of
 from pipeline.dedup.shingles import shingle_hashes
 from pipeline.errors import CorpusmillError, DataError
 from pipeline.records import Document, page_id
-from pipeline.stage import Outputs
-from pipeline.steps import write_receipt
 from pipeline.storage import Manifest, read_json
 from pipeline.tables import read_documents, read_rows
 
 MakeRun = Callable[..., str]
-
-
-def in_this_process(
-    run: str, config: DedupConfig | None = None, *, between: Callable[[str], None] | None = None
-) -> Manifest:
-    """As the job, phase by phase without Beam; `between` is called before each phase with its name."""
-    step = step_of(run, config or DedupConfig())
-    step.begin()
-
-    def run_phases(phases: Sequence[Phase]) -> None:
-        for phase in phases:
-            if between:
-                between(phase.name)
-            phase.worker.setup()
-            for shard in phase.shards:
-                outputs = Outputs(run, shard.name)
-                write_receipt(step.attempt_folder, outputs.receipt(phase.worker.process(shard, outputs)))
-
-    done = drive(step, plan_of(run, config or DedupConfig()), run_phases)
-    return step.commit([shard.name for shard in shards_of(done)])
+Deduplicate = Callable[..., Manifest]
 
 
 def bytes_of(run: str, *datasets: str) -> dict[str, bytes]:
@@ -67,9 +45,11 @@ def rejections(run: str) -> list[dict[str, Any]]:
     return [row for path in sorted(Path(run, "rejected/dedup").glob("*.parquet")) for row in read_rows(str(path))]
 
 
-def test_each_document_leaves_once_and_names_a_survivor(make_run: MakeRun, corpus: list[Document]) -> None:
+def test_each_document_leaves_once_and_names_a_survivor(
+    make_run: MakeRun, in_this_process: Deduplicate, corpus: list[Document]
+) -> None:
     run = make_run(corpus)
-    manifest = deduplicate_run(run, DedupConfig(), Engine())
+    manifest = in_this_process(run)
     survivors, rejected = kept(run), rejections(run)
 
     left = Counter(one.id for one in survivors) + Counter(row["id"] for row in rejected)
@@ -100,7 +80,9 @@ def test_each_document_leaves_once_and_names_a_survivor(make_run: MakeRun, corpu
     assert not Path(run, "attempts", "dedup").exists()
 
 
-def test_the_same_bytes_again_and_up_to_date(make_run: MakeRun, corpus: list[Document]) -> None:
+def test_the_same_bytes_again_and_up_to_date(
+    make_run: MakeRun, in_this_process: Deduplicate, corpus: list[Document]
+) -> None:
     runs = [make_run(corpus, name=name) for name in ("by the job", "by hand")]
     deduplicate_run(runs[0], DedupConfig(), Engine())
     in_this_process(runs[1])
@@ -112,7 +94,9 @@ def test_the_same_bytes_again_and_up_to_date(make_run: MakeRun, corpus: list[Doc
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [2, 5])
-def test_the_same_bytes_for_any_number_of_workers(make_run: MakeRun, corpus: list[Document], workers: int) -> None:
+def test_the_same_bytes_for_any_number_of_workers(
+    make_run: MakeRun, in_this_process: Deduplicate, corpus: list[Document], workers: int
+) -> None:
     runs = [make_run(corpus, name=name, per_part=7) for name in ("one", "many")]
     in_this_process(runs[0])
     deduplicate_run(runs[1], DedupConfig(), Engine(workers=workers))
@@ -121,7 +105,7 @@ def test_the_same_bytes_for_any_number_of_workers(make_run: MakeRun, corpus: lis
 
 @pytest.mark.parametrize("per_part", [7, 1000])
 def test_shuffled_and_otherwise_split_inputs_have_the_same_survivors(
-    make_run: MakeRun, corpus: list[Document], per_part: int
+    make_run: MakeRun, in_this_process: Deduplicate, corpus: list[Document], per_part: int
 ) -> None:
     first, shuffled = make_run(corpus, name="first"), corpus.copy()
     random.Random(3).shuffle(shuffled)
@@ -137,7 +121,7 @@ def test_shuffled_and_otherwise_split_inputs_have_the_same_survivors(
 
 
 def test_small_partitions_and_blocks_change_nothing(
-    make_run: MakeRun, corpus: list[Document], monkeypatch: pytest.MonkeyPatch
+    make_run: MakeRun, in_this_process: Deduplicate, corpus: list[Document], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs = [make_run(corpus, name=name) for name in ("usual", "small")]
     in_this_process(runs[0])
@@ -190,7 +174,7 @@ def _rewrite(run: str, change: Callable[[Any], Any]) -> None:
 @pytest.mark.parametrize("phase", ["captures", "bands", "shingles", "apply"])
 @pytest.mark.parametrize("damage", [lose_a_document, swap_two_documents, change_a_text, add_a_document])
 def test_a_record_lost_or_moved_between_phases_is_found_out(
-    make_run: MakeRun, corpus: list[Document], phase: str, damage: Callable[[str], None]
+    make_run: MakeRun, in_this_process: Deduplicate, corpus: list[Document], phase: str, damage: Callable[[str], None]
 ) -> None:
     run = make_run(corpus)
     with pytest.raises(DataError, match=r"part-00002.parquet") as caught:
@@ -208,7 +192,7 @@ def test_a_record_lost_or_moved_between_phases_is_found_out(
     ],
 )
 def test_a_decision_that_moved_is_found_out(
-    make_run: MakeRun, corpus: list[Document], kind: str, field: str, sentence: str
+    make_run: MakeRun, in_this_process: Deduplicate, corpus: list[Document], kind: str, field: str, sentence: str
 ) -> None:
     from pipeline.dedup.candidates import PAIR
     from pipeline.dedup.clusters import NEAR
@@ -256,14 +240,16 @@ NEAR = [
         ({"survivor": "preferred_source", "preferred_sources": ("absent", "mirror", "other")}, NEAR[0].id),
     ],
 )
-def test_survivor_policies(make_run: MakeRun, settings: dict[str, Any], survivor: str) -> None:
+def test_survivor_policies(
+    make_run: MakeRun, in_this_process: Deduplicate, settings: dict[str, Any], survivor: str
+) -> None:
     for order in (NEAR, NEAR[::-1]):
         run = make_run(order, per_part=2, name=f"run {order[0].url[-1]}")
         in_this_process(run, DedupConfig(**settings))
         assert [one.id for one in kept(run)] == [survivor]
 
 
-def test_the_survivor_of_the_highest_measure(make_run: MakeRun) -> None:
+def test_the_survivor_of_the_highest_measure(make_run: MakeRun, in_this_process: Deduplicate) -> None:
     from pipeline.storage import join, write_manifest
     from pipeline.tables import TableWriter, measures_schema
 
@@ -282,7 +268,9 @@ def test_the_survivor_of_the_highest_measure(make_run: MakeRun) -> None:
         in_this_process(run, DedupConfig(survivor="best_measure", survivor_measure="beauty"))
 
 
-def test_documents_too_short_for_shingles_are_compared_exactly_only(make_run: MakeRun) -> None:
+def test_documents_too_short_for_shingles_are_compared_exactly_only(
+    make_run: MakeRun, in_this_process: Deduplicate
+) -> None:
     texts = ["", " ", "!", "one", "One", "one two three four", "one two three five", "中文", "中文", "。"]
     run = make_run([doc(f"http://s/{place}", text) for place, text in enumerate(texts)])
     manifest = in_this_process(run)
@@ -298,7 +286,7 @@ def test_documents_too_short_for_shingles_are_compared_exactly_only(make_run: Ma
     assert manifest.counts["too_short_for_shingles"] == 7
 
 
-def test_a_page_captured_twice_with_another_reading(make_run: MakeRun) -> None:
+def test_a_page_captured_twice_with_another_reading(make_run: MakeRun, in_this_process: Deduplicate) -> None:
     """One page under two charsets: the same id, two texts. The second goes; nothing survives only through it."""
     page = doc("http://p/1", "some text about cafés and more")
     other = Document(id=page.id, url=page.url, text="some text about cafÃ©s and more")
@@ -309,7 +297,9 @@ def test_a_page_captured_twice_with_another_reading(make_run: MakeRun) -> None:
     assert [(row["reason"], row["duplicate_of"]) for row in rejections(run)] == [("same_page", page.id)]
 
 
-def test_giant_clusters_raise_an_alarm(make_run: MakeRun, caplog: pytest.LogCaptureFixture) -> None:
+def test_giant_clusters_raise_an_alarm(
+    make_run: MakeRun, in_this_process: Deduplicate, caplog: pytest.LogCaptureFixture
+) -> None:
     run = make_run([doc(f"http://g/{place}", " ".join([*WORDS, str(place)])) for place in range(30)])
     with caplog.at_level(logging.WARNING):
         manifest = in_this_process(run, DedupConfig(alarm_cluster_size=20, max_bucket=8))
@@ -320,18 +310,20 @@ def test_giant_clusters_raise_an_alarm(make_run: MakeRun, caplog: pytest.LogCapt
     assert report["largest"] == [{"survivor": kept(run)[0].id, "documents": 30}]
 
 
-def test_exact_only(make_run: MakeRun, corpus: list[Document]) -> None:
+def test_exact_only(make_run: MakeRun, in_this_process: Deduplicate, corpus: list[Document]) -> None:
     run = make_run(corpus)
     manifest = in_this_process(run, DedupConfig(near=False))
     assert "rejected/dedup/near_duplicate" not in manifest.counts
     assert manifest.counts["rejected/dedup/exact_duplicate"] > 0
 
 
-def test_an_empty_corpus(make_run: MakeRun) -> None:
+def test_an_empty_corpus(make_run: MakeRun, in_this_process: Deduplicate) -> None:
     assert in_this_process(make_run([])).counts["clusters"] == 0
 
 
-def test_deduplicated_against_kept_signatures(make_run: MakeRun, corpus: list[Document]) -> None:
+def test_deduplicated_against_kept_signatures(
+    make_run: MakeRun, in_this_process: Deduplicate, corpus: list[Document]
+) -> None:
     old, new = make_run(corpus[::2], name="old"), make_run(corpus[1::2], name="new")
     in_this_process(old, DedupConfig(keep_signatures=True))
     index = str(Path(old, "signatures"))
@@ -353,7 +345,7 @@ def test_deduplicated_against_kept_signatures(make_run: MakeRun, corpus: list[Do
 
 
 def test_star_rounds_decide_as_one_worker_does(
-    make_run: MakeRun, corpus: list[Document], monkeypatch: pytest.MonkeyPatch
+    make_run: MakeRun, in_this_process: Deduplicate, corpus: list[Document], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same survivors, and similarities computed afterwards instead of taken from the pairs."""
     monkeypatch.setattr("jobs.dedup.PAIRS_IN_PARTITION", 5)

@@ -11,7 +11,7 @@ from selectolax.lexbor import LexborHTMLParser
 from pipeline.errors import DataError
 from pipeline.extract import classifier
 from pipeline.extract.blocks import read_blocks
-from pipeline.extract.classifier import ARTICLE, Network, choose, load_model, model_bytes, read_model
+from pipeline.extract.classifier import ARTICLE, PAGE, Network, choose, load_model, model_bytes, read_model
 from pipeline.extract.features import FEATURES
 from pipeline.extract.labels import block_labels
 from pipeline.extract.scoring import page_score, score, shingles
@@ -39,7 +39,7 @@ def test_sums_of_the_network_are_exact() -> None:
     network = load_model().network
     random = np.random.default_rng(0)
     matrix = random.normal(0, 3, (50, len(FEATURES))).astype(np.float32)
-    expected = network.probabilities(matrix, ARTICLE)
+    (expected,) = network.probabilities(matrix, ARTICLE)
     order = random.permutation(len(FEATURES))
     inputs = np.append(order, len(FEATURES))
     hidden = random.permutation(len(network.bias1))
@@ -47,8 +47,8 @@ def test_sums_of_the_network_are_exact() -> None:
         mean=network.mean[inputs], scale=network.scale[inputs], weights1=network.weights1[inputs][:, hidden],
         bias1=network.bias1[hidden], weights2=network.weights2[hidden], bias2=network.bias2,
     )  # fmt: skip
-    assert np.array_equal(shuffled.probabilities(matrix[:, order], ARTICLE), expected)
-    one_by_one = np.concatenate([network.probabilities(row[None], ARTICLE) for row in matrix])
+    assert np.array_equal(shuffled.probabilities(matrix[:, order], ARTICLE, PAGE)[0], expected)
+    one_by_one = np.concatenate([network.probabilities(row[None], ARTICLE)[0] for row in matrix])
     assert np.array_equal(one_by_one, expected)
 
 
@@ -119,5 +119,5 @@ def test_training_learns_and_repeats_itself() -> None:
     from pipeline.extract.features import features
     from pipeline.extract.hints import Hints
 
-    found = network.probabilities(features(pages[0].blocks, "T", Hints(words)), ARTICLE) > 0.5
+    found = network.probabilities(features(pages[0].blocks, "T", Hints(words)), ARTICLE)[0] > 0.5
     assert found.tolist() == [label == 1.0 for label in pages[0].labels]

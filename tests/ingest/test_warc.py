@@ -160,6 +160,23 @@ def test_rubbish_between_plain_records_is_passed_over() -> None:
     assert reasons(found(data)) == ["page", "malformed", "page"]
 
 
+@pytest.mark.parametrize("compression", ["", "gzip"])
+def test_an_archive_inside_an_archive_is_not_read_in_parts(compression: str) -> None:
+    inside = archive(crawl(range(5), size=3000), compression)
+    body = http(b"\n\r\n" + inside + random.Random(0).randbytes(3000), content_type="application/warc")
+    outside = record("response", "http://a/", body)
+    # stored, not deflated: the members inside can be seen from outside
+    member = gzip.compress(outside, 0, mtime=0) if compression else outside
+    data = b"".join([COMPRESSORS[compression](response(1)), member, COMPRESSORS[compression](response(2))])
+    assert reasons(found(data)) == ["page", "media_type", "page"]
+    middle = data.index(inside) + 10
+    first, second = found(data, end=middle), found(data, start=middle)
+    assert reasons(first) == ["page", "media_type", "unreadable_file"]
+    assert reasons(second)[-1] == "page"
+    assert isinstance(first[-1], Refusal)
+    assert "split_bytes = 0" in first[-1].detail
+
+
 def test_arc_records_are_read() -> None:
     body = http(html(1))
     head = b"1 0 InternetArchive\nURL IP-address Archive-date Content-type Archive-length\n"

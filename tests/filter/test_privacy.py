@@ -1,0 +1,120 @@
+"""Privacy: what is masked, what only looks like it, and how well on labelled sentences."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.filter.config import FilterConfig, PrivacyConfig
+from pipeline.filter.identities import find_national_ids
+from pipeline.filter.privacy import find_private, mask, passes_luhn
+from pipeline.filter.stage import MaskPrivate
+from tests.filter.conftest import document
+from tests.filter.floors import floor
+
+ALL = PrivacyConfig()
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("Write to jo.doe+x@mail.example.org.", "Write to <EMAIL>."),
+        ("<jo@example.co.uk>, bo@example.org", "<<EMAIL>>, <EMAIL>"),
+        ("user@host is no address", "user@host is no address"),
+        ("git@@example.org", "git@@example.org"),
+        ("from 8.8.8.8 and 2001:4860:4860::8888.", "from <IP> and <IP>."),
+        ("private 192.168.1.1, 10.0.0.1, 127.0.0.1", "private 192.168.1.1, 10.0.0.1, 127.0.0.1"),
+        ("version 1.2.3.4 and v8.8.4.4 and foo==8.8.4.4", "version 1.2.3.4 and v8.8.4.4 and foo==8.8.4.4"),
+        ("8.8.8.8.8 and 300.1.1.1", "8.8.8.8.8 and 300.1.1.1"),
+        ("std::vector and 12:30:45", "std::vector and 12:30:45"),
+        ("GB82 WEST 1234 5698 7654 32 please", "<IBAN> please"),
+        ("DE89370400440532013000", "<IBAN>"),
+        ("DE88370400440532013000", "DE88370400440532013000"),  # wrong check digits
+        ("card 4111 1111 1111 1111 ok", "card <CARD> ok"),
+        ("card 4111 1111 1111 1112 no", "card 4111 1111 1111 1112 no"),
+        ("call +44 20 7946 0958 now", "call <PHONE> now"),
+        ("(555) 123-4567 or 555-123-4567", "<PHONE> or <PHONE>"),
+        ("on 2023-11-24 or 24.11.2023, 1999-2004", "on 2023-11-24 or 24.11.2023, 1999-2004"),
+        ("costs $1234567 or 1,234,567.89", "costs $1234567 or 1,234,567.89"),
+        ("tel: 467 3395", "tel: <PHONE>"),
+        ("https://example.org/status/4111111111111111", "https://example.org/status/4111111111111111"),
+    ],
+)
+def test_masking(text: str, masked: str) -> None:
+    assert mask(text, ALL)[0] == masked
+
+
+@given(st.text("a1 2.@+-()/:4<>EMAILx", max_size=80))
+def test_masking_twice_changes_nothing_more(text: str) -> None:
+    once, _ = mask(text, ALL)
+    spans = find_private(text, ALL)
+    assert all(first.end <= second.start for first, second in zip(spans, spans[1:], strict=False))
+    assert sum(once.count(f"<{name}>") for name in ("EMAIL", "IP", "PHONE", "IBAN", "CARD")) >= len(spans)
+
+
+@pytest.mark.parametrize(
+    ("kind", "good", "bad"),
+    [
+        ("us_ssn", "078-05-1120", "000-12-3456"),
+        ("es_dni", "12345678Z", "12345678A"),
+        ("it_cf", "RSSMRA85T10A562S", "RSSMRA85T10A562T"),
+        ("nl_bsn", "111222333", "111222334"),
+        ("br_cpf", "529.982.247-25", "529.982.247-26"),
+        ("fr_nir", "255081416802538", "255081416802539"),
+        ("cn_id", "11010519491231002X", "110105194912310021"),
+        ("in_aadhaar", "2341 2341 2346", "2341 2341 2347"),
+        ("uk_nino", "AB123456C", "BG123456C"),
+    ],
+)
+def test_national_ids_are_an_option(kind: str, good: str, bad: str) -> None:
+    assert list(find_national_ids(f"id {good}.", (kind,))) == [(3, 3 + len(good))]
+    assert not list(find_national_ids(f"id {bad}.", (kind,)))
+    assert mask(good, PrivacyConfig(masks=(), national_ids=(kind,)))[0] == "<NATIONAL_ID>"
+
+
+def test_luhn() -> None:
+    assert passes_luhn("79927398713")
+    assert not passes_luhn("79927398710")
+
+
+def test_counts_are_measures() -> None:
+    masked = MaskPrivate(FilterConfig()).judge(document("a@example.org b@example.org 8.8.8.8"))
+    assert masked.text == "<EMAIL> <EMAIL> <IP>"  # type: ignore[union-attr]
+    assert masked.measures["masked_email"] == 2.0
+
+
+def test_precision_and_recall_on_labelled_sentences(shared_data: Path) -> None:
+    from pipeline.jsonl import read_records
+
+    kinds = {"EMAIL_ADDRESS": "email", "PHONE_NUMBER": "phone", "CREDIT_CARD": "card", "IBAN_CODE": "iban", "IP_ADDRESS": "ip", "US_SSN": "national_id"}
+    config = PrivacyConfig(national_ids=("us_ssn",))
+    hits, missed, wrong = Counter[str](), Counter[str](), Counter[str]()
+    for row in read_records(str(shared_data / "pii/presidio_research.jsonl.zst")):
+        found = find_private(row["text"], config)
+        gold = [(span, kinds[span["type"]]) for span in _spans(row) if span["type"] in kinds]
+        for span, kind in gold:
+            (hits if any(each.kind == kind and each.start < span["end"] and each.end > span["start"] for each in found) else missed)[kind] += 1
+        for each in found:
+            if not any(each.start < span["end"] and each.end > span["start"] for span, kind in gold if kind == each.kind):
+                wrong[each.kind] += 1
+    for kind in kinds.values():
+        assert hits[kind] / (hits[kind] + missed[kind]) >= floor("privacy", f"{kind}_recall")
+        assert hits[kind] / (hits[kind] + wrong[kind]) >= floor("privacy", f"{kind}_precision")
+
+
+def _spans(row: dict[str, object]) -> list[dict[str, object]]:
+    import ast
+
+    spans = row["spans"]
+    listed = ast.literal_eval(spans) if isinstance(spans, str) else spans
+    assert isinstance(listed, list)
+    return [
+        {
+            "type": span.get("entity_type") or span.get("type"),
+            "start": span.get("start_position", span.get("start")),
+            "end": span.get("end_position", span.get("end")),
+        }
+        for span in listed
+    ]
