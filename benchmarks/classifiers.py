@@ -76,10 +76,11 @@ def main() -> None:
         model = judge._models[name]
         for path, (bad, other) in sets.items():
             found = list(labelled(options.data, path, bad, other, options.part))
-            scores = model.score([readable(text) for _, text, _ in found])
+            scores = [model.score_message(text) for _, text, _ in found]
             for language in sorted({language for language, _, _ in found}):
                 chosen = [i for i, row in enumerate(found) if row[0] == language]
-                row = measure_decisions([found[i][2] for i in chosen], [scores[i] for i in chosen], model.thresholds.short)
+                limit = model.thresholds.short if path.endswith("sms_spam_collection") or name == "toxicity" else model.thresholds.sentence
+                row = measure_decisions([found[i][2] for i in chosen], [scores[i] for i in chosen], limit)
                 print(f"{name} {path} {language}: " + ", ".join(f"{key} {value}" for key, value in row.items()), flush=True)
             show_mistakes([(text, is_bad, score) for (_, text, is_bad), score in zip(found, scores, strict=True)], model.thresholds.short, options.mistakes)
     show_clean(judge, options.data, options.clean_documents)

@@ -82,7 +82,7 @@ def _engine(config: ExtractConfig) -> Extract:
     def extract(html: str) -> str:
         tree = LexborHTMLParser(html if needs_tree else "")
         is_article = needs_tree and config.scope == "auto" and declares_article(tree)
-        return finder.find(Source(html, tree, is_article))
+        return finder.find(Source(html, tree, is_article)).text
 
     return extract
 

@@ -29,6 +29,15 @@ def threshold_for_precision(labels: Sequence[bool], scores: Sequence[float], wan
     return float(np.clip(np.floor(np.asarray(scores)[order][good_enough[-1]] * 1000) / 1000, 0.5, 0.999))
 
 
+def threshold_for_f1(labels: Sequence[bool], scores: Sequence[float]) -> float:
+    """The threshold with the best F1, rounded down to thousandths, never under 0.5."""
+    values = np.asarray(scores)
+    order = np.argsort(-values, kind="stable")
+    bad = np.asarray(labels, bool)[order]
+    f1 = 2 * np.cumsum(bad) / (np.arange(1, len(bad) + 1) + bad.sum())
+    return float(np.clip(np.floor(values[order][int(np.argmax(f1))] * 1000) / 1000, 0.5, 0.999))
+
+
 def measure_decisions(labels: Sequence[bool], scores: Sequence[float], threshold: float) -> dict[str, Any]:
     """Precision, recall, F1 and AUC at a threshold. NaN is None, so that it can be written as JSON."""
     bad, called = np.asarray(labels, bool), np.asarray(scores) >= threshold

@@ -137,7 +137,9 @@ def _parser() -> argparse.ArgumentParser:
     for name, (text, module) in _STEPS.items():
         command = _job(commands, name, text, module)
         if name == "ablate":
-            command.add_argument("variants", metavar="VARIANT", nargs="+", help="settings file of a variant, or table.key=value")
+            command.add_argument(
+                "variants", metavar="VARIANT", nargs="+", help="settings file of a variant, or table.key=value"
+            )
             command.add_argument("--seeds", type=int, default=3, help="models to train for each variant (default 3)")
     _add_pack(commands)
     _add_generate(commands)
@@ -158,19 +160,29 @@ def _version() -> str:
 
 def _command(commands: Any, name: str, text: str, handler: Handler, *, example: str = "") -> argparse.ArgumentParser:
     command: argparse.ArgumentParser = commands.add_parser(
-        name, help=text, description=text[0].upper() + text[1:] + ".", epilog=example, formatter_class=argparse.RawDescriptionHelpFormatter
+        name,
+        help=text,
+        description=text[0].upper() + text[1:] + ".",
+        epilog=example,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command.add_argument("--debug", action="store_true", help="show the log of the engine and the traceback of any failure")
+    command.add_argument(
+        "--debug", action="store_true", help="show the log of the engine and the traceback of any failure"
+    )
     command.set_defaults(handler=handler)
     return command
 
 
 def _settings(command: argparse.ArgumentParser, *, required: bool = True) -> None:
     if required:
-        command.add_argument("settings", metavar="SETTINGS", help="a TOML file, or the folder of a run that was made before")
+        command.add_argument(
+            "settings", metavar="SETTINGS", help="a TOML file, or the folder of a run that was made before"
+        )
     else:
         command.add_argument("--settings", metavar="FILE", default="", help="a TOML file with the tables of the stages")
-    command.add_argument("--set", metavar="TABLE.KEY=VALUE", action="append", default=[], help="override one setting; may be given again")
+    command.add_argument(
+        "--set", metavar="TABLE.KEY=VALUE", action="append", default=[], help="override one setting; may be given again"
+    )
 
 
 def _job(commands: Any, name: str, text: str, module: str) -> argparse.ArgumentParser:
@@ -178,7 +190,9 @@ def _job(commands: Any, name: str, text: str, module: str) -> argparse.ArgumentP
     command = _command(commands, name, text, lambda options: _run_job(options, name, module), example=example)
     _settings(command)
     command.add_argument("--force", action="store_true", help="redo it even if it is up to date")
-    command.add_argument("--workers", type=int, default=1, metavar="N", help="worker processes on this machine (default 1)")
+    command.add_argument(
+        "--workers", type=int, default=1, metavar="N", help="worker processes on this machine (default 1)"
+    )
     return command
 
 
@@ -206,13 +220,21 @@ def _variants(options: argparse.Namespace, base: Any) -> list[Any]:
     for number, variant in enumerate(options.variants, 1):
         folder = f"run.folder={base.run.folder}-variant-{number}"
         is_file = variant.endswith(".toml")
-        found.append(settings.load(variant if is_file else options.settings, [] if is_file else [*options.set, folder, variant]))
+        found.append(
+            settings.load(variant if is_file else options.settings, [] if is_file else [*options.set, folder, variant])
+        )
     return found
 
 
 def _add_pack(commands: Any) -> None:
     text = "pack the documents of a run into Arrow shards; or, as a filter, records of JSON lines into rows"
-    command = _command(commands, "pack", text, _pack, example="examples:\n  corpusmill pack my.toml\n  corpusmill pack IN.jsonl OUT.jsonl --tokenizer runs/my/tokenizer/tokenizer.json")
+    command = _command(
+        commands,
+        "pack",
+        text,
+        _pack,
+        example="examples:\n  corpusmill pack my.toml\n  corpusmill pack IN.jsonl OUT.jsonl --tokenizer runs/my/tokenizer/tokenizer.json",
+    )
     command.add_argument("settings", metavar="SETTINGS|IN")
     command.add_argument("output", metavar="OUT", nargs="?")
     command.add_argument("--tokenizer", metavar="FILE", help="tokenizer.json, for the filter")
@@ -239,7 +261,13 @@ def _add_generate(commands: Any) -> None:
     )  # fmt: skip
     command.add_argument("settings", metavar="RUN", help="the folder of a run, or its settings")
     command.add_argument("--prompt", help="the text to continue")
-    command.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="a decoding setting: temperature, top_k, top_p, max_tokens, num_beams, seed …")
+    command.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="a decoding setting: temperature, top_k, top_p, max_tokens, num_beams, seed …",
+    )
 
 
 def _generate(options: argparse.Namespace) -> None:
@@ -256,10 +284,18 @@ def _add_readers(commands: Any) -> None:
     _settings(command)
     command = _command(commands, "verify", "recompute all checksums and the ledger of a run", _verify)
     command.add_argument("run", metavar="RUN")
-    command = _command(commands, "explain", "tell what became of a page", _explain, example="example:\n  corpusmill explain runs/demo http://127.0.0.1:41977/")
+    command = _command(
+        commands,
+        "explain",
+        "tell what became of a page",
+        _explain,
+        example="example:\n  corpusmill explain runs/demo http://127.0.0.1:41977/",
+    )
     command.add_argument("run", metavar="RUN")
     command.add_argument("page", metavar="URL|ID")
-    command = _command(commands, "tokens", "show rows of the shards as text, with the pages that they came from", _tokens)
+    command = _command(
+        commands, "tokens", "show rows of the shards as text, with the pages that they came from", _tokens
+    )
     command.add_argument("settings", metavar="RUN")
     command.add_argument("--split", default="train", choices=("train", "heldout"))
     command.add_argument("--source")
@@ -292,15 +328,30 @@ def _tokens(options: argparse.Namespace) -> None:
     from jobs import tokens
 
     config = settings.load(options.settings)
-    tokens.main(config, split=options.split, source=options.source, row=options.row, num_rows=options.rows, document=options.document)
+    tokens.main(
+        config,
+        split=options.split,
+        source=options.source,
+        row=options.row,
+        num_rows=options.rows,
+        document=options.document,
+    )
 
 
 def _add_filters(commands: Any) -> None:
     for name, text in _FILTERS.items():
-        command = _command(commands, name, text, _filter, example=f"example:\n  corpusmill {name} in.jsonl.zst out.jsonl.zst --rejected refused.jsonl")
+        command = _command(
+            commands,
+            name,
+            text,
+            _filter,
+            example=f"example:\n  corpusmill {name} in.jsonl.zst out.jsonl.zst --rejected refused.jsonl",
+        )
         command.add_argument("input", metavar="IN", help="JSON lines, .gz or .zst or plain; - for standard input")
         command.add_argument("output", metavar="OUT")
-        command.add_argument("--rejected", metavar="FILE", default="", help="where refused records go (default: OUT with .rejected)")
+        command.add_argument(
+            "--rejected", metavar="FILE", default="", help="where refused records go (default: OUT with .rejected)"
+        )
         command.set_defaults(filter=name)
         _settings(command, required=False)
     command = _command(commands, "tokenize", "add tokens to records with text", _tokenize)
@@ -323,7 +374,9 @@ def _filter(options: argparse.Namespace) -> None:
     if options.filter == "dedup":
         shell.dedup(config, options.input, options.output, options.rejected)
     else:
-        shell.apply(options.filter, shell.FILTERS[options.filter](config), options.input, options.output, options.rejected)
+        shell.apply(
+            options.filter, shell.FILTERS[options.filter](config), options.input, options.output, options.rejected
+        )
 
 
 def _tokenize(options: argparse.Namespace) -> None:
@@ -345,7 +398,9 @@ def _add_tools(commands: Any) -> None:
     command.add_argument("--force", action="store_true")
     command = _command(commands, "fertility", "judge tokenizers on the counts of a run", _fertility)
     command.add_argument("settings", metavar="RUN")
-    command.add_argument("tokenizers", metavar="TOKENIZER", nargs="*", help="tokenizer.json files (default: that of the run)")
+    command.add_argument(
+        "tokenizers", metavar="TOKENIZER", nargs="*", help="tokenizer.json files (default: that of the run)"
+    )
     command = _command(commands, "merge-counts", "add count tables to one", _merge_counts)
     command.add_argument("output", metavar="OUT")
     command.add_argument("tables", metavar="COUNTS", nargs="+")
@@ -354,7 +409,9 @@ def _add_tools(commands: Any) -> None:
     commands.add_parser(
         "train-classifier", help="train a fastText classifier from labelled JSON lines; see train-classifier --help"
     )
-    command = _command(commands, "replay", "re-decide from stored measures with other thresholds, and tell what changes", _replay)
+    command = _command(
+        commands, "replay", "re-decide from stored measures with other thresholds, and tell what changes", _replay
+    )
     _settings(command)
     command = _command(commands, "decontaminate", "find evaluation texts in the documents of a run", _decontaminate)
     _settings(command)

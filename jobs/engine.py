@@ -40,7 +40,9 @@ class Engine:
             raise SettingError(f"--workers is {self.workers}; allowed is 1 or more")
         unknown = _unknown_flags(self.beam_args)
         if unknown:
-            raise SettingError(f"unknown Beam option {unknown[0]!r} behind --; see the options of your runner in Beam's documentation")
+            raise SettingError(
+                f"unknown Beam option {unknown[0]!r} behind --; see the options of your runner in Beam's documentation"
+            )
 
     @property
     def starts_processes(self) -> bool:
@@ -120,25 +122,36 @@ def watch(step: Step, label: str, *, total: int) -> Iterator[None]:
     """Shows the progress of an attempt from the receipts that appear, while the block runs."""
     stop = threading.Event()
     with Progress(label, total=total, unit="shards") as progress:
-        thread = threading.Thread(target=_poll, args=(step, progress, stop), daemon=True)
+        receipts = _Receipts(step, progress)
+        thread = threading.Thread(target=_poll, args=(receipts, stop), daemon=True)
         thread.start()
         try:
             yield
         finally:
             stop.set()
             thread.join()
-            _show(step, progress)
+            receipts.show()
 
 
-def _poll(step: Step, progress: Progress, stop: threading.Event) -> None:
+class _Receipts:
+    """What the receipts of an attempt add up to, each read once."""
+
+    def __init__(self, step: Step, progress: Progress) -> None:
+        self._folder = step.attempt_folder
+        self._progress = progress
+        self._seen: set[str] = set()
+        self._records = 0
+
+    def show(self) -> None:
+        """Shows how many there are by now."""
+        for receipt in steps.new_receipts(self._folder, self._seen):
+            self._records += receipt.counts.get("read", 0)
+        self._progress.set(len(self._seen), records=self._records)
+
+
+def _poll(receipts: _Receipts, stop: threading.Event) -> None:
     while not stop.wait(_POLL_SECONDS):
-        _show(step, progress)
-
-
-def _show(step: Step, progress: Progress) -> None:
-    seen = list(steps.receipts(step.attempt_folder))
-    records = sum(receipt.counts.get("read", 0) for receipt in seen)
-    progress.set(len(seen), records=records)
+        receipts.show()
 
 
 def _unknown_flags(arguments: Sequence[str]) -> list[str]:

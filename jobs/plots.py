@@ -7,7 +7,14 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-_STYLE = {"svg.hashsalt": "corpusmill", "svg.fonttype": "none", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "font.family": "sans-serif"}
+_STYLE = {
+    "svg.hashsalt": "corpusmill",
+    "svg.fonttype": "none",
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "font.family": "sans-serif",
+}
 _BLUE, _GREY, _RED, _GREEN = "#2f6db3", "#b8c0c8", "#c8553d", "#3c8d5a"
 
 
@@ -47,7 +54,9 @@ def bars(values: Mapping[str, float], label: str, *, highlight: str = "", height
     def draw(axes: Axes) -> None:
         names = list(values)[::-1]
         heights = [values[name] for name in names]
-        drawn = axes.barh(names, heights, color=[_BLUE if name == highlight or not highlight else _GREY for name in names])
+        drawn = axes.barh(
+            names, heights, color=[_BLUE if name == highlight or not highlight else _GREY for name in names]
+        )
         axes.bar_label(drawn, labels=[_short(value) for value in heights], padding=3)
         axes.set_xlabel(label)
         axes.margins(x=0.12)
@@ -66,7 +75,9 @@ def funnel(levels: Sequence[tuple[str, int, int]]) -> str:
         names = [name for name, _, _ in levels][::-1]
         kept = [each for _, each, _ in levels][::-1]
         rejected = [each for _, _, each in levels][::-1]
-        axes.bar_label(axes.barh(names, kept, color=_GREEN, label="kept"), label_type="center", color="white", fmt="{:,.0f}")
+        axes.bar_label(
+            axes.barh(names, kept, color=_GREEN, label="kept"), label_type="center", color="white", fmt="{:,.0f}"
+        )
         axes.barh(names, rejected, left=kept, color=_RED, label="rejected")
         for index, (have, lost) in enumerate(zip(kept, rejected, strict=True)):
             if lost:

@@ -29,7 +29,7 @@ _NOT_REPLAYED = {
     "min_language_score": "is asked before anything is measured",
     "fineweb.short_line_chars": "measures differently",
     "urls": "is asked before anything is measured",
-    **{f"c4.{name}": "chooses lines of the text" for name in C4_LINE_SETTINGS},
+    **{f"c4.{name}": "chooses lines of the text" for name in C4_LINE_SETTINGS if name != "edit_text"},
     **{f"{name}.{setting}": "scores differently" for name in CLASSIFIERS for setting in ("model", "sentence_score")},
 }
 
@@ -119,8 +119,12 @@ def check_replayable(before: FilterConfig, after: FilterConfig) -> None:
         for blocked, why in _NOT_REPLAYED.items():
             if name == blocked or name.startswith(blocked + "."):
                 raise SettingError(f"filter.{name} cannot be replayed: it {why}, so it needs the texts; run `curate` with the new setting")
-    if "c4" in after.sets and after.c4.edit_text and "c4" not in before.sets:
-        raise SettingError("filter.sets cannot gain c4 in a replay: it edits lines, so it needs the texts; set filter.c4.edit_text=false to compare its rules alone")
+    if _edits(before) != _edits(after):
+        raise SettingError("filter.sets cannot gain or lose c4 in a replay while filter.c4.edit_text is true: it edits lines, so it needs the texts")
+
+
+def _edits(config: FilterConfig) -> bool:
+    return "c4" in config.sets and config.c4.edit_text
 
 
 def _changed(before: Any, after: Any, prefix: str = "") -> Iterator[str]:

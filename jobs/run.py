@@ -1,8 +1,9 @@
 """Everything in one go: pages, documents, tokenizer, shards, model, scores, report; what is up to date is skipped."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, Iterator
+from typing import Any
 
 from jobs import count, crawl, curate, evaluate, ingest, ledger, pack, report, summary, train, train_tokenizer
 from jobs.config import RunConfig, write_resolved
@@ -46,15 +47,18 @@ def opened(config: RunConfig) -> Iterator[None]:
     Raises:
         CorpusmillError: another process works in it.
     """
-    write_resolved(config)
     if not is_local(config.run.folder):
+        write_resolved(config)
         yield
         return
-    with open(join(config.run.folder.removeprefix("file://"), ".lock"), "wb") as lock, suppress(ImportError):
+    folder = config.run.folder.removeprefix("file://")
+    os.makedirs(folder, exist_ok=True)
+    with open(join(folder, ".lock"), "wb") as lock, suppress(ImportError):
         import fcntl
 
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise CorpusmillError(f"another process is working in {config.run.folder}") from None
+        write_resolved(config)
         yield

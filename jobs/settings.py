@@ -79,7 +79,9 @@ def build(cls: type[T], table: Any, path: str = "") -> T:
     known = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     for key in table:
         if key not in known:
-            raise SettingError(f"unknown setting {key!r} in {where}{_closest(key, known)}; known are {', '.join(sorted(known))}")
+            raise SettingError(
+                f"unknown setting {key!r} in {where}{_closest(key, known)}; known are {', '.join(sorted(known))}"
+            )
     hints = typing.get_type_hints(cls)
     values = {key: _value(hints[key], value, f"{path}.{key}" if path else key) for key, value in table.items()}
     missing = [name for name, field in known.items() if name not in values and _required(field)]
@@ -106,7 +108,7 @@ def _value(kind: Any, value: Any, path: str) -> Any:
     if dataclasses.is_dataclass(kind):
         return build(kind, value, path)  # type: ignore[arg-type]
     if origin is Literal:
-        if value not in arguments or isinstance(value, bool) != any(isinstance(each, bool) and each == value for each in arguments):
+        if not any(type(each) is type(value) and each == value for each in arguments):  # True is not 1
             raise SettingError(f"{path} is {value!r}; allowed are {', '.join(map(repr, arguments))}")
         return value
     if origin in (typing.Union, types.UnionType):

@@ -19,7 +19,7 @@ from typing import Any
 
 import fasttext  # type: ignore[import-untyped]
 
-from jobs.classifier_scores import Report, measure_decisions, threshold_for_precision
+from jobs.classifier_scores import Report, measure_decisions, threshold_for_f1, threshold_for_precision
 from pipeline import storage
 from pipeline.errors import InputError, SettingError
 from pipeline.filter.classifiers import Classifier, Thresholds, normalise, readable, sentences
@@ -57,6 +57,8 @@ class TrainingConfig:
     # Files of clean documents, and how many documents of each are used.
     clean: tuple[Source, ...] = ()
     clean_documents: int = 300
+    # Of each clean document its whole and every so-many-th sentence are good examples.
+    clean_every: int = 4
     languages: tuple[str, ...] = ()
     learning_rate: float = 0.3
     epochs: int = 6
@@ -67,6 +69,7 @@ class TrainingConfig:
     buckets: int = 200_000
     max_features: int = 80_000
     max_repeats: int = 8
+    # The threshold for short texts is the lowest with this precision on the held-out part; 0 takes the one with the best F1.
     min_precision: float = 0.95
     # Thresholds for documents are set so that at most this share of held-out clean ones is refused.
     max_clean_refused: float = 0.001
@@ -75,8 +78,8 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         if not self.sources:
             raise SettingError("train-classifier needs at least one --input")
-        if not 0 < self.min_precision < 1:
-            raise SettingError(f"min_precision is {self.min_precision}; it lies between 0 and 1")
+        if not 0 <= self.min_precision < 1:
+            raise SettingError(f"min_precision is {self.min_precision}; allowed is 0 to 1, 1 excluded")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +128,7 @@ def _measured(config: TrainingConfig, folder: str, card: dict[str, Any], split: 
     classifier = Classifier(folder, config.name)
     scores = classifier.score([readable(example.text) for example in split.heldout])
     labels = [example.bad for example in split.heldout]
-    short = threshold_for_precision(labels, scores, config.min_precision)
+    short = threshold_for_precision(labels, scores, config.min_precision) if config.min_precision else threshold_for_f1(labels, scores)
     thresholds = choose_thresholds(classifier, [example.text for example in split.clean_heldout], short, config.max_clean_refused)
     report = Report.of(labels, scores, short)
     groups: dict[str, list[int]] = defaultdict(list)
@@ -227,7 +230,7 @@ def _write_lines(config: TrainingConfig, split: Split, path: str) -> None:
         repeats = min(config.max_repeats, max(1, round(others / len(texts))))
         lines += [(_order(f"{copy}{text}"), f"__label__{'bad' if bad else 'good'} {text}") for text in texts for copy in range(repeats)]
     for example in split.clean_train:
-        for text in (example.text, *sentences(example.text)[::4]):
+        for text in (example.text, *sentences(example.text)[:: config.clean_every]):
             lines.append((_order(text), f"__label__good {normalise(text)}"))
     with open(path, "w", encoding="utf-8") as file:
         file.writelines(f"{line}\n" for _, line in sorted(lines))
@@ -274,7 +277,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--input", action="append", default=[], type=_source, metavar="PATH=BAD,LABELS[:LEFT,OUT][@LICENCE]")
     parser.add_argument("--clean", action="append", default=[], type=_source, metavar="PATH[@LICENCE]")
     parser.add_argument("--languages", default="")
-    for name in ("epochs", "dimensions", "word_ngrams", "min_char_ngram", "max_char_ngram", "buckets", "max_features", "clean_documents", "max_repeats", "seed"):
+    for name in ("epochs", "dimensions", "word_ngrams", "min_char_ngram", "max_char_ngram", "buckets", "max_features", "clean_documents", "clean_every", "max_repeats", "seed"):
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=argparse.SUPPRESS)
     for name in ("learning_rate", "min_precision", "max_clean_refused"):
         parser.add_argument(f"--{name.replace('_', '-')}", type=float, default=argparse.SUPPRESS)

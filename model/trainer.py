@@ -225,7 +225,9 @@ class Trainer:
         norm = self._clip()
         taken = self.guard.accepts(norm)
         if taken:
-            self._take_step()
+            for part in self.optimizers.parts:
+                self.scaler.step(part)
+        self.scaler.update()  # also behind a refused step: an overflow in fp16 lowers the scale
         self.optimizers.clear()
         self.step += 1
         self.tokens += batch.inputs.numel() * self.world.size
@@ -294,11 +296,6 @@ class Trainer:
             self.scaler.unscale_(part)
         limit = self.config.clip_norm or math.inf
         return float(nn.utils.clip_grad_norm_(self.model.parameters(), limit))
-
-    def _take_step(self) -> None:
-        for part in self.optimizers.parts:
-            self.scaler.step(part)
-        self.scaler.update()
 
 
 def _rounded(value: float) -> float | None:

@@ -14,7 +14,7 @@ import json
 import os
 import posixpath
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from types import TracebackType
@@ -27,6 +27,7 @@ from pipeline.errors import DataError, InputError
 MANIFEST = "manifest.json"
 FORMAT = 1
 _CHUNK_BYTES = 1 << 20
+_FILES_AT_A_TIME = 256
 # Where an object appears only when it is closed, and where listings must not be remembered: other processes write, too.
 _OBJECT_STORES = frozenset(("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss"))
 
@@ -116,6 +117,19 @@ def read_bytes(path: str) -> bytes:
     """The whole of a small file."""
     with open_read(path) as file:
         return file.read()
+
+
+def read_many(paths: Sequence[str]) -> Iterator[bytes]:
+    """The wholes of many small files, in order; on an object store many are asked for at a time."""
+    for start in range(0, len(paths), _FILES_AT_A_TIME):
+        batch = paths[start : start + _FILES_AT_A_TIME]
+        if is_local(batch[0]):
+            yield from map(read_bytes, batch)
+            continue
+        fs = filesystem(batch[0])[0]
+        inner = [str(fs._strip_protocol(path)) for path in batch]
+        contents = fs.cat(inner)
+        yield from (contents[path] for path in inner)
 
 
 def write_bytes(path: str, content: bytes) -> "FileEntry":

@@ -90,7 +90,9 @@ class Commands:
         places = [self.folder / f"command-{os.getpid()}-{self._number}.{name}" for name in ("in", "out", "err")]
         places[0].write_text(stdin, "utf-8")
         words = [str(argument) for argument in arguments]
-        process = self._context.Process(target=_command, args=(words, str(self.folder), [str(place) for place in places], max_file_bytes))
+        process = self._context.Process(
+            target=_command, args=(words, str(self.folder), [str(place) for place in places], max_file_bytes)
+        )
         process.start()
         return Running(process, places[1], places[2])
 

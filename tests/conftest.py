@@ -1,8 +1,14 @@
 """Fixtures for all tests."""
 
+from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
 import pytest
+
+from tests import corpora
+from tests.commands import Commands
+from tests.runs import Made
 
 
 @pytest.fixture(scope="session")
@@ -12,3 +18,33 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs the real data in {folder}, which is not part of the repository")
     return folder
+
+
+@pytest.fixture(scope="session")
+def commands(tmp_path_factory: pytest.TempPathFactory) -> Commands:
+    """Starts commands in processes of their own."""
+    return Commands(tmp_path_factory.mktemp("commands"))
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory, commands: Commands) -> Made:
+    """A finished run over a small folder of pages. Read it, and change copies of it alone."""
+    folder = tmp_path_factory.mktemp("made")
+    records = corpora.records()
+    inputs = corpora.write_inputs(folder / "inputs", records)
+    made = Made(
+        corpora.write_settings(folder / "settings.toml", run=folder / "run", inputs=inputs),
+        folder / "run",
+        inputs,
+        records,
+    )
+    ended = commands.run("run", made.settings, seconds=280)
+    assert ended.code == 0, ended.err
+    return made
+
+
+@pytest.fixture
+def copy(made: Made, tmp_path: Path) -> Callable[[], Made]:
+    """Copies of the finished run, to be changed."""
+    numbers = count()
+    return lambda: made.copied(tmp_path / f"copy-{next(numbers)}")

@@ -15,10 +15,59 @@ from typing import Any
 
 import zstandard
 
-_PACKAGES = ("argparse.py", "asyncio", "collections", "concurrent", "ctypes", "decimal.py", "difflib.py", "email", "enum.py", "fractions.py", "functools.py")
-_MORE = ("heapq.py", "http", "imaplib.py", "inspect.py", "ipaddress.py", "json", "logging", "mailbox.py", "multiprocessing", "optparse.py", "os.py", "pathlib.py")
-_REST = ("pickletools.py", "random.py", "socket.py", "statistics.py", "string.py", "subprocess.py", "tarfile.py", "textwrap.py", "threading.py", "typing.py")
-_LAST = ("unittest", "urllib", "uuid.py", "weakref.py", "xml", "zipfile.py", "_pydecimal.py", "_pyio.py", "datetime.py", "doctest.py", "smtplib.py", "ftplib.py")
+_PACKAGES = (
+    "argparse.py",
+    "asyncio",
+    "collections",
+    "concurrent",
+    "ctypes",
+    "decimal.py",
+    "difflib.py",
+    "email",
+    "enum.py",
+    "fractions.py",
+    "functools.py",
+)
+_MORE = (
+    "heapq.py",
+    "http",
+    "imaplib.py",
+    "inspect.py",
+    "ipaddress.py",
+    "json",
+    "logging",
+    "mailbox.py",
+    "multiprocessing",
+    "optparse.py",
+    "os.py",
+    "pathlib.py",
+)
+_REST = (
+    "pickletools.py",
+    "random.py",
+    "socket.py",
+    "statistics.py",
+    "string.py",
+    "subprocess.py",
+    "tarfile.py",
+    "textwrap.py",
+    "threading.py",
+    "typing.py",
+)
+_LAST = (
+    "unittest",
+    "urllib",
+    "uuid.py",
+    "weakref.py",
+    "xml",
+    "zipfile.py",
+    "_pydecimal.py",
+    "_pyio.py",
+    "datetime.py",
+    "doctest.py",
+    "smtplib.py",
+    "ftplib.py",
+)
 _WORDS_IN_DOCUMENT = 130
 
 
@@ -45,7 +94,13 @@ def _prose(path: Path) -> Iterator[str]:
                 words = text.split()
                 plain = sum(word.strip(".,;:()'\"").isalpha() for word in words)
                 marks = sum(not character.isalnum() and not character.isspace() for character in text)
-                if text.endswith(".") and text[0].isalpha() and len(words) >= 12 and plain >= 0.85 * len(words) and marks <= 0.2 * len(words):
+                if (
+                    text.endswith(".")
+                    and text[0].isalpha()
+                    and len(words) >= 12
+                    and plain >= 0.85 * len(words)
+                    and marks <= 0.2 * len(words)
+                ):
                     yield text[0].upper() + text[1:]
 
 
@@ -68,7 +123,9 @@ def records(num_good: int = 120) -> list[dict[str, Any]]:
     found = [_record(f"good/{number}", text, "good") for number, text in enumerate(texts)]
     found += [_record(f"copy/{number}", texts[number], "duplicate") for number in range(0, num_good, 10)]
     found += [_record(f"near/{number}", _slightly_changed(texts[number]), "near") for number in range(1, num_good, 12)]
-    found += [_record(f"short/{number}", texts[number].split(".")[0] + ".", "short") for number in range(2, num_good, 9)]
+    found += [
+        _record(f"short/{number}", texts[number].split(".")[0] + ".", "short") for number in range(2, num_good, 9)
+    ]
     found += [_record(f"junk/{number}", _junk(number), "junk") for number in range(num_good // 12)]
     random.Random(11).shuffle(found)
     return found

@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,9 @@ MAY_IMPORT = {
     "model": ("model", "tokenizer", "pipeline.pack.shards", "pipeline.storage", "pipeline.errors", "pipeline.records"),
     "jobs": ("jobs", "model", "pipeline", "tokenizer"),
 }
-NETWORK = frozenset(("aiohttp", "http.client", "http.server", "httpx", "requests", "smtplib", "ftplib", "urllib.request", "urllib3"))
+NETWORK = frozenset(
+    ("aiohttp", "http.client", "http.server", "httpx", "requests", "smtplib", "ftplib", "urllib.request", "urllib3")
+)
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,7 @@ def files(*packages: str) -> list[Path]:
     return sorted(path for package in packages for path in (ROOT / package).rglob("*.py"))
 
 
+@cache
 def tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text("utf-8"), str(path))
 
@@ -93,7 +97,11 @@ def test_stages_do_not_know_each_other() -> None:
     wrong = []
     for stage in sorted(STAGES):
         for path in files(f"pipeline/{stage}"):
-            others = [each for each in imports(path) if each.module.startswith("pipeline.") and each.module.split(".")[1] in STAGES - {stage}]
+            others = [
+                each
+                for each in imports(path)
+                if each.module.startswith("pipeline.") and each.module.split(".")[1] in STAGES - {stage}
+            ]
             wrong += [str(each) for each in others]
     assert not wrong, "\n".join(wrong)
 
@@ -101,20 +109,35 @@ def test_stages_do_not_know_each_other() -> None:
 def test_what_stages_share_knows_no_stage() -> None:
     """Except the recipe, whose purpose is to put them together."""
     shared = [path for path in (ROOT / "pipeline").glob("*.py") if path.name != "corpus.py"]
-    wrong = [str(each) for path in shared for each in imports(path) if each.module.startswith("pipeline.") and each.module.split(".")[1] in STAGES]
+    wrong = [
+        str(each)
+        for path in shared
+        for each in imports(path)
+        if each.module.startswith("pipeline.") and each.module.split(".")[1] in STAGES
+    ]
     assert not wrong, "\n".join(wrong)
 
 
 def test_the_network_is_in_one_place() -> None:
     """Crawling asks through fetch and its address guard; the demo serves its own site on loopback."""
     allowed = {"pipeline/crawl/fetch.py", "pipeline/crawl/guard.py", "jobs/demo/server.py"}
-    found = {str(path.relative_to(ROOT)) for path in files(*PACKAGES) for each in imports(path) if within(each.module, tuple(NETWORK))}
+    found = {
+        str(path.relative_to(ROOT))
+        for path in files(*PACKAGES)
+        for each in imports(path)
+        if within(each.module, tuple(NETWORK))
+    }
     assert found <= allowed, f"the network is also used in {sorted(found - allowed)}"
 
 
 def test_torch_stays_with_models() -> None:
     """In the jobs that make or use a model it may be imported, too; nowhere in pipeline or tokenizer."""
-    found = {str(path.relative_to(ROOT)) for path in files("pipeline", "tokenizer", "jobs") for each in imports(path) if within(each.module, ("torch",))}
+    found = {
+        str(path.relative_to(ROOT))
+        for path in files("pipeline", "tokenizer", "jobs")
+        for each in imports(path)
+        if within(each.module, ("torch",))
+    }
     assert found <= {"jobs/train.py", "jobs/evaluate.py"}, f"torch is imported in {sorted(found)}"
 
 
@@ -123,13 +146,23 @@ def test_beam_stays_where_pipelines_are_wired() -> None:
         inside = path.relative_to(ROOT)
         return inside.parts[0] == "jobs" or inside.name == "stage.py" or str(inside) == "pipeline/corpus.py"
 
-    found = [str(each) for path in files("pipeline", "tokenizer", "model") if not may(path) for each in imports(path) if within(each.module, ("apache_beam",))]
+    found = [
+        str(each)
+        for path in files("pipeline", "tokenizer", "model")
+        if not may(path)
+        for each in imports(path)
+        if within(each.module, ("apache_beam",))
+    ]
     assert not found, "\n".join(found)
 
 
 def test_packages_are_empty() -> None:
     """So that importing a record imports no Beam, and a module brings in only what it names."""
-    full = [str(path.relative_to(ROOT)) for path in files(*PACKAGES) if path.name == "__init__.py" and path.read_text("utf-8").strip()]
+    full = [
+        str(path.relative_to(ROOT))
+        for path in files(*PACKAGES)
+        if path.name == "__init__.py" and path.read_text("utf-8").strip()
+    ]
     assert not full
 
 
@@ -164,5 +197,9 @@ def test_no_path_of_this_machine_is_in_the_project() -> None:
     wrong = []
     for path in files(*PACKAGES, "tests", "benchmarks"):
         text = path.read_text("utf-8")
-        wrong += [str(path.relative_to(ROOT)) for root in ("/ho" + "me/", "/wo" + "rk/", "/ro" + "ot/") if f'"{root}' in text or f"'{root}" in text]
+        wrong += [
+            str(path.relative_to(ROOT))
+            for root in ("/ho" + "me/", "/wo" + "rk/", "/ro" + "ot/")
+            if f'"{root}' in text or f"'{root}" in text
+        ]
     assert not wrong, wrong

@@ -165,6 +165,24 @@ def test_receipts_are_read_in_order_and_one_by_one(run: str) -> None:
     assert read_receipt(join(run, "attempts/x"), "d") is None
 
 
+def test_receipts_can_be_followed_without_reading_any_twice(run: str) -> None:
+    folder, seen = join(run, "attempts/x"), set[str]()
+    write_receipt(folder, Receipt(shard="b"))
+    assert [receipt.shard for receipt in steps.new_receipts(folder, seen)] == ["b"]
+    for number in range(300):
+        write_receipt(folder, Receipt(shard=f"a{number:03d}"))
+    assert [receipt.shard for receipt in steps.new_receipts(folder, seen)] == [
+        f"a{number:03d}" for number in range(300)
+    ]
+    assert list(steps.new_receipts(folder, seen)) == []
+
+
+def test_a_damaged_receipt_is_named(run: str) -> None:
+    storage.write_bytes(join(run, "attempts/x/shards/a.json"), b"{")
+    with pytest.raises(DataError, match=r"a\.json is damaged"):
+        list(receipts(join(run, "attempts/x")))
+
+
 def test_a_noted_failure_is_taken_once(run: str) -> None:
     assert steps.noted_failure(run) is None
     steps.note_failure(run, "one sentence")
@@ -176,7 +194,10 @@ def test_a_noted_failure_is_taken_once(run: str) -> None:
     ("error", "sentence"),
     [
         (InputError("as it is"), "as it is"),
-        (OSError(28, "No space left on device", "/x"), "/x: No space left on device"),
+        (
+            OSError(28, "No space left on device", "/x"),
+            "/x: No space left on device; free some space and give the same command again",
+        ),
         (OSError(5, "Input/output error"), "storage: Input/output error"),
         (PermissionError("Access Denied"), "storage: Access Denied"),
         (OSError("without a number"), None),

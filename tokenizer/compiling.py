@@ -20,9 +20,8 @@ def compiled(function: Callable[Parameters, Result]) -> Callable[Parameters, Res
 
 def compiled_part(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
     """As `compiled`, for small functions that make no arrays and are called from compiled ones: no reference counting."""
-    return cast(
-        "Callable[Parameters, Result]", numba.njit(cache=True, nogil=True, boundscheck=False, _nrt=False)(function)
-    )
+    options: dict[str, Any] = {"cache": True, "nogil": True, "boundscheck": False, "_nrt": False}
+    return cast("Callable[Parameters, Result]", numba.njit(**options)(function))
 
 
 def read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:

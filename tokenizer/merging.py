@@ -1,4 +1,4 @@
-# mypy: disable-error-code="assignment,no-any-return,arg-type,operator"
+# mypy: disable-error-code="assignment,no-any-return,arg-type,operator,return-value"
 # Machine code has its own types: to mypy, numbers of numpy and of Python differ.
 """The inner loops of `tokenizer.training`: pairs in a heap, each with the places where it stands.
 

@@ -139,26 +139,26 @@ class SiteQueue:
 
 
 class Overflow:
-    """URLs beyond the reach of this round, in a temporary table on the disk of the worker."""
+    """URLs beyond the reach of this round, in a temporary table on the disk of the worker, made when it is needed."""
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._writer = TableWriter(path, QUEUE)
-        self._writer.__enter__()
+        self._writer: TableWriter | None = None
 
     def append(self, domain: str, entry: QueuedUrl) -> None:
         """Adds one URL."""
+        if self._writer is None:
+            self._writer = TableWriter(self._path, QUEUE)
+            self._writer.__enter__()
         self._writer.append(entry.row(domain))
 
     def drain(self) -> Iterator[dict[str, Any]]:
         """All rows in order; the table is gone afterwards."""
+        if self._writer is None:
+            return
         self._writer.__exit__(None, None, None)
+        self._writer = None
         yield from read_rows(self._path)
-        storage.remove_tree(self._path)
-
-    def discard(self) -> None:
-        """Removes the table."""
-        self._writer.__exit__(None, None, None)
         storage.remove_tree(self._path)
 
 

@@ -22,8 +22,9 @@ class DedupConfig:
     """Characters in a shingle, for documents mostly in scripts without spaces (Chinese, Japanese, Thai, …)."""
     fold_digits: bool = False
     """Treat all digits as equal, so that pages which differ in numbers alone are alike."""
-    preset: Literal["14x8", "20x13", "450x20", "custom"] = "14x8"
-    """Bands × rows of the signature: 14x8 (FineWeb), 20x13 (NeMo Curator), 450x20 (RefinedWeb), or `custom`."""
+    preset: Literal["20x7", "14x8", "20x13", "450x20", "custom"] = "20x7"
+    """Bands × rows of the signature: 20x7 finds 94 % of the pairs at the threshold 0.75; 14x8 (FineWeb) 77 %,
+    20x13 (NeMo Curator) 38 %, 450x20 (RefinedWeb) 76 %; or `custom`."""
     bands: int = 0
     """Bands, with preset = "custom"."""
     rows: int = 0
@@ -83,7 +84,7 @@ class DedupConfig:
             require(
                 0 < self.target_similarity < 1, "dedup.target_similarity", self.target_similarity, "between 0 and 1"
             )
-            require(self.preset == "14x8", "dedup.preset", self.preset, "unset beside dedup.target_similarity")
+            require(self.preset == "20x7", "dedup.preset", self.preset, "unset beside dedup.target_similarity")
         require(
             1 <= self.num_permutations <= 100_000, "dedup.num_permutations", self.num_permutations, "1 up to 100000"
         )

@@ -30,7 +30,7 @@ class Banding(NamedTuple):
         return float((1 - 0.5 ** (1 / self.bands)) ** (1 / self.rows))
 
 
-PRESETS = {"14x8": Banding(14, 8), "20x13": Banding(20, 13), "450x20": Banding(450, 20)}
+PRESETS = {"20x7": Banding(20, 7), "14x8": Banding(14, 8), "20x13": Banding(20, 13), "450x20": Banding(450, 20)}
 
 
 def match_probability(similarity: float, banding: Banding) -> float:

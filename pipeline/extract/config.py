@@ -56,6 +56,9 @@ class ExtractConfig:
     # `page`,
     # all that readers came for (posts of a forum, entries of a listing); `auto`, the page where there is no article.
     scope: Scope = "auto"
+    # Pages on which `blocks` expects its text to be worse than this (F1, 0..1) are rejected as `no_main_text`: pages of
+    # menus and forms. `combined` asks trafilatura before.
+    min_expected_f1: float = 0.2
     # Whether readers' comments below an article belong to the text (trafilatura and resiliparse only).
     comments: bool = False
     # Whether tables belong to the text.
@@ -84,5 +87,7 @@ class ExtractConfig:
         _require(
             self.max_memory_bytes >= 64 << 20, "extract.max_memory_bytes", self.max_memory_bytes, "at least 64 MiB"
         )
+        least = self.min_expected_f1
+        _require(0 <= least <= 1, "extract.min_expected_f1", least, "between 0 and 1")
         share = self.max_undecodable_share
         _require(0 <= share <= 1, "extract.max_undecodable_share", share, "between 0 and 1")

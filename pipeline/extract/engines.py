@@ -49,17 +49,18 @@ class TextFinder:
         self._config = config
         self._model = load_model() if config.engine in ("blocks", "combined") else None
 
-    def find(self, source: Source) -> str:
+    def find(self, source: Source) -> Found:
         """The text of the main content, not yet normalised."""
         engine = self._config.engine
         if self._model is not None:
             found = by_blocks(source, self._config, self._model)
             if engine == "combined" and found.expected_f1 < _DOUBTFUL_F1:
-                return by_trafilatura(source.html, self._config) or found.text
-            return found.text
+                text = by_trafilatura(source.html, self._config)
+                return Found(text) if text else found
+            return found
         if engine == "resiliparse":
-            return by_resiliparse(source.html, self._config)
-        return by_trafilatura(source.html, self._config, fast=engine == "trafilatura_fast")
+            return Found(by_resiliparse(source.html, self._config))
+        return Found(by_trafilatura(source.html, self._config, fast=engine == "trafilatura_fast"))
 
 
 def by_trafilatura(html: str, config: ExtractConfig, *, fast: bool = False) -> str:
@@ -117,9 +118,9 @@ def _in_scope(
 ) -> tuple[Flags, float]:
     """The blocks to keep by the scope that the settings want, and the F1 to expect."""
     if config.scope == "page":
-        return choose(*model.network.probabilities(matrix, PAGE), num_chars)
+        return choose(model.network.probabilities(matrix, PAGE)[0], num_chars)
     if config.scope == "article":
-        return choose(*model.network.probabilities(matrix, ARTICLE), num_chars)
+        return choose(model.network.probabilities(matrix, ARTICLE)[0], num_chars)
     of_article, of_page = model.network.probabilities(matrix, ARTICLE, PAGE)
     article, expected = choose(of_article, num_chars)
     whole, expected_whole = choose(of_page, num_chars)

@@ -59,9 +59,11 @@ def extract_html(
         tree = LexborHTMLParser(html)
     except SelectolaxError as error:
         return Refused(reason="unparsable", detail=str(error))
-    found = read_metadata(tree, url)
-    text = (finder or TextFinder(config)).find(Source(html, tree, found.kind == "article"))
-    return _checked(Extracted(text=normalise(text), metadata=found, charset=decoded.charset), config)
+    metadata = read_metadata(tree, url)
+    found = (finder or TextFinder(config)).find(Source(html, tree, metadata.kind == "article"))
+    if found.text and found.expected_f1 < config.min_expected_f1:
+        return Refused(reason="no_main_text", value=found.expected_f1, threshold=config.min_expected_f1)
+    return _checked(Extracted(text=normalise(found.text), metadata=metadata, charset=decoded.charset), config)
 
 
 def extract_plain(payload: bytes, *, charset: str = "", config: ExtractConfig) -> Extracted | Refused:

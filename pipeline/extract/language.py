@@ -21,7 +21,8 @@ _MIN_PARAGRAPH_LETTERS = 20
 _MAX_PARAGRAPHS = 40
 _SPACE_NEAR = 40
 _LETTER = re.compile(r"[^\W\d_]")
-_ADDRESS = re.compile(r"(?:https?://|www\.)\S+|\S+@\S+\.\S+")
+_ADDRESS = re.compile(r"(?:https?://|www\.)\S+|\S{1,64}@\S+\.\S+")
+_ADDRESS_MARKS = ("://", "www.", "@")
 
 
 class Identified(NamedTuple):
@@ -52,7 +53,9 @@ class LanguageFinder:
 
     def of_line(self, text: str) -> Identified:
         """The language of a short text."""
-        text = " ".join(_ADDRESS.sub(" ", text).split())
+        if any(mark in text for mark in _ADDRESS_MARKS):
+            text = _ADDRESS.sub(" ", text)
+        text = " ".join(text.split())
         if not _LETTER.search(text):
             return Identified(UNDETERMINED, 0.0)
         return self._identifier.identify(text)

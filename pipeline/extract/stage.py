@@ -3,7 +3,7 @@
 Each page is judged alone: neither its place in a shard, nor the pages before it, nor the speed of
 the machine reaches its document. A page that is too large, too deep, too slow or too hungry is
 rejected (`too_large`, `too_many_tags`, `too_deep`, `too_slow`, `too_much_memory`, `crashed`), as is one
-without text (`undecodable`, `unparsable`, `empty_text`) or in an unwanted language (`other_language`,
+without text (`undecodable`, `unparsable`, `no_main_text`, `empty_text`) or in an unwanted language (`other_language`,
 `unsure_language`); the worker goes on.
 """
 

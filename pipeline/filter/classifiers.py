@@ -13,7 +13,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.header import decode_header, make_header
 from typing import Any
 
@@ -25,6 +25,7 @@ from pipeline.storage import join
 
 MAX_SENTENCES = 128
 MAX_SENTENCE_WORDS = 40
+SHORT_CHARS = 320
 _MAX_CHARS = 20_000
 _ADDRESS = re.compile(r"https?://\S+|www\.\S+|@url\b")
 _MAIL = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]+")
@@ -125,7 +126,11 @@ class Scores:
 
 
 class Classifier:
-    """A loaded model. Not to be pickled: load it where it is used."""
+    """A loaded model. Not to be pickled: load it where it is used.
+
+    Messages and documents are different kinds of text: where the folder also holds `NAME_short`, that model
+    answers for texts of at most `SHORT_CHARS` characters, and its threshold is the one for short texts.
+    """
 
     def __init__(self, folder: str, name: str) -> None:
         import fasttext  # type: ignore[import-untyped]  # a second to import, and only workers need it
@@ -135,6 +140,16 @@ class Classifier:
         self._model = fasttext.load_model(path)
         self._label = f"__label__{self.card['label']}"
         self.thresholds = Thresholds(**self.card["thresholds"])
+        self._short: Classifier | None = None
+        if not name.endswith("_short") and storage.exists(join(folder, f"{name}_short.json")):
+            self._short = Classifier(folder, f"{name}_short")
+            self.thresholds = replace(self.thresholds, short=self._short.thresholds.short)
+
+    def score_message(self, text: str) -> float:
+        """The probability for one text as a whole, by the model for its length."""
+        plain = readable(text)
+        model = self if self._short is None or len(plain) > SHORT_CHARS else self._short
+        return model.score([plain])[0]
 
     def score(self, texts: Sequence[str]) -> list[float]:
         """The probability of the bad label for each text, 0 to 1. The order of the texts changes nothing."""
@@ -146,6 +161,9 @@ class Classifier:
     def judge(self, text: str, sentence_score: float) -> Scores:
         """Scores of a document, whole and by sentence."""
         plain = readable(text)
+        if self._short is not None and len(plain) <= SHORT_CHARS:
+            score = self._short.score([plain])[0]
+            return Scores(whole=score, bad_share=float(score >= self._short.thresholds.short), num_sentences=1)
         pieces = sentences(plain)
         whole, *single = self.score([plain, *pieces])
         bad = sum(score >= sentence_score for score in single)

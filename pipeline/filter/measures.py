@@ -5,7 +5,6 @@ without a list, mean word length in scripts whose "words" are pieces, shares of 
 """
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -29,9 +28,7 @@ MEASURES = (
     "c4_lines", "c4_kept_lines", "c4_sentences", "c4_lorem_ipsum_lines", "c4_curly_bracket_lines",
     "terminal_line_share", "short_line_share", "fineweb_dup_char_share", "newline_word_ratio", "language_score",
 )  # fmt: skip
-_PARAGRAPHS = re.compile(r"\n{2,}")
-_LINES = re.compile(r"\n+")
-_SENTENCE_ENDS = tuple(
+_SENTENCE_ENDS = frozenset(
     ".?!。？！｡．‼‽⁇⁈⁉؟۔।॥።፧፨։၊။។៕៖᠃᠉᪨᪩᪪᪫᭚᭛᭞᭟᰻᰼᱾᱿⸮⸼꓿꘎꘏꛳꛷꡶꡷꣎꣏꤯꧈꧉꩝꩞꩟꫰꫱꯫﹒﹖﹗܀܁܂߹࠷࠹࠽࠾᙮᜵᜶᥄᥅៙៚⹓⹔؝؞"
 )
 
@@ -76,8 +73,8 @@ def _quality(text: str, lines: Sequence[str], ids: Ids, language: str, vocabular
         "word_length": math.nan if in_pieces else _centre(lengths, reading),
         "hash_word_ratio": _ratio(_hashes(text, reading), num_all),
         "ellipsis_word_ratio": _ratio(sum(map(text.count, reading.ellipses)), num_all),
-        "bullet_line_share": _ratio(sum(line.lstrip().startswith(reading.bullets) for line in lines), len(lines)),
-        "ellipsis_line_share": _ratio(sum(line.rstrip().endswith(reading.ellipses) for line in lines), len(lines)),
+        "bullet_line_share": _ratio(sum([line.lstrip().startswith(reading.bullets) for line in lines]), len(lines)),
+        "ellipsis_line_share": _ratio(sum([line.rstrip().endswith(reading.ellipses) for line in lines]), len(lines)),
         "alpha_word_share": _ratio(int(np.count_nonzero(vocabulary.has_letter[ids])), num_all),
         "num_stop_words": _stop_words(ids, language, vocabulary, reading),
     }
@@ -101,14 +98,13 @@ def _stop_words(ids: Ids, language: str, vocabulary: Vocabulary, reading: Readin
     wanted = [vocabulary.word_id(form) for form in forms]
     if reading.stop_words == "occurrences":
         return float(np.count_nonzero(np.isin(ids, wanted)))
-    found = set(ids.tolist())
-    present = [word in found for word in wanted]
+    present = vocabulary.contains(ids, wanted)
     return float(sum(any(present[i :: len(listed)]) for i in range(len(listed))))
 
 
 def _repetition(text: str, ids: Ids, vocabulary: Vocabulary, reading: Reading) -> dict[str, float]:
-    paragraph_share, paragraph_char_share = duplicate_shares(_PARAGRAPHS.split(text.strip()), len(text), reading.count_first_copy)
-    line_share, line_char_share = duplicate_shares(_LINES.split(text), len(text), reading.count_first_copy)
+    paragraph_share, paragraph_char_share = duplicate_shares(_paragraphs(text), len(text), reading.count_first_copy)
+    line_share, line_char_share = duplicate_shares(_filled_lines(text), len(text), reading.count_first_copy)
     lengths = vocabulary.length[ids]
     return {
         "dup_paragraph_share": paragraph_share,
@@ -117,6 +113,18 @@ def _repetition(text: str, ids: Ids, vocabulary: Vocabulary, reading: Reading) -
         "dup_line_char_share": line_char_share,
         **ngram_shares(ids, lengths, int(lengths.sum()) if reading.share_of_words else len(text), reading),
     }
+
+
+def _paragraphs(text: str) -> list[str]:
+    """What stands between runs of two or more line ends."""
+    pieces = text.strip().split("\n\n")
+    return pieces if len(pieces) == 1 else [piece.lstrip("\n") for piece in pieces if piece and piece != "\n"]
+
+
+def _filled_lines(text: str) -> list[str]:
+    """What stands between runs of line ends; a run at either end of the text leaves an empty piece there."""
+    lines = [line for line in text.split("\n") if line]
+    return [*([""] if text.startswith("\n") else []), *lines, *([""] if text.endswith("\n") else [])]
 
 
 def _c4(lines: Sequence[str], chosen: LineCounts) -> dict[str, float]:
@@ -133,8 +141,8 @@ def _fineweb(text: str, num_words: int, config: FineWebConfig) -> dict[str, floa
     lines = [line for line in text.split("\n") if line and not line.isspace()]
     newlines = text.count("\n")
     return {
-        "terminal_line_share": _ratio(sum(line.endswith(_SENTENCE_ENDS) for line in lines), len(lines)),
-        "short_line_share": _ratio(sum(len(line) <= config.short_line_chars for line in lines), len(lines)),
+        "terminal_line_share": _ratio(sum([line[-1] in _SENTENCE_ENDS for line in lines]), len(lines)),
+        "short_line_share": _ratio(sum([len(line) <= config.short_line_chars for line in lines]), len(lines)),
         "fineweb_dup_char_share": duplicate_shares(lines, len(text) - newlines, count_first=False)[1],
         "newline_word_ratio": _ratio(newlines, num_words),
     }

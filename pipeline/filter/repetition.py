@@ -111,8 +111,10 @@ def _top(grams: _Grams, before: Ids, reading: Reading) -> int:
 def _copies(grams: _Grams, before: Ids) -> int:
     """Characters in the copies of a gram after its first, from left to right without overlap."""
     total = free = 0
+    if not len(grams.positions):
+        return 0
     seen: set[int] = set()
-    sizes = (before[grams.positions + grams.n] - before[grams.positions]).tolist() if len(grams.positions) else []
+    sizes = (before[grams.positions + grams.n] - before[grams.positions]).tolist()
     for place, name, size in zip(grams.positions.tolist(), grams.names.tolist(), sizes, strict=True):
         if place < free:
             continue

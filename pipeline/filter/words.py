@@ -9,6 +9,7 @@ Most chunks of a text have been seen before, so the cost of a word is a dictiona
 """
 
 import unicodedata
+from array import array
 from collections.abc import Iterable
 from itertools import chain, product
 
@@ -165,8 +166,10 @@ def _pieces(word: str) -> list[str]:
     return _PIECE.findall(word) if _UNSPACED.search(word) else [word]
 
 
-class Vocabulary(dict[str, tuple[int, ...]]):
-    """Chunk → the ids of its words. Ids are given in order of appearance and mean nothing by themselves.
+class Vocabulary(dict[str, bytes]):
+    """Chunk → the ids of its words, as 32-bit integers in bytes: texts are then put together by joining.
+
+    Ids are given in order of appearance and mean nothing by themselves.
 
     `length`, `is_symbol`, `has_letter` and `sentence_role` describe each word by id. Roles: 1 ends a
     sentence, 2 is other punctuation, 0 is anything else (which starts one).
@@ -187,16 +190,17 @@ class Vocabulary(dict[str, tuple[int, ...]]):
         self.is_symbol = np.zeros(self._room, np.bool_)
         self.has_letter = np.zeros(self._room, np.bool_)
         self.sentence_role = np.zeros(self._room, np.int8)
-        self[LINE_END] = (self.word_id(LINE_END),)
+        self.marks = np.zeros(self._room, np.bool_)
+        self[LINE_END] = np.array([self.word_id(LINE_END)], np.int32).tobytes()
 
     @property
     def is_large(self) -> bool:
         """Whether it is time to `forget`."""
         return len(self) > _MAX_CHUNKS
 
-    def __missing__(self, chunk: str) -> tuple[int, ...]:
+    def __missing__(self, chunk: str) -> bytes:
         words = [chunk] if self._whole_chunks or (chunk.isascii() and chunk.isalpha() and chunk not in _SPECIAL) else split_chunk(chunk)
-        ids = tuple(map(self.word_id, words))
+        ids = array("i", map(self.word_id, words)).tobytes()
         self[chunk] = ids
         return ids
 
@@ -216,7 +220,7 @@ class Vocabulary(dict[str, tuple[int, ...]]):
 
     def _grow(self) -> None:
         self._room *= 2
-        for name in ("length", "is_symbol", "has_letter", "sentence_role"):
+        for name in ("length", "is_symbol", "has_letter", "sentence_role", "marks"):
             setattr(self, name, np.resize(getattr(self, name), self._room))
 
     def ids_of_lines(self, lines: Iterable[str]) -> npt.NDArray[np.int64]:
@@ -225,7 +229,14 @@ class Vocabulary(dict[str, tuple[int, ...]]):
         for line in lines:
             chunks += line.split()
             chunks.append(LINE_END)
-        return np.array(list(chain.from_iterable(map(self.__getitem__, chunks))), np.int64)
+        return np.frombuffer(b"".join(map(self.__getitem__, chunks)), np.int32).astype(np.int64)
+
+    def contains(self, ids: npt.NDArray[np.int64], wanted: list[int]) -> list[bool]:
+        """For each of `wanted` whether it is among `ids`."""
+        self.marks[ids] = True
+        found = self.marks[wanted].tolist()
+        self.marks[ids] = False
+        return list(found)
 
 
 def _sentence_role(word: str) -> int:

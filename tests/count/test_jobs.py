@@ -9,6 +9,7 @@ from jobs.engine import Engine
 from jobs.train_tokenizer import train_run
 from pipeline.count.config import CountConfig
 from pipeline.count.loading import load_table
+from pipeline.errors import InputError
 from pipeline.records import Document
 from pipeline.steps import Receipt, Step, write_receipt
 from pipeline.storage import damaged_files, join, read_bytes
@@ -96,3 +97,16 @@ def test_a_finished_step_is_not_done_again(run: str, capsys: pytest.CaptureFixtu
     assert read_bytes(join(run, "tokenizer", "tokenizer.json")) == before
     assert "count: up to date" in (shown := "".join(capsys.readouterr()))
     assert "tokenizer: up to date" in shown
+
+
+def test_an_existing_tokenizer_is_taken_over(run: str, tmp_path: Path) -> None:
+    count_run(run, CountConfig(), Engine())
+    train_run(run, TokenizerConfig(vocab_size=300))
+    theirs = tmp_path / "theirs.json"
+    theirs.write_bytes(read_bytes(join(run, "tokenizer", "tokenizer.json")))
+    manifest = train_run(run, TokenizerConfig(existing=str(theirs)))
+    assert manifest.counts["tokens"] == 300
+    assert read_bytes(join(run, "tokenizer", "tokenizer.json")) == theirs.read_bytes()
+    theirs.write_text("{}")
+    with pytest.raises(InputError, match=r"theirs\.json is not a usable byte-level tokenizer"):
+        train_run(run, TokenizerConfig(existing=str(theirs)))

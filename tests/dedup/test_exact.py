@@ -1,7 +1,7 @@
 """Captures of the same page, and equal texts, against a dictionary."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.dedup.exact import equal_texts, first_captures, later_captures
@@ -16,6 +16,7 @@ def identities(rows: list[tuple[int, int, int]]) -> np.ndarray:
     return out
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 11), st.integers(0, 5), st.integers(0, 2)), max_size=25), st.randoms())
 def test_captures_and_equals_against_dictionaries(rows: list[tuple[int, int, int]], random: object) -> None:
     given_rows = identities(rows)

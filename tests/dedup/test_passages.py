@@ -36,6 +36,7 @@ def test_split(unit: Any, text: str, expected: list[str]) -> None:
     assert [content[start:end].decode() for start, end in bounds.tolist()] == expected
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 8), st.integers(0, 20)), max_size=60, unique=True), st.integers(2, 5))
 def test_repeated_against_a_counter(rows: list[tuple[int, int]], min_documents: int) -> None:
     passages = np.array(rows, dtype=PASSAGE) if rows else np.zeros(0, PASSAGE)
@@ -90,11 +91,9 @@ def test_removed_in_a_run(
     assert sum(row["num_bytes"] for row in rows) == counts["repeated_passages_bytes"]
 
 
-def test_only_counted(make_run: Callable[..., str]) -> None:
+def test_only_counted(make_run: Callable[..., str], in_this_process: Callable[..., Manifest]) -> None:
     run, documents = run_of(make_run)
-    counts = deduplicate_run(
-        run, DedupConfig(passages=PassagesConfig(action="count", min_documents=5)), Engine()
-    ).counts
+    counts = in_this_process(run, DedupConfig(passages=PassagesConfig(action="count", min_documents=5))).counts
     kept = [one for path in sorted(Path(run, "documents").glob("*.parquet")) for one in read_documents(str(path))]
     assert [one.text for one in kept] == [one.text for one in documents]
     assert counts["repeated_passages_found"] == 17

@@ -5,7 +5,7 @@ import unicodedata
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.dedup.alphabet import NOTHING, UNSPACED, code_point_table
@@ -68,6 +68,7 @@ texts = st.text(
 ) | st.text(max_size=60)
 
 
+@settings(deadline=None)
 @given(text=texts, words=st.integers(1, 4), characters=st.integers(1, 4))
 def test_shingles_equal_those_of_plain_python(text: str, words: int, characters: int) -> None:
     text = text.encode(errors="replace").decode()
@@ -121,6 +122,7 @@ def test_what_counts_as_the_same_text(first: str, second: str, equal: bool) -> N
     assert (text_hash(first) == text_hash(second)) is equal
 
 
+@settings(deadline=None)
 @given(st.lists(texts, min_size=2, max_size=5, unique=True))
 def test_different_words_give_different_text_hashes(found: list[str]) -> None:
     found = [text.encode(errors="replace").decode() for text in found]

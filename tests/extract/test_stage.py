@@ -74,6 +74,7 @@ def test_it_is_a_judge_that_pickles_before_and_after_setup() -> None:
     [
         (b"", {}, "empty_text"),
         (b"<html><body><nav>menu</nav></body></html>", {}, "empty_text"),
+        (b"<div><a href=1>one</a> <a href=2>two</a></div>", {}, "no_main_text"),
         (b"\x00" * 500, {}, "undecodable"),
         (b"x" * 2000, {"max_page_bytes": 1000}, "too_large"),
         (b"<br>" * 2000, {"max_tags": 1000}, "too_many_tags"),

@@ -115,6 +115,15 @@ def test_a_spike_is_skipped(tmp_path: Path) -> None:
     assert reports[-1].loss < reports[0].loss
 
 
+def test_an_overflow_in_fp16_lowers_the_scale_and_training_goes_on(tmp_path: Path) -> None:
+    work = trainer(tmp_path, replace(CONFIG, precision="fp16"))
+    work.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**28)
+    reports = run(work)
+    assert reports[0].skipped
+    assert not reports[-1].skipped
+    assert reports[-1].loss < reports[0].loss
+
+
 def test_the_end_of_the_rows_is_said(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="ended at step 3 of 20"):
         run(trainer(tmp_path, rows=RandomRows(rows=4, length=16, end=3)))

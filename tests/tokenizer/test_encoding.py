@@ -21,7 +21,7 @@ LOOK_ALIKES = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="session", params=[REFERENCE, "corpusmill", "gigatoken", "fastokens"])
+@pytest.fixture(scope="session", params=[REFERENCE, "corpusmill", "gigatoken", pytest.param("fastokens", marks=pytest.mark.slow)])
 def encoder(request: pytest.FixtureRequest, small_json: str) -> Encoder:
     if request.param in ("gigatoken", "fastokens"):
         pytest.importorskip(request.param, reason="the extra fast-encode is not installed")

@@ -1,0 +1,342 @@
+"""What people see when something is wrong: one clear sentence, the right exit code, no traceback, and nothing half-written.
+
+Exit codes: 1 failed, 2 wrong usage or setting, 130 interrupted.
+"""
+
+import gzip
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline import storage
+from tests import corpora
+from tests.commands import Commands, Ended
+from tests.runs import Made, assert_same, contents
+
+pytestmark = pytest.mark.xdist_group("runs")
+ROOT = Path(__file__).parents[1]
+
+
+def assert_one_sentence(ended: Ended, code: int, *parts: str) -> None:
+    """The command failed as it should, and said so in one line that names what is wrong."""
+    assert ended.code == code, ended.err
+    assert "Traceback" not in ended.err, ended.err
+    assert len(ended.sentences) == 1, ended.err
+    assert ended.err.strip().splitlines()[-1] == ended.sentences[0], ended.err
+    for part in parts:
+        assert part in ended.sentences[0]
+
+
+def python_m_jobs(*arguments: object, folder: Path) -> Ended:
+    """`python -m jobs ARGUMENTS` itself."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-m", "jobs", *map(str, arguments)],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    return Ended(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Settings of a run over some files, in a folder of their own."""
+
+    def make(*records: dict[str, object], more: str = "") -> Path:
+        folder = tmp_path_factory.mktemp("mistake")
+        (folder / "in").mkdir()
+        if records:
+            corpora.write_jsonl(folder / "in/pages.jsonl", records)
+        return corpora.write_settings(folder / "settings.toml", run=folder / "run", inputs=folder / "in", more=more)
+
+    return make
+
+
+# --- usage and settings ---------------------------------------------------------------------------------
+
+
+def test_python_m_jobs_fails_as_the_command_does(tmp_path: Path) -> None:
+    ended = python_m_jobs("run", "none.toml", folder=tmp_path)
+    assert_one_sentence(ended, 1, "no such settings file: none.toml")
+
+
+def test_python_m_jobs_explains_itself(tmp_path: Path) -> None:
+    ended = python_m_jobs("--help", folder=tmp_path)
+    assert ended.code == 0
+    assert all(
+        job in ended.out
+        for job in ("run", "crawl", "ingest", "curate", "pack", "train", "verify", "explain", "extract", "dedup")
+    )
+
+
+def test_settings_that_are_no_toml(tmp_path: Path) -> None:
+    (tmp_path / "bad.toml").write_text("[pack\n")
+    assert_one_sentence(python_m_jobs("run", "bad.toml", folder=tmp_path), 2, "bad.toml is not valid TOML", "line 1")
+
+
+@pytest.mark.parametrize("more", ["[packing]\nx = 1\n", "\n[extract.language]\nmin_scor = 1\n"], ids=["table", "key"])
+def test_an_unknown_setting(settings: Callable[..., Path], commands: Commands, more: str) -> None:
+    assert_one_sentence(commands.run("run", settings(more=more)), 2, "unknown setting", "did you mean")
+
+
+def test_a_setting_of_the_wrong_type(settings: Callable[..., Path], commands: Commands) -> None:
+    ended = commands.run("run", settings(), "--set", "pack.sequence_length=long")
+    assert_one_sentence(ended, 2, "pack.sequence_length is 'long'; expected a whole number")
+
+
+def test_a_contradiction(settings: Callable[..., Path], commands: Commands) -> None:
+    ended = commands.run("run", settings(), "--set", "dedup.survivor=best_measure")
+    assert_one_sentence(ended, 2, "dedup.survivor_measure", "best_measure")
+
+
+def test_settings_that_contradict_in_the_middle_of_a_run(copy: Callable[[], Made], commands: Commands) -> None:
+    mine = copy()
+    ended = commands.run("train", mine.settings, "--set", "train.batch_tokens=100")
+    assert_one_sentence(ended, 2, "train.batch_tokens", "100", "64")
+
+
+@pytest.mark.parametrize(("arguments", "part"), [
+    (["--workers", "0"], "--workers is 0; allowed is 1 or more"),
+    (["--", "--no_such_flag=1"], "unknown Beam option '--no_such_flag=1'"),
+])  # fmt: skip
+def test_wrong_options_of_the_engine(
+    settings: Callable[..., Path], commands: Commands, arguments: list[str], part: str
+) -> None:
+    assert_one_sentence(commands.run("ingest", settings(), *arguments), 2, part)
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["no-such-job"], ["run"], ["run", "a.toml", "--no-such-option"], ["explain", "runs/x"]]
+)
+def test_wrong_usage(commands: Commands, arguments: list[str]) -> None:
+    ended = commands.run(*arguments)
+    assert ended.code == 2
+    assert "usage: corpusmill" in ended.err
+    assert "Traceback" not in ended.err
+
+
+def test_a_run_without_a_way_in(tmp_path: Path, commands: Commands) -> None:
+    (tmp_path / "empty.toml").write_text(f'[run]\nfolder = "{tmp_path}/run"\n')
+    assert_one_sentence(
+        commands.run("run", tmp_path / "empty.toml"), 2, "there are no pages to begin with", "ingest.inputs"
+    )
+
+
+# --- inputs ---------------------------------------------------------------------------------------------
+
+
+def test_a_missing_input(settings: Callable[..., Path], commands: Commands) -> None:
+    path = settings()
+    shutil.rmtree(path.parent / "in")
+    assert_one_sentence(commands.run("run", path), 1, str(path.parent / "in"))
+
+
+def test_an_input_folder_without_inputs(settings: Callable[..., Path], commands: Commands) -> None:
+    path = settings()
+    assert_one_sentence(commands.run("run", path), 1, str(path.parent / "in"))
+
+
+def test_a_folder_in_place_of_a_file(settings: Callable[..., Path], commands: Commands) -> None:
+    assert_one_sentence(commands.run("filter", settings().parent, "out.jsonl"), 1, "Is a directory")
+
+
+def test_a_missing_file_of_a_filter(tmp_path: Path, commands: Commands) -> None:
+    assert_one_sentence(
+        commands.run("filter", tmp_path / "none.jsonl", tmp_path / "out.jsonl"), 1, "no such file", "none.jsonl"
+    )
+    assert not list(tmp_path.iterdir())
+
+
+def test_records_that_are_not_json(tmp_path: Path, commands: Commands) -> None:
+    (tmp_path / "in.jsonl").write_text('{"text": "fine"}\n{"text": \n')
+    ended = commands.run("langid", tmp_path / "in.jsonl", tmp_path / "out.jsonl")
+    assert_one_sentence(ended, 1, "in.jsonl", "line 2")
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+@pytest.mark.parametrize("name", ["pages.jsonl.gz", "pages.warc.gz", "pages.parquet"])
+def test_broken_files(settings: Callable[..., Path], commands: Commands, name: str) -> None:
+    """A truncated gzip, a damaged archive, a corrupted table: the sentence names file and remedy, which then works."""
+    path = settings({"url": "https://example.org/", "text": corpora.good_texts(1)[0]})
+    broken = path.parent / "in" / name
+    broken.write_bytes(_broken(name))
+    ended = commands.run("ingest", path)
+    assert_one_sentence(ended, 1, str(broken), "ingest.max_unreadable_files = 1")
+    assert not (path.parent / "run/pages/manifest.json").exists()
+    ended = commands.run("ingest", path, "--set", "ingest.max_unreadable_files=1")
+    assert ended.code == 0, ended.err
+    assert storage.read_manifest(str(path.parent / "run/pages")).counts["broken_files"] == 1
+
+
+def _broken(name: str) -> bytes:
+    texts = corpora.good_texts(20)
+    if name.endswith(".jsonl.gz"):
+        return gzip.compress("".join(json.dumps({"text": text}) + "\n" for text in texts).encode())[:-600]
+    if name.endswith(".warc.gz"):
+        bodies = [f"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<p>{text}</p>".encode() for text in texts]
+        head = "WARC/1.0\r\nWARC-Type: response\r\nWARC-Target-URI: https://example.org/{}\r\nContent-Type: application/http\r\nContent-Length: {}\r\n\r\n"
+        records = [
+            gzip.compress(head.format(number, len(body)).encode() + body + b"\r\n\r\n", mtime=0)
+            for number, body in enumerate(bodies)
+        ]
+        whole = bytearray(b"".join(records))
+        middle = len(whole) // 2
+        whole[middle : middle + 300] = bytes(300)
+        return bytes(whole)
+    return b"PAR1" + bytes(2000) + b"PAR1"
+
+
+# --- runs -----------------------------------------------------------------------------------------------
+
+
+def test_jobs_out_of_order(settings: Callable[..., Path], commands: Commands) -> None:
+    path = settings({"text": "x"})
+    for job, needed in (
+        ("curate", "run/pages"),
+        ("count", "run/documents"),
+        ("pack", "run/documents"),
+        ("train", "run/shards"),
+        ("evaluate", "run/"),
+    ):
+        assert_one_sentence(commands.run(job, path), 1, needed, "is not a complete dataset")
+
+
+def test_a_folder_that_is_no_run(tmp_path: Path, commands: Commands) -> None:
+    assert_one_sentence(python_m_jobs("verify", tmp_path, folder=tmp_path), 1, "holds no complete dataset")
+    assert_one_sentence(commands.run("explain", tmp_path, "https://example.org/"), 1, "https://example.org/")
+    assert_one_sentence(commands.run("generate", tmp_path, "--prompt", "x"), 1, str(tmp_path))
+
+
+@pytest.mark.parametrize("page", ["https://example.org/never-seen", "0" * 32, "neither"])
+def test_an_unknown_page(made: Made, commands: Commands, page: str) -> None:
+    assert_one_sentence(commands.run("explain", made.run, page), 1, "has seen no page", page)
+
+
+def test_a_run_that_another_process_works_in(copy: Callable[[], Made], commands: Commands) -> None:
+    import fcntl
+
+    mine = copy()
+    with open(mine.run / ".lock", "wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        before = (mine.run / "run.toml").read_bytes()
+        ended = commands.run("pack", mine.settings, "--set", "pack.sequence_length=32")
+        assert_one_sentence(ended, 1, "another process is working in", str(mine.run))
+        assert (mine.run / "run.toml").read_bytes() == before, "the settings of the run at work were overwritten"
+
+
+@pytest.mark.parametrize("damage", ["changed", "missing", "manifest"])
+def test_verify_finds_damage(copy: Callable[[], Made], commands: Commands, damage: str) -> None:
+    mine = copy()
+    victim = next((mine.run / "shards/train").glob("*.arrow"))
+    if damage == "changed":
+        content = bytearray(victim.read_bytes())
+        content[len(content) // 2] ^= 1
+        victim.write_bytes(content)
+    elif damage == "missing":
+        victim.unlink()
+    else:
+        victim = mine.run / "documents/manifest.json"
+        victim.write_text(victim.read_text()[:-40])
+    assert_one_sentence(commands.run("verify", mine.run), 1, victim.name)
+
+
+def test_a_corrupted_dataset_is_named(copy: Callable[[], Made], commands: Commands) -> None:
+    mine = copy()
+    victim = sorted((mine.run / "filtered").glob("*.parquet"))[0]
+    victim.write_bytes(victim.read_bytes()[:-100])
+    ended = commands.run("curate", mine.settings, "--set", "dedup.threshold=0.9")
+    assert_one_sentence(ended, 1, str(victim), "not readable as Parquet")
+
+
+# --- Ctrl-C ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("job", ["curate", "train"])
+def test_ctrl_c(copy: Callable[[], Made], commands: Commands, job: str) -> None:
+    """In a Beam pipeline and in training: exit 130 soon, nothing taken for a result, and the same command completes."""
+    mine = copy()
+    datasets = {"curate": ("filtered", "measures", "rejected/filter"), "train": ("model",)}[job]
+    wanted = contents(mine.run, datasets)
+    for dataset in datasets:
+        shutil.rmtree(mine.run / dataset)
+    step = {"curate": "filter", "train": "model"}[job]
+    running = commands.start(job, mine.settings)
+    assert running.wait_for((mine.run / f"attempts/{step}/attempt.json").exists), running.ended().err
+    running.interrupt()
+    ended = running.ended(20)
+    assert_one_sentence(ended, 130, "interrupted; the same command goes on from here")
+    assert not (mine.run / datasets[0] / "manifest.json").exists()
+    ended = commands.run(job, mine.settings)
+    assert ended.code == 0, ended.err
+    assert_same(contents(mine.run, datasets), wanted)
+
+
+def test_ctrl_c_ends_worker_processes(copy: Callable[[], Made], commands: Commands) -> None:
+    mine = copy()
+    shutil.rmtree(mine.run / "filtered")
+    running = commands.start("curate", mine.settings, "--workers", "2")
+    children = Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children")
+    if not children.exists():
+        running.kill()
+        pytest.skip("the processes of a process are not listed here")
+    assert running.wait_for(lambda: children.read_text().strip() != ""), running.ended().err
+    apart = int(children.read_text().split()[0])
+    running.interrupt()
+    assert_one_sentence(running.ended(20), 130, "interrupted")
+    with pytest.raises(ProcessLookupError):
+        os.killpg(apart, signal.SIGKILL)
+
+
+# --- a full disk ----------------------------------------------------------------------------------------
+
+
+def test_a_full_disk(copy: Callable[[], Made], commands: Commands) -> None:
+    """No file may grow beyond a limit, as on a full disk every write beyond it fails (EFBIG in place of ENOSPC)."""
+    mine = copy()
+    datasets = ("filtered", "measures", "rejected/filter")
+    wanted = contents(mine.run, datasets)
+    largest = max(path.stat().st_size for path in (mine.run / "filtered").glob("*.parquet"))
+    for dataset in datasets:
+        shutil.rmtree(mine.run / dataset)
+    ended = commands.run("curate", mine.settings, max_file_bytes=largest - 1)
+    assert_one_sentence(ended, 1, "File too large", str(mine.run / "filtered"))
+    assert not [
+        path
+        for dataset in datasets
+        for path in (mine.run / dataset).rglob("*")
+        if path.name.endswith((".tmp", "manifest.json"))
+    ]
+    ended = commands.run("curate", mine.settings)
+    assert ended.code == 0, ended.err
+    assert_same(contents(mine.run, datasets), wanted)
+
+
+def test_a_full_disk_of_its_own(made: Made, commands: Commands, tmp_path: Path) -> None:
+    """The real thing, where this user may mount one: ENOSPC, then space, then the same bytes."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(disk)], capture_output=True)
+    if mounted.returncode != 0:
+        pytest.skip("only who may mount a small file system can fill one; test_a_full_disk limits files instead")
+    try:
+        path = corpora.write_settings(tmp_path / "settings.toml", run=disk / "run", inputs=made.inputs)
+        assert commands.run("ingest", path).code == 0
+        assert_one_sentence(commands.run("curate", path), 1, "No space left on device", "free some space")
+        assert not (disk / "run/documents/manifest.json").exists()
+        subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
+        ended = commands.run("curate", path)
+        assert ended.code == 0, ended.err
+        datasets = ("filtered", "documents", "rejected/filter", "rejected/dedup")
+        assert_same(contents(disk / "run", datasets), contents(made.run, datasets))
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
