@@ -22,7 +22,7 @@ from pipeline.filter.config import FilterConfig
 from pipeline.filter.stage import ClassifyDocuments
 from pipeline.records import Document, Rejection
 
-SETS = {
+SETS: dict[str, dict[str, tuple[set[str] | None, set[str]]]] = {
     "spam": {"spam/sms_spam_collection": ({"spam"}, set()), "spam/spamassassin_email": ({"spam"}, set())},
     "toxicity": {
         "toxicity/davidson2017_tweets": ({"offensive", "hate"}, set()),
@@ -40,7 +40,9 @@ SETS = {
 UNSEEN = {"toxicity/vicomtech_stormfront"}
 
 
-def labelled(data: Path, name: str, bad: set[str] | None, other: set[str], part: str) -> Iterator[tuple[str, str, bool]]:
+def labelled(
+    data: Path, name: str, bad: set[str] | None, other: set[str], part: str
+) -> Iterator[tuple[str, str, bool]]:
     """(language, text, bad) of one set. With `bad` None every label but those in `other` is bad; else `other` is left out."""
     for row in rows(data / f"labelled/{name}.jsonl.zst"):
         if bad is not None and row["label"] in other:
@@ -56,10 +58,21 @@ def clean(data: Path, number: int) -> Iterator[tuple[str, Document]]:
         for row in rows(data / f"html/{name}.jsonl.zst"):
             if row.get("gold"):
                 yield f"html/{name}", Document(id=row["id"], url="", text=row["gold"], language="en")
-    for name, language in (("en_blog_18f", "en"), ("en_tech_pep_rfc", "en"), ("en_classic_books", "en"), ("fr_eltec", "fr"), ("zh_mixed", "zh")):
+    for name, language in (
+        ("en_blog_18f", "en"),
+        ("en_tech_pep_rfc", "en"),
+        ("en_classic_books", "en"),
+        ("fr_eltec", "fr"),
+        ("zh_mixed", "zh"),
+    ):
         path = data / f"corpora/{name}.jsonl.zst"
         for row in itertools.islice(rows(path), number) if path.exists() else ():
-            yield f"corpora/{name}", Document(id=row["id"], url="", text=row["text"][40_000:56_000] or row["text"][:16_000], language=language)
+            yield (
+                f"corpora/{name}",
+                Document(
+                    id=row["id"], url="", text=row["text"][40_000:56_000] or row["text"][:16_000], language=language
+                ),
+            )
 
 
 def main() -> None:
@@ -79,10 +92,21 @@ def main() -> None:
             scores = [model.score_message(text) for _, text, _ in found]
             for language in sorted({language for language, _, _ in found}):
                 chosen = [i for i, row in enumerate(found) if row[0] == language]
-                limit = model.thresholds.short if path.endswith("sms_spam_collection") or name == "toxicity" else model.thresholds.sentence
+                limit = (
+                    model.thresholds.short
+                    if path.endswith("sms_spam_collection") or name == "toxicity"
+                    else model.thresholds.sentence
+                )
                 row = measure_decisions([found[i][2] for i in chosen], [scores[i] for i in chosen], limit)
-                print(f"{name} {path} {language}: " + ", ".join(f"{key} {value}" for key, value in row.items()), flush=True)
-            show_mistakes([(text, is_bad, score) for (_, text, is_bad), score in zip(found, scores, strict=True)], model.thresholds.short, options.mistakes)
+                print(
+                    f"{name} {path} {language}: " + ", ".join(f"{key} {value}" for key, value in row.items()),
+                    flush=True,
+                )
+            show_mistakes(
+                [(text, is_bad, score) for (_, text, is_bad), score in zip(found, scores, strict=True)],
+                model.thresholds.short,
+                options.mistakes,
+            )
     show_clean(judge, options.data, options.clean_documents)
 
 
@@ -109,7 +133,9 @@ def show_clean(judge: ClassifyDocuments, data: Path, number: int) -> None:
     for name in asked:
         print(f"clean {name}: {refused[name]} of {asked[name]} refused ({refused[name] / asked[name]:.2%})")
     total = sum(asked.values())
-    print(f"clean, all: {sum(refused.values())} of {total} refused ({sum(refused.values()) / total:.2%}); {1000 * seconds / total:.2f} CPU-ms a document")
+    print(
+        f"clean, all: {sum(refused.values())} of {total} refused ({sum(refused.values()) / total:.2%}); {1000 * seconds / total:.2f} CPU-ms a document"
+    )
 
 
 if __name__ == "__main__":

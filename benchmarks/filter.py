@@ -83,7 +83,10 @@ def ours(texts: list[str]) -> tuple[float, list[dict[str, Any]]]:
     config = FilterConfig(sets=(*SETS, "fineweb2"), fineweb=FineWebConfig(max_dup_line_char_share=0.01))
     judge = FilterDocuments(config)
     judge.setup()
-    documents = [Document(id=str(number), url="", text=text, language="en", language_score=1.0) for number, text in enumerate(texts)]
+    documents = [
+        Document(id=str(number), url="", text=text, language="en", language_score=1.0)
+        for number, text in enumerate(texts)
+    ]
     start = time.process_time()
     verdicts = [judge.judge(document) for document in documents]
     seconds = time.process_time() - start
@@ -92,7 +95,9 @@ def ours(texts: list[str]) -> tuple[float, list[dict[str, Any]]]:
     answers = []
     for document, verdict in zip(documents, verdicts, strict=True):
         values = alone._measure(document).values
-        row: dict[str, Any] = {name: next((str(failure) for failure in failures(values, rules[name])), None) for name in SETS}
+        row: dict[str, Any] = {
+            name: next((str(failure) for failure in failures(values, rules[name])), None) for name in SETS
+        }
         failed = list(failures(verdict.measures, chosen_rules(FilterConfig(sets=SETS, fineweb=config.fineweb))))
         row["chain"] = str(failed[0]) if failed else None
         row["text"] = "" if isinstance(verdict, Rejection) else verdict.text
@@ -103,7 +108,9 @@ def ours(texts: list[str]) -> tuple[float, list[dict[str, Any]]]:
 def peers(texts: list[str], interpreter: str) -> Any:
     """The peer's CPU seconds by filter and its answers, from a process of its own."""
     lines = "\n".join(json.dumps(text) for text in texts)
-    done = subprocess.run([interpreter, "-c", PEER], input=lines.encode(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True)
+    done = subprocess.run(
+        [interpreter, "-c", PEER], input=lines.encode(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True
+    )
     return json.loads(done.stdout)
 
 
@@ -135,12 +142,22 @@ def report(answers: list[dict[str, Any]], theirs: Any, per_document: float, show
     total = 1000 * sum(theirs["seconds"].values()) / number
     print(f"datatrove, the four: {total:.2f} CPU-ms a document; ratio {total / per_document:.1f}")
     for name in (*SETS, "chain"):
-        differing = [i for i, (mine, other) in enumerate(zip(answers, theirs["answers"], strict=True)) if (mine[name] is None) != (other[name] is None)]
+        differing = [
+            i
+            for i, (mine, other) in enumerate(zip(answers, theirs["answers"], strict=True))
+            if (mine[name] is None) != (other[name] is None)
+        ]
         dropped = sum(other[name] is not None for other in theirs["answers"])
-        print(f"{name}: {number - len(differing)} of {number} decisions agree ({(number - len(differing)) / number:.2%}); theirs drops {dropped}")
+        print(
+            f"{name}: {number - len(differing)} of {number} decisions agree ({(number - len(differing)) / number:.2%}); theirs drops {dropped}"
+        )
         for i in differing[:show]:
             print(f"    document {i}: ours {answers[i][name]}, theirs {theirs['answers'][i][name]}")
-    same = Counter(mine["text"] == other["text"] for mine, other in zip(answers, theirs["answers"], strict=True) if mine["text"] and other["text"])
+    same = Counter(
+        mine["text"] == other["text"]
+        for mine, other in zip(answers, theirs["answers"], strict=True)
+        if mine["text"] and other["text"]
+    )
     print(f"text of documents that both keep: {same[True]} equal, {same[False]} not")
 
 

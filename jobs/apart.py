@@ -35,14 +35,18 @@ def run_apart(work: Callable[[], None]) -> None:
     """
     answer_read, answer_write = os.pipe()
     alive_read, alive_write = os.pipe()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # until the child has left our terminal
     child = os.fork()
     if child == 0:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         os.close(answer_read)
         os.close(alive_write)
         _be_child(work, answer_write, alive_read)
     os.close(answer_write)
     os.close(alive_read)
     try:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         answer = _read_all(answer_read)
     finally:
         _end(child)
@@ -101,7 +105,7 @@ def _be_child(work: Callable[[], None], answer: int, alive: int) -> NoReturn:
         threading.Thread(target=_end_with_parent, args=(alive,), daemon=True).start()
         _hush()
         work()
-    except BaseException as error:  # noqa: BLE001 - everything is said to the parent
+    except BaseException as error:  # everything is said to the parent
         sentence = explained(error)
         say("traceback", traceback.format_exc()) if sentence is None else say("sentence", sentence)
     say("done")

@@ -46,7 +46,13 @@ def measure_decisions(labels: Sequence[bool], scores: Sequence[float], threshold
     recall = hits / max(1, int(bad.sum()))
     auc = area_under_curve(labels, scores)
     f1 = 2 * precision * recall / (precision + recall) if hits else 0.0
-    return {"number": len(bad), "auc": 0.0 if auc != auc else round(auc, 4), "precision": round(precision, 4), "recall": round(recall, 4), "f1": round(f1, 4)}
+    return {
+        "number": len(bad),
+        "auc": 0.0 if auc != auc else round(auc, 4),
+        "precision": round(precision, 4),
+        "recall": round(recall, 4),
+        "f1": round(f1, 4),
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +77,10 @@ class Report:
 
     def calibration_table(self) -> str:
         """The bins as a Markdown table."""
-        rows = "\n".join(f"| {low:.1f}–{low + 0.1:.1f} | {number} | {mean:.3f} | {share:.3f} |" for low, number, mean, share in self.bins)
+        rows = "\n".join(
+            f"| {low:.1f}–{low + 0.1:.1f} | {number} | {mean:.3f} | {share:.3f} |"
+            for low, number, mean, share in self.bins
+        )
         return f"| score | texts | mean score | share bad |\n|---|---|---|---|\n{rows}"
 
     def text(self) -> str:

@@ -92,7 +92,9 @@ def load(path: str, assignments: Sequence[str] = ()) -> RunConfig:
 def write_resolved(config: RunConfig) -> None:
     """Writes RUN/run.toml: every setting with its value, and the versions that are at work."""
     lines = [f"# {name} {installed(name)}" for name in _VERSIONED] + [f"# python {platform.python_version()}"]
-    storage.write_bytes(storage.join(config.run.folder, RUN_FILE), ("\n".join(lines) + "\n\n" + to_toml(config)).encode())
+    storage.write_bytes(
+        storage.join(config.run.folder, RUN_FILE), ("\n".join(lines) + "\n\n" + to_toml(config)).encode()
+    )
 
 
 def installed(name: str) -> str:

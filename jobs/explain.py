@@ -53,7 +53,9 @@ def _ids(run: str, column: str, value: str) -> list[str]:
     return sorted({row["id"] for dataset in datasets for row in _rows(run, dataset, column, value, ["id"])})
 
 
-def _rows(run: str, dataset: str, column: str, value: str, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
+def _rows(
+    run: str, dataset: str, column: str, value: str, columns: list[str] | None = None
+) -> Iterator[dict[str, Any]]:
     """The rows of a dataset of the run whose `column` is `value`; none where there is no such dataset."""
     manifest = manifest_of(run, dataset)
     for entry in manifest.files if manifest else ():
@@ -85,7 +87,11 @@ def _story(run: str, id: str) -> Iterator[str]:
             yield from _rejection(row)
     for row in _rows(run, "measures", "id", id):
         yield "measures"
-        yield from (f"           {name} = {value:.4g}" for name, value in row.items() if name not in ("id", "decision") and value is not None)
+        yield from (
+            f"           {name} = {value:.4g}"
+            for name, value in row.items()
+            if name not in ("id", "decision") and value is not None
+        )
     for row in _rows(run, "documents", "id", id):
         yield f"kept       {len(row['text']):,} characters, {row['language']} ({row['language_score']:.2f}), title {row['title']!r}"
     yield from _shard_rows(run, id)
@@ -93,7 +99,9 @@ def _story(run: str, id: str) -> Iterator[str]:
 
 def _rejection(row: dict[str, Any]) -> Iterator[str]:
     against = f" (value {row['value']:.4g}" if row["value"] is not None else ""
-    against += f", threshold {row['threshold']:.4g})" if against and row["threshold"] is not None else ")" if against else ""
+    against += (
+        f", threshold {row['threshold']:.4g})" if against and row["threshold"] is not None else ")" if against else ""
+    )
     survivor = f", duplicate of {row['duplicate_of']}" if row["duplicate_of"] else ""
     yield f"rejected   by {row['stage']}: {row['reason']}{against}{survivor}"
     if row["detail"]:

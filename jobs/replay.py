@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import SettingError
+from pipeline.filter.classifiers import Thresholds, read_card
 from pipeline.filter.config import C4_LINE_SETTINGS, FilterConfig
 from pipeline.filter.decisions import CLASSIFIERS, MODELS, refusals, thresholds_of
-from pipeline.filter.classifiers import Thresholds, read_card
 from pipeline.filter.rules import Rule, chosen_rules, failures
 from pipeline.storage import dataset_files, join
 from pipeline.tables import read_rows
@@ -69,12 +69,21 @@ class Replay:
             f"({self.gained:,} gained, {self.lost:,} lost)"
         ]
         if self.unscored:
-            lines.append(f"{self.unscored:,} of those gained were never scored for spam and toxicity; a new run would score them")
+            lines.append(
+                f"{self.unscored:,} of those gained were never scored for spam and toxicity; a new run would score them"
+            )
         lines.append(f"{'rule':44} {'fails':>15} {'first reason':>15} {'only reason':>15}")
         for effect in self.effects.values():
             if effect.fails_before or effect.fails_after:
-                pairs = (effect.fails_before, effect.fails_after), (effect.first_before, effect.first_after), (effect.unique_before, effect.unique_after)
-                lines.append(f"{effect.rule:44} " + " ".join(f"{before if before == after else f'{before} → {after}':>15}" for before, after in pairs))
+                pairs = (
+                    (effect.fails_before, effect.fails_after),
+                    (effect.first_before, effect.first_after),
+                    (effect.unique_before, effect.unique_after),
+                )
+                lines.append(
+                    f"{effect.rule:44} "
+                    + " ".join(f"{before if before == after else f'{before} → {after}':>15}" for before, after in pairs)
+                )
         return "\n".join(lines)
 
 
@@ -92,7 +101,9 @@ class Rulebook:
         for name in CLASSIFIERS:
             settings = getattr(config, name)
             if settings.on:
-                classifiers[name] = thresholds_of(Thresholds(**read_card(settings.model or MODELS, name)["thresholds"]), settings)
+                classifiers[name] = thresholds_of(
+                    Thresholds(**read_card(settings.model or MODELS, name)["thresholds"]), settings
+                )
         return cls(rules=chosen_rules(config), classifiers=classifiers)
 
     def failing(self, values: Mapping[str, float | None]) -> list[str]:
@@ -118,9 +129,13 @@ def check_replayable(before: FilterConfig, after: FilterConfig) -> None:
     for name in sorted(_changed(before, after)):
         for blocked, why in _NOT_REPLAYED.items():
             if name == blocked or name.startswith(blocked + "."):
-                raise SettingError(f"filter.{name} cannot be replayed: it {why}, so it needs the texts; run `curate` with the new setting")
+                raise SettingError(
+                    f"filter.{name} cannot be replayed: it {why}, so it needs the texts; run `curate` with the new setting"
+                )
     if _edits(before) != _edits(after):
-        raise SettingError("filter.sets cannot gain or lose c4 in a replay while filter.c4.edit_text is true: it edits lines, so it needs the texts")
+        raise SettingError(
+            "filter.sets cannot gain or lose c4 in a replay while filter.c4.edit_text is true: it edits lines, so it needs the texts"
+        )
 
 
 def _edits(config: FilterConfig) -> bool:
@@ -140,7 +155,10 @@ def replay(folder: str, before: Rulebook, after: Rulebook) -> Replay:
     """The outcome of deciding about all documents in the measures dataset `folder` under both rulebooks."""
     outcome = Replay()
     for book in (before, after):
-        for name in (*(rule.reason for rule, _ in book.rules), *(f"{name}.{rule}" for name in book.classifiers for rule in ("bad_short_text", "bad_text"))):
+        for name in (
+            *(rule.reason for rule, _ in book.rules),
+            *(f"{name}.{rule}" for name in book.classifiers for rule in ("bad_short_text", "bad_text")),
+        ):
             outcome.effects.setdefault(name, Effect(name))
     for path in dataset_files(folder):
         for row in read_rows(path):

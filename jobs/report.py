@@ -21,7 +21,9 @@ _MAX_LANGUAGES = 12
 def main(config: RunConfig, engine: Engine | None = None, *, force: bool = False) -> None:
     """Writes the report of what the run has so far. Beam has no part in it."""
     run = config.run.folder
-    environment = Environment(loader=PackageLoader("jobs"), autoescape=select_autoescape(), trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        loader=PackageLoader("jobs"), autoescape=select_autoescape(), trim_blocks=True, lstrip_blocks=True
+    )
     html = environment.get_template(REPORT).render(_contents(run))
     storage.write_bytes(join(run, REPORT), html.encode())
     Progress.note(f"report: {join(run, REPORT)}")
@@ -45,7 +47,9 @@ def _contents(run: str) -> dict[str, Any]:
         "scores": scores,
         "settings": _settings(run),
         "plots": {
-            "funnel": Markup(plots.funnel([(level.name, level.kept, level.rejected) for level in levels])) if levels else "",
+            "funnel": Markup(plots.funnel([(level.name, level.kept, level.rejected) for level in levels]))
+            if levels
+            else "",
             "languages": Markup(plots.bars(languages, "documents")) if languages else "",
             "loss": Markup(plots.loss_curve(steps, losses)) if steps else "",
             "scores": Markup(_score_bars(scores)) if scores else "",
@@ -74,7 +78,9 @@ def _examples(run: str) -> dict[str, str]:
     for dataset in ("rejected/pages", "rejected/filter", "rejected/dedup"):
         manifest = summary.manifest_of(run, dataset)
         for entry in manifest.files if manifest else ():
-            for batch in read_batches(join(run, dataset, entry.path), ["id", "url", "stage", "reason", "value", "threshold"]):
+            for batch in read_batches(
+                join(run, dataset, entry.path), ["id", "url", "stage", "reason", "value", "threshold"]
+            ):
                 for row in batch.to_pylist():
                     reason = f"{row['stage']}: {row['reason']}"
                     if reason not in found or row["id"] < found[reason][0]:
@@ -91,14 +97,20 @@ def _example(row: dict[str, Any]) -> str:
 
 def _verdicts(run: str) -> list[tuple[str, int]]:
     manifest = summary.manifest_of(run, "pages")
-    found = {name.removeprefix("verdict/"): count for name, count in (manifest.counts if manifest else {}).items() if name.startswith("verdict/")}
+    found = {
+        name.removeprefix("verdict/"): count
+        for name, count in (manifest.counts if manifest else {}).items()
+        if name.startswith("verdict/")
+    }
     return sorted(found.items(), key=lambda item: (-item[1], item[0]))
 
 
 def _clusters(run: str) -> list[tuple[str, str]]:
     manifest = summary.manifest_of(run, "documents")
     names = ("clusters", "largest_cluster", "giant_clusters", "candidate_pairs", "verified_pairs")
-    return [(name.replace("_", " "), f"{manifest.counts[name]:,}") for name in names if manifest and name in manifest.counts]
+    return [
+        (name.replace("_", " "), f"{manifest.counts[name]:,}") for name in names if manifest and name in manifest.counts
+    ]
 
 
 def _languages(run: str) -> dict[str, int]:
@@ -118,7 +130,11 @@ def _tokenizer(run: str) -> list[tuple[str, str]]:
     if not storage.exists(path):
         return []
     value = storage.read_json(path)
-    return [(name.replace("_", " "), f"{item:,.3f}" if isinstance(item, float) else f"{item:,}") for name, item in value.items() if isinstance(item, (int, float))]
+    return [
+        (name.replace("_", " "), f"{item:,.3f}" if isinstance(item, float) else f"{item:,}")
+        for name, item in value.items()
+        if isinstance(item, (int, float))
+    ]
 
 
 def _losses(run: str) -> tuple[list[int], list[float]]:
@@ -131,8 +147,13 @@ def _losses(run: str) -> tuple[list[int], list[float]]:
 
 
 def _score_bars(scores: dict[str, Any]) -> str:
-    values = {f"{order}-gram": each["bits_per_byte"] for order, each in sorted(scores["ngram"].items(), key=lambda item: int(item[0]))}
-    return plots.bars({**values, "trained model": scores["heldout"]["bits_per_byte"]}, "bits per byte", highlight="trained model")
+    values = {
+        f"{order}-gram": each["bits_per_byte"]
+        for order, each in sorted(scores["ngram"].items(), key=lambda item: int(item[0]))
+    }
+    return plots.bars(
+        {**values, "trained model": scores["heldout"]["bits_per_byte"]}, "bits per byte", highlight="trained model"
+    )
 
 
 def _settings(run: str) -> str:

@@ -41,7 +41,7 @@ def override(tables: Mapping[str, Any], assignments: Sequence[str]) -> dict[str,
     Raises:
         SettingError: an assignment has no `=` or names no table.
     """
-    result = _copied(tables)
+    result: dict[str, Any] = _copied(tables)
     for assignment in assignments:
         dotted, equals, text = assignment.partition("=")
         path = [part.strip() for part in dotted.split(".")]

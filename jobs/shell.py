@@ -41,10 +41,16 @@ def rejected_path(target: str) -> str:
 def apply(label: str, change: Change, source: str, target: str, rejected: str = "") -> Counter[str]:
     """Passes every record of `source` through `change`; returns the counts `read`, `kept` and `rejected`."""
     refused_path = rejected or rejected_path(target)
-    if len({os.path.abspath(path) for path in (source, target, refused_path) if path != "-"}) < sum(path != "-" for path in (source, target, refused_path)):
+    if len({os.path.abspath(path) for path in (source, target, refused_path) if path != "-"}) < sum(
+        path != "-" for path in (source, target, refused_path)
+    ):
         raise InputError(f"{label}: input, output and rejected records must be three different files")
     counts: Counter[str] = Counter(read=0, kept=0, rejected=0)
-    with Progress(label, total=None, unit="records") as progress, writing(target) as kept, writing(refused_path) as refused:
+    with (
+        Progress(label, total=None, unit="records") as progress,
+        writing(target) as kept,
+        writing(refused_path) as refused,
+    ):
         for number, record in enumerate(read_records(source), 1):
             counts["read"] += 1
             verdict = change(record, number)
@@ -63,9 +69,16 @@ def apply(label: str, change: Change, source: str, target: str, rejected: str = 
 
 
 def _report(label: str, counts: Counter[str], refused_path: str) -> None:
-    reasons = ", ".join(f"{count} {name.removeprefix('rejected/')}" for name, count in counts.most_common() if name.startswith("rejected/"))
+    reasons = ", ".join(
+        f"{count} {name.removeprefix('rejected/')}"
+        for name, count in counts.most_common()
+        if name.startswith("rejected/")
+    )
     detail = f" ({reasons}) → {refused_path}" if reasons else ""
-    print(f"{label}: {counts['read']:,} read, {counts['kept']:,} kept, {counts['rejected']:,} rejected{detail}", file=sys.stderr)
+    print(
+        f"{label}: {counts['read']:,} read, {counts['kept']:,} kept, {counts['rejected']:,} rejected{detail}",
+        file=sys.stderr,
+    )
 
 
 def _explained(rejection: Rejection) -> dict[str, Any]:
@@ -82,7 +95,10 @@ def extract(config: RunConfig) -> Change:
         verdict = judge_one((judge,), _page(record, number))
         if isinstance(verdict, Rejection):
             return verdict
-        found = {name: getattr(verdict, name) for name in ("title", "author", "date", "licence", "language", "language_score")}
+        found = {
+            name: getattr(verdict, name)
+            for name in ("title", "author", "date", "licence", "language", "language_score")
+        }
         rest = {name: value for name, value in record.items() if name != "html"}
         return {**rest, "text": verdict.text, **{name: value for name, value in found.items() if value}}
 
@@ -96,7 +112,12 @@ def langid(config: RunConfig) -> Change:
     def change(record: Fields, number: int) -> Fields | Rejection:
         text = _text(record, number)
         language, score = finder.of_document(text)
-        return {**record, "language": language, "language_score": round(score, 6), "languages": dict(finder.shares(text))}
+        return {
+            **record,
+            "language": language,
+            "language_score": round(score, 6),
+            "languages": dict(finder.shares(text)),
+        }
 
     return change
 
@@ -108,7 +129,9 @@ def filtering(config: RunConfig) -> Change:
 
 def classify(config: RunConfig) -> Change:
     """Records with `text` get their spam and toxicity scores and stay unless a classifier refuses them."""
-    return _judged(ClassifyDocuments(config.filter), with_measures=True, languages=LanguageFinder(config.extract.language))
+    return _judged(
+        ClassifyDocuments(config.filter), with_measures=True, languages=LanguageFinder(config.extract.language)
+    )
 
 
 def mask(config: RunConfig) -> Change:
@@ -137,7 +160,9 @@ def _page(record: Fields, number: int) -> Page:
         raise InputError(f"record {number} has neither `html` nor `text`")
     payload = content.encode("utf-8", "surrogatepass")
     url = str(record.get("url") or "")
-    metadata = {name: str(record[name]) for name in ("title", "author", "date", "language", "licence") if record.get(name)}
+    metadata = {
+        name: str(record[name]) for name in ("title", "author", "date", "language", "licence") if record.get(name)
+    }
     return Page(
         id=str(record.get("id") or page_id(url, payload)),
         url=url,
@@ -182,8 +207,9 @@ def tokenize(tokenizer: str, source: str, target: str) -> None:
 
     with writing(target) as kept:
         number = 0
-        for number, record in enumerate(tokenize_records(read_records(source), open_encoder(tokenizer)), 1):
+        for record in tokenize_records(read_records(source), open_encoder(tokenizer)):
             kept.write(record)
+            number += 1
     print(f"tokenize: {number:,} records", file=sys.stderr)
 
 
@@ -194,8 +220,9 @@ def pack(config: RunConfig, tokenizer: str, source: str, target: str) -> None:
 
     number = 0
     with writing(target) as kept:
-        for number, row in enumerate(pack_records(read_records(source), config.pack, open_encoder(tokenizer)), 1):
+        for row in pack_records(read_records(source), config.pack, open_encoder(tokenizer)):
             kept.write(row)
+            number += 1
     print(f"pack: {number:,} rows", file=sys.stderr)
 
 

@@ -22,7 +22,11 @@ class Level:
     reasons: tuple[tuple[str, int], ...]
 
 
-_STEPS = (("pages", "pages", "fetched or read"), ("filter", "filtered", "extracted and filtered"), ("dedup", "documents", "deduplicated"))
+_STEPS = (
+    ("pages", "pages", "fetched or read"),
+    ("filter", "filtered", "extracted and filtered"),
+    ("dedup", "documents", "deduplicated"),
+)
 
 
 def manifest_of(run: str, dataset: str) -> Manifest | None:
@@ -37,12 +41,22 @@ def funnel(run: str) -> Iterator[Level]:
         manifest = manifest_of(run, dataset)
         if manifest is not None:
             counts = manifest.counts
-            yield Level(name=name, came_in=counts["read"], kept=counts["kept"], rejected=counts["rejected"], reasons=reasons_of(counts))
+            yield Level(
+                name=name,
+                came_in=counts["read"],
+                kept=counts["kept"],
+                rejected=counts["rejected"],
+                reasons=reasons_of(counts),
+            )
 
 
 def reasons_of(counts: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
     """The rejection reasons in `counts`, as `stage: reason`, the most frequent first."""
-    found = {name.removeprefix("rejected/").replace("/", ": ", 1): count for name, count in counts.items() if name.startswith("rejected/")}
+    found = {
+        name.removeprefix("rejected/").replace("/", ": ", 1): count
+        for name, count in counts.items()
+        if name.startswith("rejected/")
+    }
     return tuple(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
 
@@ -57,7 +71,13 @@ def scores(run: str) -> dict[str, Any] | None:
 def show(run: str) -> None:
     """Prints the funnel and the headline scores to standard error."""
     table = Table(title=f"What became of the pages of {run}", title_justify="left")
-    for heading, justify in (("step", "left"), ("in", "right"), ("kept", "right"), ("rejected", "right"), ("reasons", "left")):
+    for heading, justify in (
+        ("step", "left"),
+        ("in", "right"),
+        ("kept", "right"),
+        ("rejected", "right"),
+        ("reasons", "left"),
+    ):
         table.add_column(heading, justify=justify, overflow="fold")  # type: ignore[arg-type]
     for level in funnel(run):
         reasons = "\n".join(f"{count:>7,} {reason}" for reason, count in level.reasons[:12])

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import fasttext  # type: ignore[import-untyped]
+import fasttext
 
 from jobs.classifier_scores import Report, measure_decisions, threshold_for_f1, threshold_for_precision
 from pipeline import storage
@@ -117,7 +117,13 @@ def train(config: TrainingConfig, folder: str) -> dict[str, Any]:
         model.save_model(local)
         with open(local, "rb") as file:
             entry = storage.write_bytes(join(folder, f"{config.name}.ftz"), file.read())
-    card = {"name": config.name, "label": "bad", "sha256": entry.sha256, "num_bytes": entry.num_bytes, "languages": list(config.languages)}
+    card = {
+        "name": config.name,
+        "label": "bad",
+        "sha256": entry.sha256,
+        "num_bytes": entry.num_bytes,
+        "languages": list(config.languages),
+    }
     card["thresholds"] = asdict(Thresholds(short=0.5, whole=0.5, sentence=0.5, share=0.5))
     storage.write_json(join(folder, f"{config.name}.json"), card)
     return _measured(config, folder, card, split)
@@ -128,37 +134,51 @@ def _measured(config: TrainingConfig, folder: str, card: dict[str, Any], split: 
     classifier = Classifier(folder, config.name)
     scores = classifier.score([readable(example.text) for example in split.heldout])
     labels = [example.bad for example in split.heldout]
-    short = threshold_for_precision(labels, scores, config.min_precision) if config.min_precision else threshold_for_f1(labels, scores)
-    thresholds = choose_thresholds(classifier, [example.text for example in split.clean_heldout], short, config.max_clean_refused)
+    short = (
+        threshold_for_precision(labels, scores, config.min_precision)
+        if config.min_precision
+        else threshold_for_f1(labels, scores)
+    )
+    thresholds = choose_thresholds(
+        classifier, [example.text for example in split.clean_heldout], short, config.max_clean_refused
+    )
     report = Report.of(labels, scores, short)
     groups: dict[str, list[int]] = defaultdict(list)
     for position, example in enumerate(split.heldout):
         groups[f"{example.source} ({example.language})" if example.language else example.source].append(position)
     card["thresholds"] = asdict(thresholds)
     card["heldout"] = {
-        name: measure_decisions([labels[i] for i in chosen], [scores[i] for i in chosen], short) for name, chosen in sorted(groups.items())
+        name: measure_decisions([labels[i] for i in chosen], [scores[i] for i in chosen], short)
+        for name, chosen in sorted(groups.items())
     }
     card["heldout_clean_documents"] = len(split.clean_heldout)
     card["settings"] = {name: value for name, value in asdict(config).items() if name not in ("sources", "clean")}
-    card["sources"] = [{"name": source.name, "bad": list(source.bad), "skip": list(source.skip), "licence": source.licence} for source in config.sources]
+    card["sources"] = [
+        {"name": source.name, "bad": list(source.bad), "skip": list(source.skip), "licence": source.licence}
+        for source in config.sources
+    ]
     card["clean"] = [{"name": source.name, "licence": source.licence} for source in config.clean]
     storage.write_json(join(folder, f"{config.name}.json"), card)
     storage.write_bytes(join(folder, f"{config.name}.md"), card_text(card, report).encode())
     print(report.text())
     for name, row in card["heldout"].items():
-        print(f"  {name}: AUC {row['auc']:.3f}, precision {row['precision']:.3f}, recall {row['recall']:.3f}, F1 {row['f1']:.3f} ({row['number']})")
+        print(
+            f"  {name}: AUC {row['auc']:.3f}, precision {row['precision']:.3f}, recall {row['recall']:.3f}, F1 {row['f1']:.3f} ({row['number']})"
+        )
     return card
 
 
 def choose_thresholds(classifier: Classifier, clean: Sequence[str], short: float, budget: float) -> Thresholds:
     """Thresholds under which at most `budget` of the clean documents are refused.
 
-    The whole-text score must be at least even; then the smallest share of bad sentences that keeps the budget.
+    The whole-text score must be at least even; then the smallest share of bad sentences, at least half, that keeps the budget.
     """
     found = [classifier.judge(text, short) for text in clean]
-    long = sorted((scores.bad_share for scores in found if scores.num_sentences > 2 and scores.whole >= 0.5), reverse=True)
+    long = sorted(
+        (scores.bad_share for scores in found if scores.num_sentences > 2 and scores.whole >= 0.5), reverse=True
+    )
     allowed = int(budget * len(clean))
-    share = max(0.25, long[allowed] + 0.05 if len(long) > allowed else 0.25)
+    share = max(0.5, long[allowed] + 0.05 if len(long) > allowed else 0.5)
     return Thresholds(short=short, whole=0.5, sentence=short, share=round(min(1.0, share), 3))
 
 
@@ -173,7 +193,9 @@ def read_split(config: TrainingConfig) -> Split:
         for number, record in enumerate(read_records(source.path)):
             if number >= config.clean_documents:
                 break
-            example = Example(source=source.name, language=str(record.get("lang", "")), text=str(record["text"])[:16_000], bad=False)
+            example = Example(
+                source=source.name, language=str(record.get("lang", "")), text=str(record["text"])[:16_000], bad=False
+            )
             _add(split.clean_train, split.clean_heldout, seen, example, {})
     if not {True, False} <= {example.bad for example in split.train} | ({False} if split.clean_train else set()):
         raise InputError("the labelled records are all good or all bad; a classifier needs both")
@@ -186,10 +208,14 @@ def _example(source: Source, record: dict[str, Any]) -> Example | None:
     label = str(record["label"])
     if label in source.skip:
         return None
-    return Example(source=source.name, language=str(record.get("lang", "")), text=record["text"], bad=source.is_bad(label))
+    return Example(
+        source=source.name, language=str(record.get("lang", "")), text=record["text"], bad=source.is_bad(label)
+    )
 
 
-def _add(train: list[Example], heldout: list[Example], seen: set[bytes], example: Example | None, record: dict[str, Any]) -> None:
+def _add(
+    train: list[Example], heldout: list[Example], seen: set[bytes], example: Example | None, record: dict[str, Any]
+) -> None:
     if example is None:
         return
     key = hashlib.sha256(normalise(readable(example.text)).encode()).digest()
@@ -209,7 +235,10 @@ def _by_span(example: Example, record: dict[str, Any]) -> Iterator[Example]:
     if not marked or not all(isinstance(position, int) for position in marked):
         return
     text = example.text
-    pieces = [("".join(char if i in marked else " " for i, char in enumerate(text)), True), ("".join(" " if i in marked else char for i, char in enumerate(text)), False)]
+    pieces = [
+        ("".join(char if i in marked else " " for i, char in enumerate(text)), True),
+        ("".join(" " if i in marked else char for i, char in enumerate(text)), False),
+    ]
     start = 0
     for sentence in sentences(text):
         start = max(start, text.find(sentence, start))
@@ -228,7 +257,11 @@ def _write_lines(config: TrainingConfig, split: Split, path: str) -> None:
     for (source, language, bad), texts in sorted(groups.items()):
         others = len(groups.get((source, language, not bad), ()))
         repeats = min(config.max_repeats, max(1, round(others / len(texts))))
-        lines += [(_order(f"{copy}{text}"), f"__label__{'bad' if bad else 'good'} {text}") for text in texts for copy in range(repeats)]
+        lines += [
+            (_order(f"{copy}{text}"), f"__label__{'bad' if bad else 'good'} {text}")
+            for text in texts
+            for copy in range(repeats)
+        ]
     for example in split.clean_train:
         for text in (example.text, *sentences(example.text)[:: config.clean_every]):
             lines.append((_order(text), f"__label__good {normalise(text)}"))
@@ -243,7 +276,8 @@ def _order(text: str) -> str:
 def card_text(card: dict[str, Any], report: Report) -> str:
     """The card for people."""
     rows = "\n".join(
-        f"| {name} | {row['number']} | {row['auc']:.3f} | {row['precision']:.3f} | {row['recall']:.3f} | {row['f1']:.3f} |" for name, row in card["heldout"].items()
+        f"| {name} | {row['number']} | {row['auc']:.3f} | {row['precision']:.3f} | {row['recall']:.3f} | {row['f1']:.3f} |"
+        for name, row in card["heldout"].items()
     )
     sources = "\n".join(
         f"* {source['name']}: bad = {', '.join(source['bad'])}{'; left out = ' + ', '.join(source['skip']) if source['skip'] else ''} ({source['licence'] or 'licence not given'})"
@@ -266,7 +300,9 @@ def _source(value: str) -> Source:
     value, _, licence = value.partition("@")
     path, _, labels = value.partition("=")
     bad, _, skip = labels.partition(":")
-    return Source(path=path, bad=tuple(filter(None, bad.split(","))), skip=tuple(filter(None, skip.split(","))), licence=licence)
+    return Source(
+        path=path, bad=tuple(filter(None, bad.split(","))), skip=tuple(filter(None, skip.split(","))), licence=licence
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -274,17 +310,36 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="train-classifier", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("name")
     parser.add_argument("folder", metavar="OUT")
-    parser.add_argument("--input", action="append", default=[], type=_source, metavar="PATH=BAD,LABELS[:LEFT,OUT][@LICENCE]")
+    parser.add_argument(
+        "--input", action="append", default=[], type=_source, metavar="PATH=BAD,LABELS[:LEFT,OUT][@LICENCE]"
+    )
     parser.add_argument("--clean", action="append", default=[], type=_source, metavar="PATH[@LICENCE]")
     parser.add_argument("--languages", default="")
-    for name in ("epochs", "dimensions", "word_ngrams", "min_char_ngram", "max_char_ngram", "buckets", "max_features", "clean_documents", "clean_every", "max_repeats", "seed"):
+    for name in (
+        "epochs",
+        "dimensions",
+        "word_ngrams",
+        "min_char_ngram",
+        "max_char_ngram",
+        "buckets",
+        "max_features",
+        "clean_documents",
+        "clean_every",
+        "max_repeats",
+        "seed",
+    ):
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=argparse.SUPPRESS)
     for name in ("learning_rate", "min_precision", "max_clean_refused"):
         parser.add_argument(f"--{name.replace('_', '-')}", type=float, default=argparse.SUPPRESS)
     options = vars(parser.parse_args(arguments))
     folder = options.pop("folder")
     languages = tuple(filter(None, options.pop("languages").split(",")))
-    train(TrainingConfig(sources=tuple(options.pop("input")), clean=tuple(options.pop("clean")), languages=languages, **options), folder)
+    train(
+        TrainingConfig(
+            sources=tuple(options.pop("input")), clean=tuple(options.pop("clean")), languages=languages, **options
+        ),
+        folder,
+    )
 
 
 if __name__ == "__main__":

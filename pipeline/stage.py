@@ -44,19 +44,24 @@ class Judge(Protocol):
     stage: str
 
     @property
-    def measures(self) -> Sequence[str]: ...
+    def measures(self) -> Sequence[str]:
+        """The names of the measures that it attaches."""
 
-    def setup(self) -> None: ...
+    def setup(self) -> None:
+        """Loads what is needed, once in each worker."""
 
-    def judge(self, record: Any) -> Any: ...
+    def judge(self, record: Any) -> Any:
+        """The record to keep, or a `Rejection`."""
 
 
 class ShardWorker(Protocol):
     """Does the work of one shard and writes its files through `outputs`. Returns counts by name."""
 
-    def setup(self) -> None: ...
+    def setup(self) -> None:
+        """Loads what is needed, once in each worker."""
 
-    def process(self, shard: Shard, outputs: "Outputs") -> Mapping[str, int]: ...
+    def process(self, shard: Shard, outputs: "Outputs") -> Mapping[str, int]:
+        """Works through one shard."""
 
 
 class Outputs:
@@ -113,7 +118,7 @@ def judge_one(judges: Sequence[Judge], record: Record) -> Any:
             if error.errno is not None:  # the disk or the network failed, not the record
                 raise
             return _error(record, judge.stage, error)
-        except Exception as error:  # noqa: BLE001 - one bad record never stops a job
+        except Exception as error:
             return _error(record, judge.stage, error)
         if isinstance(current, Rejection):
             return current
@@ -149,16 +154,27 @@ class JudgeEach(beam.PTransform):
     """
 
     def __init__(
-        self, step: Step, read: Callable[[Shard], Iterable[Record | Rejection]], judges: Sequence[Judge],
-        *, kept: str, rejected: str, measures: str = "",
+        self,
+        step: Step,
+        read: Callable[[Shard], Iterable[Record | Rejection]],
+        judges: Sequence[Judge],
+        *,
+        kept: str,
+        rejected: str,
+        measures: str = "",
     ) -> None:
         super().__init__()
-        self._work = ProcessShards(step, JudgeShard(read=read, judges=tuple(judges), kept=kept, rejected=rejected, measures=measures))
+        self._work = ProcessShards(
+            step, JudgeShard(read=read, judges=tuple(judges), kept=kept, rejected=rejected, measures=measures)
+        )
 
     def expand(self, shards: Any) -> Outcome:
         """Judges the shards and reads the two counts off each receipt."""
         receipts = shards | "JudgeShards" >> self._work
-        return Outcome(kept=receipts | "CountKept" >> beam.Map(_count, "kept"), rejected=receipts | "CountRejected" >> beam.Map(_count, "rejected"))
+        return Outcome(
+            kept=receipts | "CountKept" >> beam.Map(_count, "kept"),
+            rejected=receipts | "CountRejected" >> beam.Map(_count, "rejected"),
+        )
 
 
 def _count(receipt: str, name: str) -> tuple[str, int]:

@@ -9,6 +9,7 @@ any engine. No Beam here.
 
 import errno
 import json
+import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -224,8 +225,12 @@ def explained(error: BaseException) -> str | None:
     if isinstance(error, CorpusmillError):
         return str(error)
     if isinstance(error, OSError) and error.errno is not None:
-        hint = "; free some space and give the same command again" if error.errno in _OF_FULL_DISKS else ""
-        return f"{error.filename or 'storage'}: {error.strerror}{hint}"
+        full = error.errno in _OF_FULL_DISKS
+        hint = "; free some space and give the same command again" if full else ""
+        place = error.filename or (
+            f"storage, perhaps temporary files in {tempfile.gettempdir()}" if full else "storage"
+        )
+        return f"{place}: {error.strerror}{hint}"
     if isinstance(error, _OF_STORES) or type(error).__module__.partition(".")[0] in _STORE_PACKAGES:
         return f"storage: {' '.join(str(error).split())}"
     return None

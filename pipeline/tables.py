@@ -76,7 +76,11 @@ class TableWriter:
     def __enter__(self) -> Self:
         self._sink.__enter__()
         self._writer = pq.ParquetWriter(
-            pa.PythonFile(self._sink, mode="w"), self._schema, compression="zstd", compression_level=3, store_schema=True
+            pa.PythonFile(self._sink, mode="w"),
+            self._schema,
+            compression="zstd",
+            compression_level=3,
+            store_schema=True,
         )
         return self
 

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,10 +50,8 @@ class Running:
 
     def kill(self) -> None:
         """Kills the whole group without warning."""
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self.process.join()
 
     def wait_for(self, condition: Any, seconds: float = 60.0) -> bool:
@@ -109,9 +108,10 @@ def _command(arguments: list[str], folder: str, places: list[str], max_file_byte
         descriptor = os.open(place, os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(descriptor, number)
         os.close(descriptor)
-    sys.stdin = open(0, encoding="utf-8", closefd=False)
-    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)
-    sys.stderr = open(2, "w", encoding="utf-8", buffering=1, closefd=False)
+    sys.stdin, sys.stdout, sys.stderr = (
+        os.fdopen(number, "r" if number == 0 else "w", encoding="utf-8", buffering=1, closefd=False)
+        for number in range(3)
+    )
     if max_file_bytes is not None:
         import resource
 

@@ -88,7 +88,6 @@ def test_packages_import_in_one_direction(package: str) -> None:
         for each in imports(path)
         if each.module.partition(".")[0] in (*PACKAGES, "benchmarks", "tests")
         and not within(each.module, MAY_IMPORT[package])
-        and each.module not in EXCEPTIONS.get(str(path.relative_to(ROOT)), ())
     ]
     assert not wrong, "\n".join(wrong)
 

@@ -291,6 +291,10 @@ def test_ctrl_c_ends_worker_processes(copy: Callable[[], Made], commands: Comman
         pytest.skip("the processes of a process are not listed here")
     assert running.wait_for(lambda: children.read_text().strip() != ""), running.ended().err
     apart = int(children.read_text().split()[0])
+    started = Path(f"/proc/{apart}/task").glob
+    assert running.wait_for(lambda: any(task.read_text().strip() for task in started("*/children"))), (
+        running.ended().err
+    )
     running.interrupt()
     assert_one_sentence(running.ended(20), 130, "interrupted")
     with pytest.raises(ProcessLookupError):
@@ -303,19 +307,15 @@ def test_ctrl_c_ends_worker_processes(copy: Callable[[], Made], commands: Comman
 def test_a_full_disk(copy: Callable[[], Made], commands: Commands) -> None:
     """No file may grow beyond a limit, as on a full disk every write beyond it fails (EFBIG in place of ENOSPC)."""
     mine = copy()
-    datasets = ("filtered", "measures", "rejected/filter")
+    datasets = ("documents", "duplicates", "rejected/dedup")
     wanted = contents(mine.run, datasets)
-    largest = max(path.stat().st_size for path in (mine.run / "filtered").glob("*.parquet"))
+    largest = max(path.stat().st_size for path in (mine.run / "documents").glob("*.parquet"))
     for dataset in datasets:
         shutil.rmtree(mine.run / dataset)
     ended = commands.run("curate", mine.settings, max_file_bytes=largest - 1)
-    assert_one_sentence(ended, 1, "File too large", str(mine.run / "filtered"))
-    assert not [
-        path
-        for dataset in datasets
-        for path in (mine.run / dataset).rglob("*")
-        if path.name.endswith((".tmp", "manifest.json"))
-    ]
+    assert_one_sentence(ended, 1, "File too large", str(mine.run))
+    left = [path.name for dataset in datasets for path in (mine.run / dataset).rglob("*")]
+    assert not [name for name in left if name.endswith((".tmp", "manifest.json"))]
     ended = commands.run("curate", mine.settings)
     assert ended.code == 0, ended.err
     assert_same(contents(mine.run, datasets), wanted)

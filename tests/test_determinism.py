@@ -12,7 +12,7 @@ from aiohttp import web
 from pipeline import storage
 from tests import corpora
 from tests.commands import Commands
-from tests.runs import LATER, TRAINED, Made, assert_same, contents, rows
+from tests.runs import LATER, Made, assert_same, contents, rows
 from tests.site.server import Server, serving
 
 pytestmark = pytest.mark.xdist_group("runs")

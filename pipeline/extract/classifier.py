@@ -54,7 +54,7 @@ class Network:
         scope = _in_steps(np.clip(scope, -_MAX_INPUT, _MAX_INPUT), _INPUT_STEP)
         hidden = _in_steps(np.clip(of_features + scope * self.weights1[-1], 0, _MAX_HIDDEN), _INPUT_STEP)
         logits = (hidden @ self.weights2 + self.bias2).astype(np.float64)
-        return np.round(1 / (1 + np.exp(-logits)), 6)
+        return np.asarray(np.round(1 / (1 + np.exp(-logits)), 6), dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +67,7 @@ class Model:
 
 def in_weight_steps(values: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float32]:
     """Weights rounded so that sums with them are exact."""
-    return _in_steps(values, _WEIGHT_STEP)
+    return np.asarray(_in_steps(values, _WEIGHT_STEP), dtype=np.float32)
 
 
 def _in_steps(values: Any, step: float) -> Any:

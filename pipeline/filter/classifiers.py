@@ -64,7 +64,12 @@ def readable(text: str) -> str:
     """
     head, blank, _ = text.partition("\n\n")
     lines = head.split("\n")
-    if not blank or len(lines) < 4 or sum(map(bool, map(_HEADER.match, lines))) < 0.9 * len(lines) or not _MAIL_FIELD.search(head):
+    if (
+        not blank
+        or len(lines) < 4
+        or sum(map(bool, map(_HEADER.match, lines))) < 0.9 * len(lines)
+        or not _MAIL_FIELD.search(head)
+    ):
         return text
     try:
         message = email.message_from_string(text)
@@ -88,6 +93,11 @@ def _part_text(part: email.message.Message) -> str:
     return found
 
 
+def is_message(text: str) -> bool:
+    """Whether a text is short and of few lines, as messages are and lists of products are not."""
+    return len(text) <= SHORT_CHARS and text.strip().count("\n") <= 2
+
+
 def sentences(text: str) -> list[str]:
     """The sentences of `text`, long ones cut into pieces; of a long text `MAX_SENTENCES`, evenly spread."""
     pieces: list[str] = []
@@ -96,7 +106,10 @@ def sentences(text: str) -> list[str]:
         if len(words) <= MAX_SENTENCE_WORDS:
             pieces += [sentence] if words else []
         else:
-            pieces += [" ".join(words[start : start + MAX_SENTENCE_WORDS]) for start in range(0, len(words), MAX_SENTENCE_WORDS)]
+            pieces += [
+                " ".join(words[start : start + MAX_SENTENCE_WORDS])
+                for start in range(0, len(words), MAX_SENTENCE_WORDS)
+            ]
     if len(pieces) <= MAX_SENTENCES:
         return pieces
     return [pieces[position * len(pieces) // MAX_SENTENCES] for position in range(MAX_SENTENCES)]
@@ -129,11 +142,11 @@ class Classifier:
     """A loaded model. Not to be pickled: load it where it is used.
 
     Messages and documents are different kinds of text: where the folder also holds `NAME_short`, that model
-    answers for texts of at most `SHORT_CHARS` characters, and its threshold is the one for short texts.
+    answers for messages (see `is_message`), and its threshold is the one for short texts.
     """
 
     def __init__(self, folder: str, name: str) -> None:
-        import fasttext  # type: ignore[import-untyped]  # a second to import, and only workers need it
+        import fasttext  # a second to import, and only workers need it
 
         self.card = read_card(folder, name)
         path = _checked(folder, name, self.card)
@@ -148,7 +161,7 @@ class Classifier:
     def score_message(self, text: str) -> float:
         """The probability for one text as a whole, by the model for its length."""
         plain = readable(text)
-        model = self if self._short is None or len(plain) > SHORT_CHARS else self._short
+        model = self._short if self._short is not None and is_message(plain) else self
         return model.score([plain])[0]
 
     def score(self, texts: Sequence[str]) -> list[float]:
@@ -161,9 +174,9 @@ class Classifier:
     def judge(self, text: str, sentence_score: float) -> Scores:
         """Scores of a document, whole and by sentence."""
         plain = readable(text)
-        if self._short is not None and len(plain) <= SHORT_CHARS:
-            score = self._short.score([plain])[0]
-            return Scores(whole=score, bad_share=float(score >= self._short.thresholds.short), num_sentences=1)
+        if plain != text or (self._short is not None and is_message(plain)):
+            score = self.score_message(text)  # an e-mail or a short message is judged as a whole
+            return Scores(whole=score, bad_share=float(score >= sentence_score), num_sentences=1)
         pieces = sentences(plain)
         whole, *single = self.score([plain, *pieces])
         bad = sum(score >= sentence_score for score in single)
@@ -199,7 +212,9 @@ def _checked(folder: str, name: str, card: dict[str, Any]) -> str:
     path = join(folder, f"{name}.ftz")
     sha256, _ = storage.checksum(path)
     if sha256 != card["sha256"]:
-        raise DataError(f"{path} is not the model of its card: SHA-256 {sha256[:12]}…, the card says {card['sha256'][:12]}…")
+        raise DataError(
+            f"{path} is not the model of its card: SHA-256 {sha256[:12]}…, the card says {card['sha256'][:12]}…"
+        )
     if not storage.is_local(path):
         raise InputError(f"{path} is not on the local disk; copy the folder of the model there")
     return path.removeprefix("file://")

@@ -193,10 +193,14 @@ class FilterConfig:
         for name in RULE_SETS:
             for setting, value in vars(getattr(self, name)).items():
                 if value < 0 or (setting.endswith("_share") and value > 1):
-                    raise SettingError(f"filter.{name}.{setting} is {value}; allowed is {'0 to 1' if setting.endswith('_share') else '0 or more'}")
+                    raise SettingError(
+                        f"filter.{name}.{setting} is {value}; allowed is {'0 to 1' if setting.endswith('_share') else '0 or more'}"
+                    )
         quality = self.gopher_quality
         if quality.min_words > quality.max_words:
-            raise SettingError(f"filter.gopher_quality.min_words is {quality.min_words}, more than max_words, {quality.max_words}")
+            raise SettingError(
+                f"filter.gopher_quality.min_words is {quality.min_words}, more than max_words, {quality.max_words}"
+            )
         if quality.min_mean_word_length > quality.max_mean_word_length:
             raise SettingError(
                 f"filter.gopher_quality.min_mean_word_length is {quality.min_mean_word_length}, more than max_mean_word_length, {quality.max_mean_word_length}"

@@ -14,7 +14,9 @@ from pipeline.filter.config import ClassifierConfig
 from pipeline.filter.rules import Failure, Rule
 
 CLASSIFIERS = ("spam", "toxicity")
-CLASSIFIER_MEASURES = tuple(f"{name}_{measure}" for name in CLASSIFIERS for measure in ("score", "sentence_share", "sentences"))
+CLASSIFIER_MEASURES = tuple(
+    f"{name}_{measure}" for name in CLASSIFIERS for measure in ("score", "sentence_share", "sentences")
+)
 MODELS = str(Path(__file__).parent / "models")
 MAX_SHORT_SENTENCES = 2
 DECISIONS: Mapping[str, tuple[Rule, Rule]] = {

@@ -6,8 +6,26 @@ from typing import NamedTuple
 
 _NOT_DIGIT = re.compile(r"[^0-9A-Za-z]")
 _DNI_LETTERS = "TRWAGMYFPDXBNJZSQVHLCKE"
-_CF_ODD = dict(zip("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ", (1, 0, 5, 7, 9, 13, 15, 17, 19, 21) * 2 + (2, 4, 18, 20, 11, 3, 6, 8, 12, 14, 16, 10, 22, 25, 24, 23), strict=True))
-_VERHOEFF_MIX = [[(i + j) % 5 if i < 5 and j < 5 else 5 + (i + j - 5) % 5 if i < 5 else 5 + (i - 5 - j) % 5 if j < 5 else (i - j) % 5 for j in range(10)] for i in range(10)]
+_CF_ODD = dict(
+    zip(
+        "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ",
+        (1, 0, 5, 7, 9, 13, 15, 17, 19, 21) * 2 + (2, 4, 18, 20, 11, 3, 6, 8, 12, 14, 16, 10, 22, 25, 24, 23),
+        strict=True,
+    )
+)
+_VERHOEFF_MIX = [
+    [
+        (i + j) % 5
+        if i < 5 and j < 5
+        else 5 + (i + j - 5) % 5
+        if i < 5
+        else 5 + (i - 5 - j) % 5
+        if j < 5
+        else (i - j) % 5
+        for j in range(10)
+    ]
+    for i in range(10)
+]
 
 
 class _Form(NamedTuple):
@@ -30,19 +48,29 @@ def _dni(number: str) -> bool:
 
 
 def _codice_fiscale(number: str) -> bool:
-    total = sum(_CF_ODD[char] if position % 2 == 0 else (int(char) if char.isdigit() else ord(char) - 65) for position, char in enumerate(number[:15]))
+    total = sum(
+        _CF_ODD[char] if position % 2 == 0 else (int(char) if char.isdigit() else ord(char) - 65)
+        for position, char in enumerate(number[:15])
+    )
     return chr(65 + total % 26) == number[15]
 
 
 def _bsn(number: str) -> bool:
-    return number != "000000000" and (sum(int(digit) * weight for digit, weight in zip(number, (9, 8, 7, 6, 5, 4, 3, 2, -1), strict=True)) % 11 == 0)
+    return number != "000000000" and (
+        sum(int(digit) * weight for digit, weight in zip(number, (9, 8, 7, 6, 5, 4, 3, 2, -1), strict=True)) % 11 == 0
+    )
 
 
 def _cpf(number: str) -> bool:
     if len(set(number)) == 1:
         return False
     for size in (9, 10):
-        check = sum(int(digit) * weight for digit, weight in zip(number[:size], range(size + 1, 1, -1), strict=True)) * 10 % 11 % 10
+        check = (
+            sum(int(digit) * weight for digit, weight in zip(number[:size], range(size + 1, 1, -1), strict=True))
+            * 10
+            % 11
+            % 10
+        )
         if check != int(number[size]):
             return False
     return True
@@ -61,7 +89,10 @@ def _aadhaar(number: str) -> bool:
 
 def _china(number: str) -> bool:
     weights = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
-    return "10X98765432"[sum(int(digit) * weight for digit, weight in zip(number[:17], weights, strict=True)) % 11] == number[17].upper()
+    return (
+        "10X98765432"[sum(int(digit) * weight for digit, weight in zip(number[:17], weights, strict=True)) % 11]
+        == number[17].upper()
+    )
 
 
 def _any(number: str) -> bool:

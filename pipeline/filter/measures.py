@@ -28,9 +28,7 @@ MEASURES = (
     "c4_lines", "c4_kept_lines", "c4_sentences", "c4_lorem_ipsum_lines", "c4_curly_bracket_lines",
     "terminal_line_share", "short_line_share", "fineweb_dup_char_share", "newline_word_ratio", "language_score",
 )  # fmt: skip
-_SENTENCE_ENDS = frozenset(
-    ".?!。？！｡．‼‽⁇⁈⁉؟۔।॥።፧፨։၊။។៕៖᠃᠉᪨᪩᪪᪫᭚᭛᭞᭟᰻᰼᱾᱿⸮⸼꓿꘎꘏꛳꛷꡶꡷꣎꣏꤯꧈꧉꩝꩞꩟꫰꫱꯫﹒﹖﹗܀܁܂߹࠷࠹࠽࠾᙮᜵᜶᥄᥅៙៚⹓⹔؝؞"
-)
+_SENTENCE_ENDS = frozenset(".?!。？！｡．‼‽⁇⁈⁉؟۔।॥።፧፨։၊။។៕៖᠃᠉᪨᪩᪪᪫᭚᭛᭞᭟᰻᰼᱾᱿⸮⸼꓿꘎꘏꛳꛷꡶꡷꣎꣏꤯꧈꧉꩝꩞꩟꫰꫱꯫﹒﹖﹗܀܁܂߹࠷࠹࠽࠾᙮᜵᜶᥄᥅៙៚⹓⹔؝؞")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +40,15 @@ class Measured:
 
 
 def measure(
-    text: str, *, language: str, language_score: float, vocabulary: Vocabulary, reading: Reading, c4: C4Config, fineweb: FineWebConfig, edit: bool
+    text: str,
+    *,
+    language: str,
+    language_score: float,
+    vocabulary: Vocabulary,
+    reading: Reading,
+    c4: C4Config,
+    fineweb: FineWebConfig,
+    edit: bool,
 ) -> Measured:
     """Every measure of `text`, in the order of `MEASURES`.
 
@@ -63,7 +69,9 @@ def measure(
     return Measured(values=values, text=final)
 
 
-def _quality(text: str, lines: Sequence[str], ids: Ids, language: str, vocabulary: Vocabulary, reading: Reading) -> dict[str, float]:
+def _quality(
+    text: str, lines: Sequence[str], ids: Ids, language: str, vocabulary: Vocabulary, reading: Reading
+) -> dict[str, float]:
     num_all = len(ids)
     words = ids if reading.count_symbols_as_words else ids[~vocabulary.is_symbol[ids]]
     lengths = vocabulary.length[words]
@@ -87,7 +95,9 @@ def _centre(lengths: Ids, reading: Reading) -> float:
 
 
 def _hashes(text: str, reading: Reading) -> int:
-    return text.count("#") if reading.hashes == "signs" or "#" not in text else sum("#" in word for word in text.split())
+    return (
+        text.count("#") if reading.hashes == "signs" or "#" not in text else sum("#" in word for word in text.split())
+    )
 
 
 def _stop_words(ids: Ids, language: str, vocabulary: Vocabulary, reading: Reading) -> float:

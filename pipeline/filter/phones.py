@@ -8,7 +8,10 @@ ranges of years and plain digit strings are left alone.
 import re
 from collections.abc import Iterator
 
-_CANDIDATE = re.compile(r"(?<!\d,)(?<![\w./:#$€£=%@&?-])(?:\(?\+|00(?=[1-9]))?(?:\(\d{1,5}\)|\d)(?:[\s().\u00a0/-]{0,3}\d|x(?=\d)){5,16}(?:\s?(?:x|ext\.?)\s?\d{1,5})?(?![\w%$€£@/])(?![-.,:]\d)", re.I)
+_CANDIDATE = re.compile(
+    r"(?<!\d,)(?<![\w./:#$€£=%@&?-])(?:\(?\+|00(?=[1-9]))?(?:\(\d{1,5}\)|\d)(?:[\s().\u00a0/-]{0,3}\d|x(?=\d)){5,16}(?:\s?(?:x|ext\.?)\s?\d{1,5})?(?![\w%$€£@/])(?![-.,:]\d)",
+    re.I,
+)
 _ANNOUNCED = re.compile(
     r"(?:\b(?:tel|phone|telephone|mobile|cell|fax|call|dial|answering|office|home|work|hotline|whatsapp|sms|text|number|contact|reach|ring|tél|telefon|téléphone|teléfono|telefono|handy|numéro|número|nummer|тел|电话|電話)\b|☎|📞)[^\n\d]{0,30}\n?[^\n\d]{0,10}$",
     re.I,
@@ -29,14 +32,16 @@ _GROUPED = tuple(
         r"[2-9]\d-\d{2}-\d{2}-\d{2}",  # Denmark, Norway with dashes
     )
 )
-_DATE = re.compile(r"(?:19|20)\d{2}[-./ ]\d{1,2}[-./ ]\d{1,2}|\d{1,2}[-./ ]\d{1,2}[-./ ](?:19|20)?\d{2}|(?:1[5-9]|20)\d{2}\s?[-/ ]\s?(?:1[5-9]|20)\d{2}")
+_DATE = re.compile(
+    r"(?:19|20)\d{2}[-./ ]\d{1,2}[-./ ]\d{1,2}|\d{1,2}[-./ ]\d{1,2}[-./ ](?:19|20)?\d{2}|(?:1[5-9]|20)\d{2}\s?[-/ ]\s?(?:1[5-9]|20)\d{2}"
+)
 
 
 def find_phones(text: str) -> Iterator[tuple[int, int]]:
     """Where telephone numbers stand."""
     for found in _CANDIDATE.finditer(text):
         written = found[0]
-        if "\n" in written or _DATE.fullmatch(written[:10].rstrip()) and len(written) < 14:
+        if "\n" in written or (_DATE.fullmatch(written[:10].rstrip()) and len(written) < 14):
             continue
         if _is_phone(written, text[max(0, found.start() - 60) : found.start()]):
             yield found.span()

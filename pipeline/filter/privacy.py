@@ -17,12 +17,20 @@ from pipeline.filter.phones import find_phones
 from pipeline.records import Document, Rejection
 
 _EMAIL = re.compile(
-    r"(?<![\w.+@/%-])[\w!#$%&'*+/=?^`{|}~-]+(?:\.[\w!#$%&'*+/=?^`{|}~-]+)*@(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.)+[^\W\d_]{2,24}(?![\w@])", re.ASCII | re.I
+    r"(?<![\w.+@/%-])[\w!#$%&'*+/=?^`{|}~-]+(?:\.[\w!#$%&'*+/=?^`{|}~-]+)*@(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.)+[^\W\d_]{2,24}(?![\w@])",
+    re.ASCII | re.I,
 )
 _IPV4 = re.compile(r"(?<![\w.])(?<!\d-)(?:\d{1,3}\.){3}\d{1,3}(?![\w-])(?!\.\d)", re.ASCII)
-_IPV6 = re.compile(r"(?<![\w:.])(?=[0-9a-fA-F]*:[0-9a-fA-F:]*:)[0-9a-fA-F:]{2,39}(?:(?<=:)(?:\d{1,3}\.){3}\d{1,3})?(?![\w:])")
-_VERSION_BEFORE = re.compile(r"(?:\bv|\bver\.?|versions?|release[sd]?|build|firmware|driver|chapter|section|§)[\s:]*$|[<>=~^]=?\s*$|[A-Za-z]-$", re.I)
-_IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]{4}){2,7}(?:[ -]?[A-Z0-9]{1,3})?(?![A-Za-z0-9])", re.I)
+_IPV6 = re.compile(
+    r"(?<![\w:.])(?=[0-9a-fA-F]*:[0-9a-fA-F:]*:)[0-9a-fA-F:]{2,39}(?:(?<=:)(?:\d{1,3}\.){3}\d{1,3})?(?![\w:])"
+)
+_VERSION_BEFORE = re.compile(
+    r"(?:\bv|\bver\.?|versions?|release[sd]?|build|firmware|driver|chapter|section|§)[\s:]*$|[<>=~^]=?\s*$|[A-Za-z]-$",
+    re.I,
+)
+_IBAN = re.compile(
+    r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]{4}){2,7}(?:[ -]?[A-Z0-9]{1,3})?(?![A-Za-z0-9])", re.I
+)
 _CARD = re.compile(r"(?<![\w./=])(?<!\d[-,/])(?:\d[ -]?){11,18}\d(?![\w])(?![-,/.]\d)", re.ASCII)
 _DIGITS = re.compile(r"[ -]")
 # Letters and digits of an IBAN by country (the SWIFT registry).
@@ -67,7 +75,8 @@ def mask(text: str, config: PrivacyConfig) -> tuple[str, Counter[str]]:
     spans = find_private(text, config)
     if not spans:
         return text, Counter()
-    parts, position = [], 0
+    parts: list[str] = []
+    position = 0
     for span in spans:
         parts += (text[position : span.start], PLACEHOLDERS[span.kind])
         position = span.end
@@ -81,7 +90,9 @@ def _emails(text: str, config: PrivacyConfig) -> Iterator[tuple[int, int]]:
 
 def _ips(text: str, config: PrivacyConfig) -> Iterator[tuple[int, int]]:
     for found in _IPV4.finditer(text):
-        if _is_address(found[0], config) and not _VERSION_BEFORE.search(text, max(0, found.start() - 16), found.start()):
+        if _is_address(found[0], config) and not _VERSION_BEFORE.search(
+            text, max(0, found.start() - 16), found.start()
+        ):
             yield found.span()
     if ":" in text:
         for found in _IPV6.finditer(text):
@@ -101,7 +112,7 @@ def _is_address(text: str, config: PrivacyConfig) -> bool:
         return False
     if config.mask_private_ips:
         return True
-    return not (address.is_private or address.is_link_local or address.is_reserved and address.version == 4)
+    return not (address.is_private or address.is_link_local or (address.is_reserved and address.version == 4))
 
 
 def _ibans(text: str, config: PrivacyConfig) -> Iterator[tuple[int, int]]:
@@ -112,7 +123,10 @@ def _ibans(text: str, config: PrivacyConfig) -> Iterator[tuple[int, int]]:
             continue
         end = found.start() + _end_of(found[0], wanted)
         letters = letters[:wanted]
-        if int("".join(str(int(char, 36)) for char in letters[4:] + letters[:4])) % 97 == 1 and not text[end : end + 1].isalnum():
+        if (
+            int("".join(str(int(char, 36)) for char in letters[4:] + letters[:4])) % 97 == 1
+            and not text[end : end + 1].isalnum()
+        ):
             yield found.start(), end
 
 
@@ -136,14 +150,19 @@ def _cards(text: str, config: PrivacyConfig) -> Iterator[tuple[int, int]]:
 def _is_issued(digits: str) -> bool:
     """Whether length and first digits are those of a payment network."""
     size, two, four = len(digits), int(digits[:2]), int(digits[:4])
-    return bool(
-        (digits[0] == "4" and size in (13, 16, 19))
-        or (size == 16 and (51 <= two <= 55 or 2221 <= four <= 2720))
-        or (size == 15 and (two in (34, 37) or four in (1800, 2131)))
-        or (size in (14, 16, 19) and (300 <= int(digits[:3]) <= 305 or two in (36, 38, 39)))
-        or (16 <= size <= 19 and (four == 6011 or two in (62, 64, 65) or two == 35))
-        or (12 <= size <= 19 and (digits[0] == "5" and two in (50, 56, 57, 58) or two in (60, 61, 63, 67, 68, 69)))
-    ) and len(set(digits)) > 1
+    return (
+        bool(
+            (digits[0] == "4" and size in (13, 16, 19))
+            or (size == 16 and (51 <= two <= 55 or 2221 <= four <= 2720))
+            or (size == 15 and (two in (34, 37) or four in (1800, 2131)))
+            or (size in (14, 16, 19) and (300 <= int(digits[:3]) <= 305 or two in (36, 38, 39)))
+            or (16 <= size <= 19 and (four == 6011 or two in (62, 64, 65) or two == 35))
+            or (
+                12 <= size <= 19 and ((digits[0] == "5" and two in (50, 56, 57, 58)) or two in (60, 61, 63, 67, 68, 69))
+            )
+        )
+        and len(set(digits)) > 1
+    )
 
 
 def passes_luhn(digits: str) -> bool:

@@ -38,7 +38,9 @@ def ngram_shares(ids: Ids, lengths: Ids, num_chars: int, reading: Reading) -> di
     """`top_n_gram_share` for n = 2, 3, 4 and `dup_n_gram_share` for n = 5 … 10, as shares of `num_chars`."""
     shares: dict[str, float] = {}
     if not num_chars:
-        return {f"top_{n}_gram_share": math.nan for n in (2, 3, 4)} | {f"dup_{n}_gram_share": math.nan for n in range(5, 11)}
+        return {f"top_{n}_gram_share": math.nan for n in (2, 3, 4)} | {
+            f"dup_{n}_gram_share": math.nan for n in range(5, 11)
+        }
     before = np.concatenate(([0], np.cumsum(lengths)))
     grams = _Grams(ids)
     for n in range(2, 11):
@@ -46,7 +48,9 @@ def ngram_shares(ids: Ids, lengths: Ids, num_chars: int, reading: Reading) -> di
         if n < 5:
             shares[f"top_{n}_gram_share"] = _top(grams, before, reading) / num_chars
         else:
-            shares[f"dup_{n}_gram_share"] = (_covered if reading.overlapping_grams else _copies)(grams, before) / num_chars
+            shares[f"dup_{n}_gram_share"] = (_covered if reading.overlapping_grams else _copies)(
+                grams, before
+            ) / num_chars
     return shares
 
 

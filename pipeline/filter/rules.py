@@ -49,7 +49,9 @@ class Failure:
 
 def _rules(name: str, table: str) -> tuple[Rule, ...]:
     rows = (line.split() for line in table.strip().splitlines())
-    return tuple(Rule(set=name, name=row[0], measure=row[1], fails="<" if row[2] == "<" else ">", setting=row[3]) for row in rows)
+    return tuple(
+        Rule(set=name, name=row[0], measure=row[1], fails="<" if row[2] == "<" else ">", setting=row[3]) for row in rows
+    )
 
 
 QUALITY = _rules("gopher_quality", """
@@ -104,7 +106,9 @@ def chosen_rules(config: FilterConfig) -> tuple[tuple[Rule, float], ...]:
     for name in config.off:
         if name not in known:
             raise SettingError(f"filter.off names {name!r}, which is no rule; known are {', '.join(sorted(known))}")
-    return tuple((rule, rule.threshold(config)) for name in config.sets for rule in RULES[name] if rule.reason not in config.off)
+    return tuple(
+        (rule, rule.threshold(config)) for name in config.sets for rule in RULES[name] if rule.reason not in config.off
+    )
 
 
 def failures(values: Mapping[str, float | None], rules: tuple[tuple[Rule, float], ...]) -> Iterator[Failure]:

@@ -83,7 +83,9 @@ class FilterDocuments:
         config = self.config
         if config.languages and document.language not in config.languages:
             detail = f"language {document.language or 'unknown'}; allowed are {', '.join(config.languages)}"
-            return Rejection(id=document.id, url=document.url, stage=STAGE, reason="language.not_allowed", detail=detail)
+            return Rejection(
+                id=document.id, url=document.url, stage=STAGE, reason="language.not_allowed", detail=detail
+            )
         if document.language_score < config.min_language_score:
             return Rejection(
                 id=document.id, url=document.url, stage=STAGE, reason="language.uncertain", detail=f"language {document.language or 'unknown'}",
@@ -150,7 +152,7 @@ class ClassifyDocuments:
 
 def filter_judges(config: FilterConfig) -> "tuple[Judge, ...]":
     """What is asked of every document, in this order. `FilterUrls` is asked before, about the page."""
-    judges: "list[Judge]" = [FilterDocuments(config)]
+    judges: list[Judge] = [FilterDocuments(config)]
     if config.spam.on or config.toxicity.on:
         judges.append(ClassifyDocuments(config))
     if config.privacy.on:

@@ -125,7 +125,9 @@ def _read_folder(folder: str, categories: tuple[str, ...], rules: UrlRules) -> N
     files = {path: path.split("/")[-2:] for path in storage.list_files(folder) if path.endswith(("/domains", "/urls"))}
     wanted = {path: parts for path, parts in files.items() if not categories or parts[0] in categories}
     if not wanted:
-        raise InputError(f"{folder} has no CATEGORY/domains or CATEGORY/urls{' for ' + ', '.join(categories) if categories else ''}")
+        raise InputError(
+            f"{folder} has no CATEGORY/domains or CATEGORY/urls{' for ' + ', '.join(categories) if categories else ''}"
+        )
     for path, (category, kind) in wanted.items():
         for entry in _entries(path):
             if kind == "domains":
@@ -193,5 +195,11 @@ class FilterUrls:
         if refused is None:
             return page
         return Rejection(
-            id=page.id, url=page.url, stage="filter", reason=f"urls.{refused.rule}", detail=refused.matched, value=refused.value, threshold=refused.threshold
+            id=page.id,
+            url=page.url,
+            stage="filter",
+            reason=f"urls.{refused.rule}",
+            detail=refused.matched,
+            value=refused.value,
+            threshold=refused.threshold,
         )

@@ -23,10 +23,56 @@ _MAX_CHUNKS = 1 << 17
 _PUNCT = r"…,:;!?¿؟¡()\[\]{}<>_#*&。？！，、；：～·।،۔؛٪"
 _QUOTES = r"""'"”“`‘´’‚,„»«「」『』（）〔〕【】《》〈〉〈〉⟦⟧"""
 _CURRENCY = "$£€¥฿₽﷼₴₠₡₢₣₤₥₦₧₨₩₪₫₭₮₯₰₱₲₳₵₶₷₸₹₺₻₼₾₿"
-_UNITS = (
-    "km km² km³ m m² m³ dm dm² dm³ cm cm² cm³ mm mm² mm³ ha µm nm yd in ft kg g mg µg t lb oz m/s km/h kmh mph hPa Pa "
-    "mbar mb MB kb KB gb GB tb TB T G M K %"
-).split()
+_UNITS = [
+    "km",
+    "km²",
+    "km³",
+    "m",
+    "m²",
+    "m³",
+    "dm",
+    "dm²",
+    "dm³",
+    "cm",
+    "cm²",
+    "cm³",
+    "mm",
+    "mm²",
+    "mm³",
+    "ha",
+    "µm",
+    "nm",
+    "yd",
+    "in",
+    "ft",
+    "kg",
+    "g",
+    "mg",
+    "µg",
+    "t",
+    "lb",
+    "oz",
+    "m/s",
+    "km/h",
+    "kmh",
+    "mph",
+    "hPa",
+    "Pa",
+    "mbar",
+    "mb",
+    "MB",
+    "kb",
+    "KB",
+    "gb",
+    "GB",
+    "tb",
+    "TB",
+    "T",
+    "G",
+    "M",
+    "K",
+    "%",
+]
 _PREFIX = regex.compile(rf"[§%=—–{_PUNCT}{_QUOTES}{_CURRENCY}\p{{So}}]|\+(?![0-9])|\.\.+|(?:US|C|A)\$")
 _SUFFIX = regex.compile(
     rf"(?:[—–{_PUNCT}{_QUOTES}\p{{So}}]|\.\.+|['’][sS]|(?<=[0-9])(?:\+|[{_CURRENCY}]|{'|'.join(_UNITS)})"
@@ -82,16 +128,42 @@ def _contractions() -> dict[str, tuple[str, ...]]:
         add(stem, "'re")
         add(stem, "'ve")
         table[stem + "ve"], table[stem.title() + "ve"] = (stem, "ve"), (stem.title(), "ve")
-    for stem in "ca could do does did had may might must need ought sha should wo would".split():
+    for stem in [
+        "ca",
+        "could",
+        "do",
+        "does",
+        "did",
+        "had",
+        "may",
+        "might",
+        "must",
+        "need",
+        "ought",
+        "sha",
+        "should",
+        "wo",
+        "would",
+    ]:
         add(stem, "n't")
         add(stem, "n't", "'ve")
-    for stem in "could might must should would".split():
+    for stem in ["could", "might", "must", "should", "would"]:
         add(stem, "'ve")
-    for stem in "ai are is was were have has dare".split():
+    for stem in ["ai", "are", "is", "was", "were", "have", "has", "dare"]:
         add(stem, "n't")
     for hour, half in product(range(1, 13), ("a.m.", "am", "p.m.", "pm")):
         table[f"{hour}{half}"] = (str(hour), half)
-    for whole, first in {"y'all": "y'", "yall": "y", "cannot": "can", "gonna": "gon", "gotta": "got", "let's": "let", "c'mon": "c'm", "not've": "not", "notve": "not"}.items():
+    for whole, first in {
+        "y'all": "y'",
+        "yall": "y",
+        "cannot": "can",
+        "gonna": "gon",
+        "gotta": "got",
+        "let's": "let",
+        "c'mon": "c'm",
+        "not've": "not",
+        "notve": "not",
+    }.items():
         for form in (whole, whole[0].upper() + whole[1:]):
             table[form] = (form[: len(first)], form[len(first) :])
     for plain in ("ill", "its", "hell", "shell", "shed", "were", "well", "whore"):
@@ -100,7 +172,7 @@ def _contractions() -> dict[str, tuple[str, ...]]:
     return table
 
 
-_WHOLE = (
+_WHOLE: str = (
     # Contractions and abbreviations with signs inside or at their ends.
     """'s 'S ‘s ‘S and/or w/o 're 'd 'll 'em 'nuff 'Cause 'cause 'cos 'Cos 'coz 'Coz 'cuz 'Cuz 'bout ma'am Ma'am o'clock O'clock
     lovin' Lovin' havin' Havin' doin' Doin' goin' Goin' nothin' Nothin' nuthin' Nuthin' ol' Ol' somethin' Somethin'
@@ -113,9 +185,11 @@ _WHOLE = (
     :-((( ): )-: =( >:( :') :'-) :'( :'-( :/ :-/ =/ =| :| :-| ]= =[ :1 :P :-P :p :-p :O :-O :o :-o :0 :-0 :() >:o :* :-* :3 :-3 =3
     :> :-> :X :-X :x :-x :D :-D ;D ;-D =D xD XD xDD XDD 8D 8-D ^_^ ^__^ ^___^ >.< >.> <.< ._. ;_; -_- -__- v.v V.V v_v V_V o_o o_O
     O_o O_O 0_o o_0 0_0 o.O O.o O.O o.o 0.0 o.0 0.o @_@ <3 <33 <333 </3 (^_^) (-_-) (._.) (>_<) (*_*) ಠ_ಠ (ಠ_ಠ) ¯\\(ツ)/¯"""
-).split()
+)
 _SPECIAL: dict[str, tuple[str, ...]] = (
-    _contractions() | {word: (word,) for word in _WHOLE} | {f"{letter}.": (f"{letter}.",) for letter in "abcdefghijklmnopqrstuvwxyz"}
+    _contractions()
+    | {word: (word,) for word in _WHOLE.split()}
+    | {f"{letter}.": (f"{letter}.",) for letter in "abcdefghijklmnopqrstuvwxyz"}
 )
 
 
@@ -145,7 +219,7 @@ def split_chunk(chunk: str) -> list[str]:
 def _middle(chunk: str) -> Iterable[str]:
     if chunk in _SPECIAL:
         return _SPECIAL[chunk]
-    if not chunk or chunk.isalpha() and chunk.isascii() or _ADDRESS.fullmatch(chunk):
+    if not chunk or (chunk.isalpha() and chunk.isascii()) or _ADDRESS.fullmatch(chunk):
         return (chunk,) if chunk else ()
     words, start = [], 0
     for infix in _INFIX.finditer(chunk):
@@ -199,7 +273,11 @@ class Vocabulary(dict[str, bytes]):
         return len(self) > _MAX_CHUNKS
 
     def __missing__(self, chunk: str) -> bytes:
-        words = [chunk] if self._whole_chunks or (chunk.isascii() and chunk.isalpha() and chunk not in _SPECIAL) else split_chunk(chunk)
+        words = (
+            [chunk]
+            if self._whole_chunks or (chunk.isascii() and chunk.isalpha() and chunk not in _SPECIAL)
+            else split_chunk(chunk)
+        )
         ids = array("i", map(self.word_id, words)).tobytes()
         self[chunk] = ids
         return ids

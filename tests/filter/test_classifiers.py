@@ -105,7 +105,11 @@ def test_an_exchanged_model_is_an_error(tmp_path: Path) -> None:
 
 def test_spam_and_ordinary_text_out_of_the_box() -> None:
     judge = ClassifyDocuments(FilterConfig())
-    spam = judge.judge(document("WINNER!! You have won a £1000 cash prize. Call 09061701461 now to claim. Txt STOP to end. Only 150p per msg"))
+    spam = judge.judge(
+        document(
+            "WINNER!! You have won a £1000 cash prize. Call 09061701461 now to claim. Txt STOP to end. Only 150p per msg"
+        )
+    )
     assert isinstance(spam, Rejection)
     assert spam.reason.startswith("spam.")
     kept = judge.judge(document("Shall we meet at the station at eight? I will bring the book that you lent me."))
@@ -131,15 +135,22 @@ def labelled(tmp_path: Path) -> Path:
     rng = random.Random(7)
     rows = []
     for number in range(400):
-        words = [rng.choice("alpha beta gamma delta epsilon zeta eta theta".split()) for _ in range(8)]
-        rows.append({"text": " ".join([*words, "buy" if number % 2 else "read", str(number)]), "label": "ad" if number % 2 else "note"})
+        words = [rng.choice(["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta"]) for _ in range(8)]
+        rows.append(
+            {
+                "text": " ".join([*words, "buy" if number % 2 else "read", str(number)]),
+                "label": "ad" if number % 2 else "note",
+            }
+        )
     path = tmp_path / "rows.jsonl"
     path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     return path
 
 
 def test_training_is_deterministic_and_learns(labelled: Path, tmp_path: Path) -> None:
-    config = TrainingConfig(name="ads", sources=(Source(path=str(labelled), bad=("ad",)),), buckets=1000, max_features=2000, epochs=10)
+    config = TrainingConfig(
+        name="ads", sources=(Source(path=str(labelled), bad=("ad",)),), buckets=1000, max_features=2000, epochs=10
+    )
     first = train(config, str(tmp_path / "a"))
     second = train(config, str(tmp_path / "b"))
     assert first["sha256"] == second["sha256"]
@@ -154,4 +165,6 @@ def test_training_needs_labels_of_both_kinds(labelled: Path, tmp_path: Path) -> 
         train(TrainingConfig(name="ads", sources=(Source(path=str(labelled), bad=("nothing",)),)), str(tmp_path))
     (tmp_path / "odd.jsonl").write_text('{"body": "x"}\n')
     with pytest.raises(InputError, match="lacks"):
-        train(TrainingConfig(name="ads", sources=(Source(path=str(tmp_path / "odd.jsonl"), bad=("ad",)),)), str(tmp_path))
+        train(
+            TrainingConfig(name="ads", sources=(Source(path=str(tmp_path / "odd.jsonl"), bad=("ad",)),)), str(tmp_path)
+        )

@@ -1,6 +1,7 @@
 """Privacy: what is masked, what only looks like it, and how well on labelled sentences."""
 
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -50,7 +51,7 @@ def test_masking(text: str, masked: str) -> None:
 def test_masking_twice_changes_nothing_more(text: str) -> None:
     once, _ = mask(text, ALL)
     spans = find_private(text, ALL)
-    assert all(first.end <= second.start for first, second in zip(spans, spans[1:], strict=False))
+    assert all(first.end <= second.start for first, second in pairwise(spans))
     assert sum(once.count(f"<{name}>") for name in ("EMAIL", "IP", "PHONE", "IBAN", "CARD")) >= len(spans)
 
 
@@ -88,16 +89,29 @@ def test_counts_are_measures() -> None:
 def test_precision_and_recall_on_labelled_sentences(shared_data: Path) -> None:
     from pipeline.jsonl import read_records
 
-    kinds = {"EMAIL_ADDRESS": "email", "PHONE_NUMBER": "phone", "CREDIT_CARD": "card", "IBAN_CODE": "iban", "IP_ADDRESS": "ip", "US_SSN": "national_id"}
+    kinds = {
+        "EMAIL_ADDRESS": "email",
+        "PHONE_NUMBER": "phone",
+        "CREDIT_CARD": "card",
+        "IBAN_CODE": "iban",
+        "IP_ADDRESS": "ip",
+        "US_SSN": "national_id",
+    }
     config = PrivacyConfig(national_ids=("us_ssn",))
     hits, missed, wrong = Counter[str](), Counter[str](), Counter[str]()
     for row in read_records(str(shared_data / "pii/presidio_research.jsonl.zst")):
         found = find_private(row["text"], config)
         gold = [(span, kinds[span["type"]]) for span in _spans(row) if span["type"] in kinds]
         for span, kind in gold:
-            (hits if any(each.kind == kind and each.start < span["end"] and each.end > span["start"] for each in found) else missed)[kind] += 1
+            (
+                hits
+                if any(each.kind == kind and each.start < span["end"] and each.end > span["start"] for each in found)
+                else missed
+            )[kind] += 1
         for each in found:
-            if not any(each.start < span["end"] and each.end > span["start"] for span, kind in gold if kind == each.kind):
+            if not any(
+                each.start < span["end"] and each.end > span["start"] for span, kind in gold if kind == each.kind
+            ):
                 wrong[each.kind] += 1
     for kind in kinds.values():
         assert hits[kind] / (hits[kind] + missed[kind]) >= floor("privacy", f"{kind}_recall")

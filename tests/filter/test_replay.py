@@ -29,13 +29,17 @@ def texts() -> list[Document]:
 
 def run(folder: Path, config: FilterConfig) -> int:
     """Judges the texts into `folder`/measures and returns how many are kept."""
-    worker = JudgeShard(read=read, judges=filter_judges(config), kept="filtered", rejected="rejected", measures="measures")
+    worker = JudgeShard(
+        read=read, judges=filter_judges(config), kept="filtered", rejected="rejected", measures="measures"
+    )
     worker.setup()
     outputs = Outputs(str(folder), "part-0")
     counts = worker.process(Shard(name="part-0", work=None), outputs)
     entries = outputs.receipt(counts).files["measures"]
     target = str(folder / "measures")
-    write_manifest(target, Manifest(kind="measures", fingerprint="", files=tuple(entry.relative_to(target) for entry in entries)))
+    write_manifest(
+        target, Manifest(kind="measures", fingerprint="", files=tuple(entry.relative_to(target) for entry in entries))
+    )
     return counts["kept"]
 
 

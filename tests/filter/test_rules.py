@@ -12,7 +12,21 @@ from pipeline.records import Document, Rejection
 from tests.filter.conftest import document
 
 GOOD = "The house of the old man stood near a river, and he used to walk there with his dog every single morning."
-WORDS = ["quiet", "water", "under", "bridge", "carries", "small", "boats", "past", "green", "fields", "toward", "distant", "towns"]
+WORDS = [
+    "quiet",
+    "water",
+    "under",
+    "bridge",
+    "carries",
+    "small",
+    "boats",
+    "past",
+    "green",
+    "fields",
+    "toward",
+    "distant",
+    "towns",
+]
 
 
 def reason(text: str, sets: tuple[str, ...], **settings: object) -> str:
@@ -25,8 +39,14 @@ def reason(text: str, sets: tuple[str, ...], **settings: object) -> str:
     [
         ("I am your father.\n" * 4, "gopher_repetition.repeated_lines"),
         ("I am your father.\n\n" * 4, "gopher_repetition.repeated_paragraphs"),
-        ("I am groot.\n\nYou are a wizard.\n\nI am your father.\n\n" + ("x" * 30 + ".\n\n") * 2, "gopher_repetition.repeated_paragraph_characters"),
-        ("I am groot.\nYou are a wizard.\nI am your father.\n" + ("x" * 40 + ".\n") * 2, "gopher_repetition.repeated_line_characters"),
+        (
+            "I am groot.\n\nYou are a wizard.\n\nI am your father.\n\n" + ("x" * 30 + ".\n\n") * 2,
+            "gopher_repetition.repeated_paragraph_characters",
+        ),
+        (
+            "I am groot.\nYou are a wizard.\nI am your father.\n" + ("x" * 40 + ".\n") * 2,
+            "gopher_repetition.repeated_line_characters",
+        ),
         ("I am Frank, I am Frank, I am Frank", "gopher_repetition.frequent_2_gram"),
         ("I am Frank, you are Jhon. I am Frank. I am Frank you are Jhon", "gopher_repetition.frequent_3_gram"),
     ],
@@ -84,11 +104,21 @@ def test_fineweb(text: str, expected: str) -> None:
 
 def test_c4_edits_lines_and_keeps_the_rest() -> None:
     good = "This is a whole sentence.[1] And here is another one! A third? Yes, it is one. A fifth for good measure."
-    lines = [good, "Menu", "Please enable JavaScript to see this.", "We use cookies and a privacy policy here.", "Two words.", "No stop at the end", "It trails off..."]
+    lines = [
+        good,
+        "Menu",
+        "Please enable JavaScript to see this.",
+        "We use cookies and a privacy policy here.",
+        "Two words.",
+        "No stop at the end",
+        "It trails off...",
+    ]
     kept = FilterDocuments(FilterConfig(sets=("c4",))).judge(document("\n".join(lines)))
     assert isinstance(kept, Document)
     assert kept.text == good.replace("[1]", "")
-    loose = FilterDocuments(FilterConfig(sets=("c4",), c4=C4Config(require_terminal_punctuation=False))).judge(document("\n".join(lines)))
+    loose = FilterDocuments(FilterConfig(sets=("c4",), c4=C4Config(require_terminal_punctuation=False))).judge(
+        document("\n".join(lines))
+    )
     assert isinstance(loose, Document)
     assert loose.text.endswith("No stop at the end\nIt trails off...")
 
@@ -125,7 +155,9 @@ def test_a_language_without_stop_words_passes_that_rule() -> None:
 
 
 def test_chinese_has_words() -> None:
-    kept = FilterDocuments(FilterConfig(sets=("gopher_quality",))).judge(document("北京是中国的首都，也是全国的政治和文化中心。" * 6, "zh"))
+    kept = FilterDocuments(FilterConfig(sets=("gopher_quality",))).judge(
+        document("北京是中国的首都，也是全国的政治和文化中心。" * 6, "zh")
+    )
     assert isinstance(kept, Document)
     assert kept.measures["num_words"] >= 60
 
@@ -146,7 +178,9 @@ def test_every_rule_names_a_measure_and_a_setting() -> None:
 
 def test_a_rule_that_is_off_never_fails() -> None:
     rules = chosen_rules(FilterConfig(sets=("gopher_quality",), off=("gopher_quality.too_few_words",)))
-    assert [failure.rule.name for failure in failures({"num_words": 1.0, "num_stop_words": 0.0}, rules)] == ["too_few_stop_words"]
+    assert [failure.rule.name for failure in failures({"num_words": 1.0, "num_stop_words": 0.0}, rules)] == [
+        "too_few_stop_words"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,12 @@ def lists(tmp_path: Path) -> str:
 def test_addresses(lists: str, url: str, rule: str | None) -> None:
     rules = load_rules(
         UrlConfig(
-            lists=(lists,), exact_hosts=("Exact.example",), suffixes=("*.xxx",), words=("Casino",), soft_words=("cheap", "pills"), allow=("good.bad.example",)
+            lists=(lists,),
+            exact_hosts=("Exact.example",),
+            suffixes=("*.xxx",),
+            words=("Casino",),
+            soft_words=("cheap", "pills"),
+            allow=("good.bad.example",),
         )
     )
     refused = rules.refuses(url)
@@ -83,7 +88,12 @@ def test_a_refused_page_is_a_rejection(lists: str) -> None:
 def test_every_entry_of_a_real_list_is_refused(shared_data: Path, tmp_path: Path) -> None:
     from pipeline.jsonl import read_records
 
-    rows = [row for _, row in zip(range(4000), read_records(str(shared_data / "url_blocklists/ut1_sample.jsonl.zst")), strict=False)]
+    rows = [
+        row
+        for _, row in zip(
+            range(4000), read_records(str(shared_data / "url_blocklists/ut1_sample.jsonl.zst")), strict=False
+        )
+    ]
     for kind in ("domain", "url"):
         (tmp_path / "list").mkdir(exist_ok=True)
         entries = [row["text"] for row in rows if row["kind"] == kind]

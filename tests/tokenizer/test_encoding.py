@@ -21,7 +21,9 @@ LOOK_ALIKES = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="session", params=[REFERENCE, "corpusmill", "gigatoken", pytest.param("fastokens", marks=pytest.mark.slow)])
+@pytest.fixture(
+    scope="session", params=[REFERENCE, "corpusmill", "gigatoken", pytest.param("fastokens", marks=pytest.mark.slow)]
+)
 def encoder(request: pytest.FixtureRequest, small_json: str) -> Encoder:
     if request.param in ("gigatoken", "fastokens"):
         pytest.importorskip(request.param, reason="the extra fast-encode is not installed")

@@ -19,7 +19,9 @@ def test_bytes_per_token_on_held_out_text(real_texts: list[str]) -> None:
     floors = json.loads(FLOORS.read_text())["tokenizer"]
     pattern = pattern_named("o200k")
     counts = Splitter(pattern).count(real_texts[::2])
-    encoder = Encoder(tokenizer_json(learn(WordCounts.of(counts), vocab_size=8192, specials=("<|endoftext|>",)), pattern))
+    encoder = Encoder(
+        tokenizer_json(learn(WordCounts.of(counts), vocab_size=8192, specials=("<|endoftext|>",)), pattern)
+    )
     held_out = real_texts[1::2]
     num_tokens = sum(map(len, encoder.encode_batch(held_out)))
     bytes_per_token = sum(len(text.encode()) for text in held_out) / num_tokens

@@ -1,0 +1,51 @@
+"""The shipped classifiers keep their floors on texts that training never saw, and let clean documents pass."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.classifiers import SETS, clean, labelled
+from jobs.classifier_scores import measure_decisions
+from pipeline.filter.config import FilterConfig
+from pipeline.filter.stage import ClassifyDocuments
+from pipeline.records import Rejection
+from tests.filter.floors import floor
+
+CASES = [
+    ("spam", "spam/spamassassin_email", "f1", "email_f1"),
+    ("spam", "spam/sms_spam_collection", "f1", "messages_f1"),
+    ("toxicity", "toxicity/davidson2017_tweets", "auc", "davidson_auc"),
+    ("toxicity", "toxicity/germeval2018_de", "auc", "germeval_auc"),
+    ("toxicity", "toxicity/cold_zh", "auc", "cold_auc"),
+    ("toxicity", "toxicity/wikipedia_talk_toxicity", "auc", "wikipedia_talk_auc"),
+    ("toxicity", "toxicity/surge_ai", "auc", "surge_auc"),
+    ("toxicity", "toxicity/vicomtech_stormfront", "auc", "stormfront_auc"),
+]
+
+
+@pytest.fixture(scope="module")
+def judge() -> ClassifyDocuments:
+    loaded = ClassifyDocuments(FilterConfig())
+    loaded.setup()
+    return loaded
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "path", "figure", "floor_name"), CASES)
+def test_labelled_sets(
+    judge: ClassifyDocuments, shared_data: Path, name: str, path: str, figure: str, floor_name: str
+) -> None:
+    model = judge._models[name]
+    found = list(labelled(shared_data, path, *SETS[name][path], "heldout"))
+    scores = [model.score_message(text) for _, text, _ in found]
+    assert measure_decisions([bad for _, _, bad in found], scores, model.thresholds.short)[figure] >= floor(
+        name, floor_name
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["spam", "toxicity"])
+def test_clean_documents_pass(judge: ClassifyDocuments, shared_data: Path, name: str) -> None:
+    verdicts = [judge.judge(document) for _, document in clean(shared_data, 60)]
+    refused = [verdict for verdict in verdicts if isinstance(verdict, Rejection) and verdict.reason.startswith(name)]
+    assert len(refused) / len(verdicts) <= floor(name, "max_clean_refused")
