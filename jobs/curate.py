@@ -10,6 +10,9 @@ from jobs.engine import Engine, run_step
 from jobs.settings import plain
 from pipeline.corpus import FILTERED, MEASURES, REJECTED, CuratePages, page_shards
 from pipeline.errors import DataError
+from pipeline.extract.classifier import model_sha256
+from pipeline.filter.classifiers import read_card
+from pipeline.filter.decisions import MODELS
 from pipeline.steps import Step
 from pipeline.storage import Manifest, join
 
@@ -47,8 +50,15 @@ def filter_step(config: RunConfig) -> Step:
         outputs=(FILTERED, MEASURES, REJECTED),
         settings={"extract": extract, "filter": plain(config.filter)},
         inputs={"pages": join(config.run.folder, "pages")},
-        versions={name: installed(name) for name in _LIBRARIES},
+        versions={name: installed(name) for name in _LIBRARIES} | _models(config),
     )
+
+
+def _models(config: RunConfig) -> dict[str, str]:
+    """The hashes of the models whose answers reach the bytes: another model makes other documents."""
+    chosen = {"spam": config.filter.spam, "toxicity": config.filter.toxicity}
+    cards = {name: read_card(each.model or MODELS, name)["sha256"] for name, each in chosen.items() if each.on}
+    return {"blocks model": model_sha256(), **{f"{name} model": sha256 for name, sha256 in cards.items()}}
 
 
 def _check_errors(manifest: Manifest, max_share: float) -> None:
