@@ -191,6 +191,12 @@ _SPECIAL: dict[str, tuple[str, ...]] = (
     | {word: (word,) for word in _WHOLE.split()}
     | {f"{letter}.": (f"{letter}.",) for letter in "abcdefghijklmnopqrstuvwxyz"}
 )
+# Everything with a straight apostrophe also with a typographic one.
+_SPECIAL |= {
+    whole.replace("'", "’"): tuple(part.replace("'", "’") for part in parts)
+    for whole, parts in _SPECIAL.items()
+    if "'" in whole
+}
 
 
 def split_chunk(chunk: str) -> list[str]:

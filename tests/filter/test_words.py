@@ -12,6 +12,7 @@ from pipeline.filter.words import Vocabulary, split_chunk
     [
         ("word", "word"),
         ("don't", "do n't"),
+        ("don’t", "do n’t"),
         ("(don't)", "( do n't )"),
         ("they'll've", "they 'll 've"),
         ("cannot", "can not"),
