@@ -8,6 +8,7 @@ which ends them all; and should the driver vanish, a pipe that it held open brea
 import logging
 import os
 import signal
+import sys
 import threading
 import traceback
 from collections.abc import Callable
@@ -103,6 +104,7 @@ def _be_child(work: Callable[[], None], answer: int, alive: int) -> NoReturn:
         os.setsid()
         threading.excepthook = thread_failed
         threading.Thread(target=_end_with_parent, args=(alive,), daemon=True).start()
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))  # worker processes import what we can import
         _hush()
         work()
     except BaseException as error:  # everything is said to the parent

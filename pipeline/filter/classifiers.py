@@ -159,9 +159,9 @@ class Classifier:
             self.thresholds = replace(self.thresholds, short=self._short.thresholds.short)
 
     def score_message(self, text: str) -> float:
-        """The probability for one text as a whole, by the model for its length."""
+        """The probability for one text as a whole: of a message by the model for messages, of an e-mail by that for documents."""
         plain = readable(text)
-        model = self._short if self._short is not None and is_message(plain) else self
+        model = self._short if self._short is not None and plain == text and is_message(plain) else self
         return model.score([plain])[0]
 
     def score(self, texts: Sequence[str]) -> list[float]:
