@@ -5,6 +5,7 @@ Each reads records from one file and writes records to another (`-` is standard 
 threshold, to a third file, so that none vanishes.
 """
 
+import math
 import os
 import sys
 from collections import Counter
@@ -147,10 +148,15 @@ def _judged(judge: Judge, *, with_measures: bool = False, languages: LanguageFin
         verdict = judge_one((judge,), document)
         if isinstance(verdict, Rejection):
             return verdict
-        measures = {"measures": dict(verdict.measures)} if with_measures and verdict.measures else {}
+        measures = {"measures": _known(verdict.measures)} if with_measures and verdict.measures else {}
         return {**record, "text": verdict.text, **measures}
 
     return change
+
+
+def _known(measures: Mapping[str, float]) -> dict[str, float | None]:
+    """The measures, null where one was not taken: JSON has no NaN."""
+    return {name: None if math.isnan(value) else value for name, value in measures.items()}
 
 
 def _page(record: Fields, number: int) -> Page:

@@ -19,4 +19,4 @@ def test_peak_memory_does_not_grow_with_the_documents(capsys: pytest.CaptureFixt
         assert last[job] <= first[job] * (1 + TOLERANCE), f"{job} grew"
     # The index of deduplication: signatures, bands and ids, never texts.
     grown = (last["dedup"] - first["dedup"]) / (last["documents"] - first["documents"])
-    assert grown < 4000, f"the index takes {grown:.0f} bytes a document"
+    assert grown < 8000, f"the index takes {grown:.0f} bytes a document"
