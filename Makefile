@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-EXTRAS := dev,fast-encode
+EXTRAS := dev,fast-encode,metrics
 # Tests run side by side on so many processes; each keeps to one thread.
 JOBS ?= 2
 export OMP_NUM_THREADS ?= 1

@@ -38,6 +38,8 @@ class Ahead(Generic[T]):
         """Ends the thread; what it made ahead is dropped."""
         atexit.unregister(self.stop)
         self._stopped.set()
+        if threading.current_thread() is self._thread:  # the collector may run in any thread, so in this one too
+            return
         while self._thread.is_alive():
             try:
                 self._ready.get_nowait()
