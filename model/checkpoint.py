@@ -81,6 +81,7 @@ class CheckpointWriter:
 def write_checkpoint(folder: str, checkpoint: Checkpoint) -> None:
     """Writes one checkpoint below `folder`."""
     target = step_folder(folder, checkpoint.step)
+    storage.remove_tree(target)  # half a checkpoint of a killed attempt: its debris must not reach a manifest
     files = {"model.safetensors": checkpoint.weights, "optimizer.safetensors": checkpoint.moments}
     sums = {
         name: storage.write_bytes(join(target, name), safetensors.torch.save(dict(tensors))).sha256

