@@ -41,7 +41,7 @@ def loss_curve(steps: Sequence[int], losses: Sequence[float]) -> str:
     return _drawn(draw)
 
 
-def _smoothed(values: Sequence[float], weight: float = 0.9) -> list[float]:
+def _smoothed(values: Sequence[float], weight: float = 0.7) -> list[float]:
     mean, result = values[0] if values else 0.0, []
     for value in values:
         mean = weight * mean + (1 - weight) * value
