@@ -1,6 +1,7 @@
 """The crawler and Scrapy on the same 64 hosts of real pages, and the memory that a million queued URLs take.
 
-    python -m benchmarks.crawl DATA [--pages 40] [--only step,job,scrapy,queue]
+    python -m benchmarks.crawl DATA [--pages 40] [--repeat 1] [--only step,job,scrapy,queue,links,sites]
+    python -m benchmarks.crawl --only queue,links
 
 DATA is the folder with `article_extraction.jsonl.zst` (real pages, about 30 KB compressed). A server in a process of its own
 answers on 127.0.1.1 to 127.0.1.64 with as many pages each as `--pages` says; each competitor crawls all of them in a process of
@@ -8,7 +9,9 @@ its own, with robots.txt, link extraction and WARC output, without a delay. What
 figure per core that the server and other work on the machine hardly disturb.
 
 `step`: one round of one shard, as a worker does it. `job`: the whole command with Beam, rounds, index and manifests. `scrapy`:
-its broad-crawl settings, and a WARC written by our own writer, which is kinder than the usual plugins.
+its broad-crawl settings, and a WARC written by our own writer, which is kinder than the usual plugins. `queue`: a shard finds so many URLs
+of 200 sites, writes them as the queue of the next round, and takes that over. `links`: a shard finds so many links to other sites, and takes
+up as many from others. `sites`: the same, each link to a site of its own.
 """
 
 import argparse
@@ -198,31 +201,64 @@ def run_scrapy(port: int, run: str) -> int:
     return count[0]
 
 
-def run_queue(port: int, run: str) -> int:
-    """`port` is the number of URLs here: queues them, writes the queue, and reads it back."""
+def _urls(number: int, num_sites: int = 200) -> Iterator[tuple[str, str]]:
+    """So many URLs with the site of each, the same ones every time."""
+    chance = random.Random(0)
+    for each in range(number):
+        site = f"site-{each % num_sites}.example"
+        yield site, f"http://{site}/section/{chance.getrandbits(64):x}/page-{each}.html"
+
+
+def run_queue(number: int, run: str) -> int:
+    """Queues `number` URLs, writes what the next round starts from, and starts it."""
     from pipeline.crawl.config import CrawlConfig
-    from pipeline.crawl.frontier import write_queue
     from pipeline.crawl.ledger import Found
+    from pipeline.crawl.queues import write_queue
+    from pipeline.crawl.sites import write_sites
     from pipeline.crawl.state import ShardState
 
-    config = CrawlConfig(user_agent=AGENT)
-    seeds = [f"http://site-{number}.example/" for number in range(200)]
-    state, chance = ShardState(config, seeds), random.Random(0)
+    config, seeds = CrawlConfig(user_agent=AGENT), [f"http://site-{each}.example/" for each in range(200)]
+    state = ShardState(config, seeds)
     started()
-    for number in range(port):
-        site = f"site-{number % 200}.example"
-        state.offer(
-            site,
-            Found(f"http://{site}/section/{chance.getrandbits(64):x}/page-{number}.html", 2, 0),
-            "http://via.example/",
-        )
+    for site, url in _urls(number):
+        state.offer(site, Found(url, 2, 0), "http://via.example/")
     for each in state.sites.values():
         each.end_round()
-    write_queue(f"{run}/queue.parquet", state.rest())
-    state.seen.save(f"{run}/seen")
+    write_queue(f"{run}/s.queue.parquet", state.rest())
+    write_sites(f"{run}/s.sites.jsonl", state.sites.values())
+    state.seen.save(f"{run}/s.seen")
     again = ShardState(config, seeds)
-    again.seen.load(f"{run}/seen")
-    return port
+    again.load(run, "s", time.time())
+    assert sum(len(site.queue) for site in again.sites.values()) == number
+    return number
+
+
+def run_sites(number: int, run: str) -> int:
+    """As `run_links`, each link to another site."""
+    return run_links(number, run, num_sites=number)
+
+
+def run_links(number: int, run: str, *, num_sites: int = 200) -> int:
+    """Sends `number` links to other sites and receives as many."""
+    from pipeline.crawl.config import CrawlConfig, ScopeConfig
+    from pipeline.crawl.ledger import Found, Visit
+    from pipeline.crawl.state import LINKS, ShardState, link_rows, read_incoming
+    from pipeline.tables import TableWriter
+
+    config = CrawlConfig(user_agent=AGENT, scope=ScopeConfig(within="any"))
+    state = ShardState(config, ["http://via.example/"])
+    site = state.site("via.example")
+    started()
+    for _, url in _urls(number, num_sites):
+        _, sent = state.sort(site, [Found(url, 2, 0)], "http://via.example/")
+        state.apply(site, Visit(url="http://via.example/", verdict="page", sent=sent))
+    with TableWriter(f"{run}/links.parquet", LINKS) as links:
+        for row in link_rows(state, 1):
+            links.append(row)
+    again = ShardState(config, ["http://via.example/"])
+    again.receive(read_incoming(f"{run}/links.parquet", 0))
+    assert sum(len(site.queue) for site in again.sites.values()) == number
+    return number
 
 
 _clock: list[float] = []
@@ -238,6 +274,8 @@ _RUNS: dict[str, Callable[[int, str], int]] = {
     "job": run_job,
     "scrapy": run_scrapy,
     "queue": run_queue,
+    "links": run_links,
+    "sites": run_sites,
 }
 
 
@@ -266,43 +304,59 @@ def measure(name: str, number: int) -> dict[str, float]:
 
 
 def main() -> None:
-    """Runs the competitors one after the other and prints their figures and the ratios."""
+    """Runs the competitors in turns, then the measurements of memory, and prints figures and ratios."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, nargs="?")
     parser.add_argument("--pages", type=int, default=_PER_HOST, help="pages on each of the 64 hosts")
-    parser.add_argument("--only", default="step,job,scrapy,queue")
+    parser.add_argument("--repeat", type=int, default=1, help="turns of each competitor; the best one counts")
+    parser.add_argument("--only", default="step,job,scrapy,queue,links,sites")
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
         _child(arguments.child[0], int(arguments.child[1]))
         return
-    if arguments.data is None:
-        parser.error("DATA is missing")
     names = arguments.only.split(",")
-    results: dict[str, dict[str, float]] = {}
-    with serving(arguments.data, arguments.pages) as port:
-        for name in [name for name in ("step", "job", "scrapy") if name in names]:
-            if name == "scrapy" and not _has_scrapy():
-                print("scrapy   is not installed (extra `bench`)")
-                continue
-            results[name] = one = measure(name, port)
+    competitors = [name for name in ("step", "job", "scrapy") if name in names]
+    if "scrapy" in competitors and not _has_scrapy():
+        print("scrapy   is not installed (extra `bench`)")
+        competitors.remove("scrapy")
+    if competitors and arguments.data is None:
+        parser.error("DATA is missing")
+    if competitors:
+        compete(competitors, arguments.data, arguments.pages, arguments.repeat)
+    for name in [name for name in ("queue", "links", "sites") if name in names]:
+        for number in (100_000,) if name == "sites" else (100_000, 1_000_000):
+            one = measure(name, number)
+            grown = one["peak_mib"] - one["before_mib"]
             print(
-                f"{name:8} {one['pages']:,.0f} pages · {one['pages'] / one['cpu']:,.0f} pages/s per core · {1000 * one['cpu'] / one['pages']:.2f} ms CPU a page · "
-                f"{one['pages'] / one['wall']:,.0f} pages/s by the clock · {one['peak_mib']:,.0f} MiB at most",
-                flush=True,
+                f"{name:8} {number:,} URLs · {grown:,.0f} MiB more than before · {1e6 * one['cpu'] / number:.1f} µs a URL"
             )
-    for name in ("step", "job"):
-        if name in results and "scrapy" in results:
-            ratio = (
-                results[name]["pages"] / results[name]["cpu"] / (results["scrapy"]["pages"] / results["scrapy"]["cpu"])
-            )
+
+
+def compete(names: list[str], data: Path, num_pages: int, num_turns: int) -> None:
+    """Lets the competitors crawl the same pages in turns."""
+    best: dict[str, dict[str, float]] = {}
+    with serving(data, num_pages) as port:
+        for turn in range(num_turns):
+            for name in names:
+                one = measure(name, port)
+                print(f"{name:8} {_figures(one)} · load {os.getloadavg()[0]:.1f}", flush=True)
+                if turn == 0 or one["cpu"] / one["pages"] < best[name]["cpu"] / best[name]["pages"]:
+                    best[name] = one
+    if num_turns > 1:
+        for name, one in best.items():
+            print(f"{name:8} {_figures(one)} · best of {num_turns}")
+    if "scrapy" in best:
+        for name in names[:-1]:
+            ratio = best["scrapy"]["cpu"] / best["scrapy"]["pages"] / (best[name]["cpu"] / best[name]["pages"])
             print(f"{name} / scrapy: {ratio:.2f}")
-    for number in (100_000, 1_000_000) if "queue" in names else ():
-        one = measure("queue", number)
-        grown = one["peak_mib"] - one["before_mib"]
-        print(
-            f"queue    {number:,} URLs · {grown:,.0f} MiB more than before · {1e6 * one['cpu'] / number:.1f} µs a URL"
-        )
+
+
+def _figures(one: dict[str, float]) -> str:
+    return (
+        f"{one['pages']:,.0f} pages · {one['pages'] / one['cpu']:,.0f} pages/s per core · {1000 * one['cpu'] / one['pages']:.2f} ms CPU a page · "
+        f"{one['pages'] / one['wall']:,.0f} pages/s by the clock · {one['peak_mib']:,.0f} MiB at most"
+    )
 
 
 def _has_scrapy() -> bool:

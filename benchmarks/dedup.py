@@ -1,6 +1,6 @@
-"""Deduplication beside its peers: speed of signatures, quality on labelled near duplicates, and growth.
+"""Deduplication beside its peers: speed of signatures, quality on labelled near duplicates, growth, hot bands.
 
-    python -m benchmarks.dedup [speed] [quality] [steps] [growth] [--documents N] [--datatrove-python PYTHON]
+    python -m benchmarks.dedup [speed] [quality] [steps] [growth] [skew] [--documents N] [--datatrove-python PYTHON]
 
 The data folder is `../shared/data`, or what CORPUSMILL_DATA names. datatrove needs an environment of its own (it asks
 for an older xxhash): name its interpreter with --datatrove-python; without it the output says that it is missing.
@@ -12,13 +12,12 @@ import gzip
 import io
 import json
 import os
-import random
-import resource
 import subprocess
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ import numpy as np
 import zstandard
 
 from pipeline.dedup.config import DedupConfig
-from pipeline.dedup.curve import PRESETS, match_probability
+from pipeline.dedup.curve import DEFAULT_PRESET
 
 DATA = Path(os.environ.get("CORPUSMILL_DATA", Path(__file__).parents[2] / "shared" / "data"))
 SETS = (
@@ -47,12 +46,16 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", default=["speed", "quality"])
     parser.add_argument("--documents", type=int, default=100_000)
     parser.add_argument("--datatrove-python", default=os.environ.get("CORPUSMILL_DATATROVE_PYTHON", ""))
+    parser.add_argument("--plot", metavar="FILE", default="", help="where growth draws its picture (SVG)")
     arguments = parser.parse_args()
+    from benchmarks import dedup_growth
+
     parts: dict[str, Callable[[], None]] = {
         "speed": lambda: speed(arguments.datatrove_python),
         "quality": lambda: quality(arguments.datatrove_python),
         "steps": lambda: steps(arguments.documents, arguments.datatrove_python),
-        "growth": lambda: growth(arguments.documents),
+        "growth": lambda: dedup_growth.growth(arguments.documents, arguments.plot),
+        "skew": lambda: dedup_growth.skew(arguments.documents),
     }
     for part in arguments.parts:
         parts[part]()
@@ -132,7 +135,7 @@ def speed(python: str) -> None:
 
 
 def by_datasketch(texts: Sequence[str], ours: float) -> None:
-    """Plain Python shingling with xxhash, then datasketch."""
+    """Plain Python shingling with a hash in C, then datasketch."""
     try:
         from datasketch import MinHash
     except ImportError:
@@ -156,42 +159,75 @@ def by_datasketch(texts: Sequence[str], ours: float) -> None:
 def plain_shingles(text: str) -> list[int]:
     """The 32-bit hashes of the word 5-shingles of a text, the usual way in Python."""
     import re
-
-    from xxhash import xxh32_intdigest as digest
+    from zlib import crc32
 
     words = re.findall(r"\w+", text.lower())
-    return [digest(" ".join(words[at : at + 5]).encode()) for at in range(max(len(words) - 4, 1))]
+    return [crc32(" ".join(words[at : at + 5]).encode()) for at in range(max(len(words) - 4, 1))]
 
 
 def quality(python: str) -> None:
     """Pairs of documents that end in one cluster, against the exact similarity of all labelled pairs."""
     print(
-        f"quality: recall = pairs of exact Jaccard ≥ {THRESHOLD} that end in one cluster; precision = pairs joined by a"
+        f"quality at threshold {THRESHOLD}: recall = pairs of labelled Jaccard ≥ {THRESHOLD} that end in one cluster;\n"
+        "  precision = pairs joined by a direct comparison that have such a Jaccard or are the same document by label\n"
+        "  (strict: the Jaccard only, without what differs in accents or ligatures alone); wrong = documents removed\n"
+        "  that have neither with any other document"
     )
-    print("  direct comparison that are ≥ the threshold or the same document by label; wrong = documents removed that")
-    print("  have neither with any other document. Peers: 14 × 8")
-    totals: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+    totals: dict[str, Score] = defaultdict(Score)
     for name in SETS:
         records, (values, same) = documents(name), labelled_pairs(name)
-        wanted = {pair for pair, value in values.items() if value >= THRESHOLD}
-        right_pairs = wanted | same
-        fine = {one for pair in right_pairs for one in pair}
         for method, (pairs, removed) in methods(records, python).items():
-            together = closed(pairs)
-            recall = sum(a in together and together[a] == together.get(b) for a, b in wanted)
-            right = sum(_pair(*pair) in right_pairs for pair in pairs)
-            wrong = sum(one not in fine for one in removed)
-            counts = (recall, len(wanted), right, len(pairs))
-            totals[method] = [total + count for total, count in zip(totals[method], counts, strict=True)]
-            print(
-                f"  {name:26} {method:22} recall {recall / max(len(wanted), 1):.4f}  "
-                f"precision {right / max(len(pairs), 1):.4f}  removed {len(removed)}  wrong {wrong}",
-                flush=True,
-            )
-    for method, (recall, wanted_total, right, joined) in totals.items():
-        print(
-            f"  {'all sets':26} {method:22} recall {recall / wanted_total:.4f}  precision {right / max(joined, 1):.4f}"
+            score = scored(pairs, removed, values, same)
+            totals[method] = totals[method].plus(score)
+            print(f"  {name:26} {method:24} {score}", flush=True)
+    for method, score in totals.items():
+        print(f"  {'all sets':26} {method:24} {score}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """Counts behind recall and precision."""
+
+    found: int = 0
+    wanted: int = 0
+    right: int = 0
+    strict: int = 0
+    joined: int = 0
+    removed: int = 0
+    wrong: int = 0
+
+    def plus(self, other: "Score") -> "Score":
+        """The sums."""
+        return Score(**{name: getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__})
+
+    def __str__(self) -> str:
+        wanted, joined = max(self.wanted, 1), max(self.joined, 1)
+        return (
+            f"recall {self.found / wanted:.4f}  "
+            f"precision {self.right / joined:.4f} (strict {self.strict / joined:.4f})  "
+            f"removed {self.removed}  wrong {self.wrong}"
         )
+
+
+def scored(
+    pairs: Sequence[tuple[str, str]],
+    removed: Sequence[str],
+    values: dict[tuple[str, str], float],
+    same: set[tuple[str, str]],
+) -> Score:
+    """How the pairs and removals of one method compare with the labels of one set."""
+    wanted = {pair for pair, value in values.items() if value >= THRESHOLD and pair[0] != pair[1]}
+    right, together, joined = wanted | same, closed(pairs), {_pair(*pair) for pair in pairs}
+    fine = {one for pair in right for one in pair}
+    return Score(
+        found=sum(a in together and together[a] == together.get(b) for a, b in wanted),
+        wanted=len(wanted),
+        right=len(right & joined),
+        strict=len(wanted & joined),
+        joined=len(joined),
+        removed=len(removed),
+        wrong=sum(one not in fine for one in removed),
+    )
 
 
 def closed(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
@@ -211,10 +247,11 @@ def closed(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
 
 def methods(records: list[dict[str, Any]], python: str) -> dict[str, tuple[list[tuple[str, str]], list[str]]]:
     """By method: the pairs that it joins, and whom it removes."""
-    found = {"ours 20×7": of_ours(records, "20x7"), "ours 14×8": of_ours(records, "14x8")}
+    found = {f"ours {preset}": of_ours(records, preset) for preset in (DEFAULT_PRESET, "14x8")}
     lsh = of_datasketch(records)
     if lsh is not None:
-        found["datasketch LSH"], found["verified by estimate"] = lsh
+        found["datasketch LSH 14x8"], found["… checked by estimate"] = lsh
+        found["text-dedup style"] = of_text_dedup(records)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "in", "texts.jsonl")
         path.parent.mkdir()
@@ -222,7 +259,7 @@ def methods(records: list[dict[str, Any]], python: str) -> dict[str, tuple[list[
         path.write_text("".join(lines))
         peer = datatrove(python, "steps", str(path), folder) if python else None
         if peer:
-            found["datatrove"] = of_datatrove(records, peer["kept"], Path(folder))
+            found["datatrove 14x8"] = of_datatrove(records, peer["kept"], Path(folder))
     return found
 
 
@@ -258,6 +295,25 @@ def of_datasketch(records: list[dict[str, Any]]) -> Any:
     return [(sorted(pairs), _all_but_one(sorted(pairs))) for pairs in (plain, verified)]
 
 
+def of_text_dedup(records: list[dict[str, Any]]) -> tuple[list[tuple[str, str]], list[str]]:
+    """As text-dedup does it: 250 permutations, the bands that weigh misses and false candidates alike, every bucket
+    joined to its smallest member without a comparison."""
+    from datasketch import MinHash, MinHashLSH
+
+    lsh = MinHashLSH(threshold=THRESHOLD, num_perm=250, weights=(0.5, 0.5))
+    base = MinHash(250, hashfunc=lambda value: value, scheme="affine32")
+    for one in records:
+        sketch = base.copy()
+        sketch.update_batch(plain_shingles(one["text"]))
+        lsh.insert(one["id"], sketch)
+    pairs = set()
+    for table in lsh.hashtables:
+        for key in table.keys():  # noqa: SIM118  # a storage of datasketch, not a dictionary
+            first, *others = sorted(table.get(key))
+            pairs |= {(first, other) for other in others}
+    return sorted(pairs), _all_but_one(sorted(pairs))
+
+
 def _all_but_one(pairs: Sequence[tuple[str, str]]) -> list[str]:
     clusters = defaultdict(list)
     for one, root in closed(pairs).items():
@@ -276,127 +332,9 @@ def of_datatrove(
     return sorted(set(pairs)), sorted(set(names) - set(kept))
 
 
-def planted(count: int, seed: int = 1) -> Iterator[tuple[str, int]]:
-    """`count` texts of about 1 KB, cut and mixed from real prose, and the number of the original of each.
-
-    Every tenth is a near copy of the text before it, with one run of its words replaced by as many new ones, so that
-    the true similarity is spread over 0.5 … 1.
-    """
-    generator = random.Random(seed)
-    sentences = [
-        sentence
-        for name in ("chapters_across_editions", "pep_rfc_revisions", "articles_2500")
-        for one in documents(name)
-        for sentence in one["text"].replace("\n", " ").split(". ")
-        if 20 <= len(sentence) <= 400
-    ]
-    last, number = "", 0
-    for number in range(count):
-        if number % 10 == 9:
-            words = last.split()
-            size = generator.randrange(1, max(len(words) // 4, 2))
-            start = generator.randrange(0, max(len(words) - size, 1))
-            words[start : start + size] = [f"w{generator.getrandbits(40):x}" for _ in range(size)]
-            yield " ".join(words), number - 1
-            continue
-        pieces: list[str] = []
-        while sum(map(len, pieces)) < 1000:
-            pieces.append(generator.choice(sentences))
-        last = ". ".join(pieces)
-        yield last, number
-
-
-def write_run(run: str, texts: Iterator[tuple[str, int]], per_part: int = 25_000) -> dict[str, str]:
-    """Writes the texts as RUN/filtered; returns the original of each copy, by id."""
-    from pipeline.records import page_id
-    from pipeline.storage import Manifest, join, write_manifest
-    from pipeline.tables import DOCUMENTS, TableWriter
-
-    entries, originals, names = [], {}, {-1: ""}
-    more = next(texts, None)
-    number, part = 0, 0
-    while more is not None:
-        with TableWriter(join(run, "filtered", f"part-{part:05d}.parquet"), DOCUMENTS) as table:
-            while more is not None and table.num_records < per_part:
-                text, original = more
-                one = page_id(f"http://x/{number}", b"")
-                table.append({"id": one, "url": f"http://x/{number}", "text": text})
-                if original != number:
-                    originals[one] = names[original]
-                names = {number: one}
-                number, more = number + 1, next(texts, None)
-        entries.append(table.entry().relative_to(join(run, "filtered")))
-        part += 1
-    write_manifest(join(run, "filtered"), Manifest(kind="filtered", fingerprint="benchmark", files=tuple(entries)))
-    return originals
-
-
-def growth(largest: int) -> None:
-    """End to end on growing corpora, each in a process of its own: CPU, peak memory, planted pairs found."""
-    import sys
-
-    print("growth: documents of about 1 KB from real prose, one in ten a planted near copy; threshold 0.5; one process")
-    sizes, seconds = [], []
-    for size in sorted({max(largest // 10, 1), max(largest // 3, 1), largest}):
-        code = f"from benchmarks.dedup import grown; grown({size})"
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        line = json.loads(done.stdout.splitlines()[-1])
-        sizes.append(size)
-        seconds.append(line["cpu"])
-        print(
-            f"  {size:>8} documents: {line['cpu']:.1f} CPU s ({line['cpu'] / size * 1e6:.0f} µs a document), "
-            f"peak {line['peak'] / 2**20:.0f} MiB ({line['base'] / 2**20:.0f} before it began); planted pairs found "
-            f"{line['found']} of {line['planted']}, theory {line['theory']:.1f} ± {line['deviation']:.1f}"
-        )
-    exponent = np.polyfit(np.log(sizes), np.log(seconds), 1)[0] if len(sizes) > 1 else 1.0
-    print(f"  CPU grows as documents^{exponent:.2f}")
-
-
-def grown(size: int) -> None:
-    """One size of `growth`: writes a run, deduplicates it with the job, prints a line of JSON."""
-    import logging
-
-    from jobs.dedup import deduplicate_run
-    from jobs.engine import Engine
-    from pipeline.dedup.shingles import shingle_hashes
-    from pipeline.dedup.verify import jaccard_sorted
-    from pipeline.tables import read_rows
-
-    logging.disable(logging.WARNING)
-    with tempfile.TemporaryDirectory() as folder:
-        copies = write_run(folder, planted(size))
-        base = _peak_bytes()
-        config = DedupConfig(threshold=0.5)
-        start = time.process_time()
-        deduplicate_run(folder, config, Engine())
-        used = time.process_time() - start
-        pairs: set[tuple[str, str]] = set()
-        for path in sorted(Path(folder, "duplicates", "edges").glob("*.parquet")):
-            pairs |= {_pair(row["id_a"], row["id_b"]) for row in read_rows(str(path))}
-        wanted = {one for pair in copies.items() for one in pair}
-        chances, found = [], 0
-        for path in sorted(Path(folder, "filtered").glob("*.parquet")):
-            texts = {row["id"]: row["text"] for row in read_rows(str(path), ["id", "text"]) if row["id"] in wanted}
-            for copy in [one for one in texts if one in copies and copies[one] in texts]:
-                sets = [np.unique(shingle_hashes(texts[one])) for one in (copy, copies[copy])]
-                similarity = jaccard_sorted(*sets)
-                if similarity >= config.threshold and texts[copy] != texts[copies[copy]]:
-                    chances.append(match_probability(similarity, config.banding))
-                    found += _pair(copy, copies[copy]) in pairs
-        chance = np.array(chances)
-        result = {
-            "cpu": used, "peak": _peak_bytes(), "base": base, "found": found, "planted": len(chances),
-            "theory": float(chance.sum()), "deviation": float(np.sqrt((chance * (1 - chance)).sum())),
-        }  # fmt: skip
-        print(json.dumps(result))
-
-
-def _peak_bytes() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
 def steps(count: int, python: str) -> None:
     """The ratio to datatrove's four steps on the same documents, both from JSON lines to JSON lines in one process."""
+    from benchmarks.dedup_growth import planted
     from pipeline.dedup.filtering import deduplicate_records
 
     with tempfile.TemporaryDirectory() as folder:
@@ -405,7 +343,9 @@ def steps(count: int, python: str) -> None:
         with path.open("w") as file:
             for number, (text, _) in enumerate(planted(count)):
                 file.write(json.dumps({"id": str(number), "text": text}) + "\n")
-        deduplicate_records(str(path), f"{folder}/warm.jsonl", DedupConfig()) if count <= 1000 else None
+        warm = Path(folder, "warm.jsonl")
+        warm.write_text('{"text": "the first record compiles what is compiled once"}\n')
+        deduplicate_records(str(warm), f"{folder}/out.jsonl", DedupConfig())
         ours = cpu(lambda: deduplicate_records(str(path), f"{folder}/out.jsonl", DedupConfig()))
         kept = Path(folder, "out.jsonl").read_bytes().count(b"\n")
         print(f"steps: {count} documents of about 1 KB, JSON lines to JSON lines, one process")
@@ -415,14 +355,6 @@ def steps(count: int, python: str) -> None:
             total = sum(peer["seconds"].values())
             print(f"  datatrove {total:.1f} CPU s {peer['seconds']}, {len(peer['kept'])} kept")
             print(f"  ours/datatrove = 1/{total / ours:.1f}")
-
-
-def curves() -> None:
-    """The match-probability curves of the presets."""
-    for name, banding in PRESETS.items():
-        print(
-            name, [round(match_probability(similarity, banding), 3) for similarity in (0.5, 0.6, 0.7, 0.75, 0.8, 0.9)]
-        )
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from pipeline.extract.isolation import ChildExtractor, Question
 from pipeline.extract.metadata import declares_article
 from pipeline.extract.results import Extracted
 from pipeline.extract.scoring import score
+from pipeline.extract.threads import OneThread
 
 Extract = Callable[[str], str]
 _SETS = ("article_extraction", "wcxb", "readability_pages", "newspaper4k")
@@ -135,7 +136,12 @@ class Measured(NamedTuple):
 
 
 def measure(extract: Extract, pages: Sequence[Page]) -> Measured:
-    """Runs over the pages twice; the second time counts."""
+    """Runs over the pages twice; the second time counts. Linear algebra has one thread, as in the stage."""
+    with OneThread():
+        return _measure(extract, pages)
+
+
+def _measure(extract: Extract, pages: Sequence[Page]) -> Measured:
     for page in pages:
         _safely(extract, page.html)
     gc.collect()

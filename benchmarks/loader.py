@@ -195,13 +195,10 @@ def _touch(rows: Iterable[npt.NDArray[Any]]) -> None:
 
 
 def _filler(tokens: npt.NDArray[Any]) -> Callable[[Iterable[npt.NDArray[Any]]], None]:
-    narrow = np.empty((BATCH_ROWS, tokens.shape[1]), dtype=tokens.dtype)
-    out = np.empty(narrow.shape, dtype=np.int64)
+    out = np.empty(BATCH_ROWS * tokens.shape[1], dtype=np.int64)
 
     def fill(rows: Iterable[npt.NDArray[Any]]) -> None:
-        for number, row in enumerate(rows):
-            narrow[number] = row
-        out[:] = narrow
+        out[:] = np.concatenate(list(rows))  # one cast for all is faster than one a row
 
     return fill
 

@@ -13,9 +13,12 @@ import random
 import resource
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from jobs.train_extractor import html_of, read_records
 from pipeline.extract.config import ExtractConfig
@@ -130,9 +133,9 @@ def read_payloads(folder: Path) -> list[bytes]:
     return [page for page in pages if 0 < len(page) < 400_000]
 
 
-def mutated(payloads: Sequence[bytes], num_pages: int, seed: int) -> Iterator[tuple[str, Page]]:
-    """`num_pages` damaged pages with the name of the damage, the same for the same seed."""
-    for number in range(num_pages):
+def mutated(payloads: Sequence[bytes], numbers: Iterable[int], seed: int) -> Iterator[tuple[str, Page]]:
+    """The damaged pages with these numbers, with the name of the damage, the same for the same seed."""
+    for number in numbers:
         dice = random.Random(f"{seed}/{number}")
         mutation = MUTATIONS[number % len(MUTATIONS)]
         payload = mutation(dice.choice(payloads), dice)
@@ -143,16 +146,18 @@ def mutated(payloads: Sequence[bytes], num_pages: int, seed: int) -> Iterator[tu
         )
 
 
-def run(payloads: Sequence[bytes], num_pages: int, seed: int, config: ExtractConfig) -> Counter[str]:
+def run(payloads: Sequence[bytes], numbers: Iterable[int], seed: int, config: ExtractConfig) -> Counter[str]:
     """Judges the damaged pages; counts outcomes. Each page is checked to leave exactly once, under its own id."""
     judge = ExtractText(config)
     judge.setup()
     counts: Counter[str] = Counter()
-    for name, page in mutated(payloads, num_pages, seed):
+    for name, page in mutated(payloads, numbers, seed):
         outcome: Any = judge_one([judge], page)
         assert isinstance(outcome, Document | Rejection)
         assert outcome.id == page.id
         counts["pages"] += 1
+        if counts["pages"] % 5000 == 0:
+            print(f"{counts['pages']} pages so far, {counts['documents']} documents", flush=True)
         if isinstance(outcome, Document):
             outcome.text.encode("utf-8")
             assert outcome.text.strip()
@@ -164,6 +169,23 @@ def run(payloads: Sequence[bytes], num_pages: int, seed: int, config: ExtractCon
     return counts
 
 
+class Part(NamedTuple):
+    """What one process counted, and the largest resident memory of itself and of its children, in MiB."""
+
+    counts: Counter[str]
+    worker_mib: int
+    child_mib: int
+
+
+def run_part(folder: Path, engine: str, seed: int, numbers: range) -> Part:
+    """Judges the pages with these numbers in this process."""
+    counts = run(read_payloads(folder), numbers, seed, ExtractConfig(engine=engine))  # type: ignore[arg-type]
+    worker, child = (
+        resource.getrusage(who).ru_maxrss // 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
+    return Part(counts, worker, child)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Prints the counts, the speed and the memory."""
     parser = argparse.ArgumentParser(
@@ -173,18 +195,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--pages", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--engine", default="blocks")
+    parser.add_argument("--processes", type=int, default=1, help="the pages are the same for any number")
     options = parser.parse_args(arguments)
-    payloads = read_payloads(options.data)
+    parts = [range(first, options.pages, options.processes) for first in range(options.processes)]
     started = time.monotonic()
-    counts = run(payloads, options.pages, options.seed, ExtractConfig(engine=options.engine))
+    with ProcessPoolExecutor(options.processes, mp_context=get_context("spawn")) as pool:
+        done = list(pool.map(partial(run_part, options.data, options.engine, options.seed), parts))
     seconds = time.monotonic() - started
+    counts = sum((part.counts for part in done), Counter[str]())
     for name, count in sorted(counts.items()):
         print(f"{count:8} {name}")
-    worker, children = (
-        resource.getrusage(who).ru_maxrss // 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    )
+    assert counts["documents"] + counts["rejections"] == counts["pages"] == options.pages
     print(
-        f"{options.pages / seconds:.0f} pages/s; largest resident memory: worker {worker} MiB, children {children} MiB"
+        f"{options.pages / seconds:.0f} pages/s; largest resident memory: worker {max(part.worker_mib for part in done)} MiB, "
+        f"its extraction process {max(part.child_mib for part in done)} MiB"
     )
 
 

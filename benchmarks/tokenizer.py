@@ -1,6 +1,6 @@
 """Tokenizers side by side: counting, learning and encoding, ours beside the peers that are installed.
 
-    python -m benchmarks.tokenizer [train|encode|all] [--megabytes 100] [--data FOLDER]
+    python -m benchmarks.tokenizer [train|encode|compress|memory|all] [--megabytes 100] [--data FOLDER]
 
 Each measurement runs in a process of its own, and its figure is processor time (user and system, all
 threads), which a busy machine disturbs least. Text comes from `corpora/*.jsonl.zst` in FOLDER. Identity
@@ -10,7 +10,6 @@ is checked, not assumed: merges one by one in order, ids by a checksum over all 
 import argparse
 import hashlib
 import importlib.metadata
-import io
 import json
 import multiprocessing
 import resource
@@ -42,11 +41,13 @@ _PATIENCE_SECONDS = 600
 def main(arguments: list[str] | None = None) -> None:
     """Runs the benchmarks that are asked for and prints tables with ratios."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("what", nargs="?", default="all", choices=("train", "encode", "all"))
+    parser.add_argument("what", nargs="?", default="all", choices=("train", "encode", "compress", "memory", "all"))
     parser.add_argument("--megabytes", type=float, default=100.0)
-    parser.add_argument("--pattern", default="gpt2", choices=("gpt2", "cl100k", "o200k"))
+    parser.add_argument("--pattern", default="gpt2", choices=("gpt2", "cl100k", "llama3", "o200k", "scripts"))
     parser.add_argument("--data", type=Path, default=_DATA)
     parsed = parser.parse_args(arguments)
+    from benchmarks import tokenizer_compression, tokenizer_memory
+
     if not (parsed.data / "corpora").is_dir():
         sys.exit(f"no corpora in {parsed.data}: give their folder with --data")
     with tempfile.TemporaryDirectory() as folder:
@@ -56,26 +57,17 @@ def main(arguments: list[str] | None = None) -> None:
             train(texts, parsed.pattern)
         if parsed.what in ("encode", "all"):
             encode(texts, parsed.pattern)
+        if parsed.what in ("compress", "all"):
+            tokenizer_compression.compression(parsed.data, _CORPORA, parsed.megabytes * 1e6)
+        if parsed.what in ("memory", "all"):
+            tokenizer_memory.growth(texts, parsed.pattern, parsed.megabytes)
 
 
 def read_texts(data: Path, num_bytes: float) -> Iterator[str]:
     """Documents of all corpora by turns until `num_bytes` of text are read."""
-    import zstandard
+    from benchmarks.tokenizer_compression import read_documents
 
-    files = [
-        io.TextIOWrapper(zstandard.open(data / f"corpora/{name}.jsonl.zst", "rb"), "utf-8", newline="\n")
-        for name in _CORPORA
-    ]
-    size = 0
-    while files and size < num_bytes:
-        for file in list(files):
-            line = file.readline()
-            if not line:
-                files.remove(file)
-                continue
-            text = json.loads(line)["text"]
-            size += len(text.encode())
-            yield text
+    return (text for _, text in read_documents(data, _CORPORA, num_bytes))
 
 
 def measured(function: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
@@ -154,7 +146,7 @@ def train_tokenizers(path: Path, pattern: str) -> dict[str, Any]:
     from tokenizer.patterns import pattern_named
 
     texts = load_texts(path)
-    before, memory = cpu_seconds(), _peak()
+    before, memory = cpu_seconds(), peak()
     tokenizer = Tokenizer(models.BPE())
     split = pre_tokenizers.Split(Regex(pattern_named(pattern).regex), "isolated")
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -170,7 +162,7 @@ def train_tokenizers(path: Path, pattern: str) -> dict[str, Any]:
     seconds = cpu_seconds() - before
     return {
         "seconds": seconds,
-        "megabytes": _peak() - memory,
+        "megabytes": peak() - memory,
         "merges": digest(json.loads(tokenizer.to_str())["model"]["merges"]),
     }
 
@@ -178,7 +170,7 @@ def train_tokenizers(path: Path, pattern: str) -> dict[str, Any]:
 def train_ours(path: Path, pattern: str, by_regex: bool = False) -> dict[str, Any]:
     """Ours, from text: count, then learn. Importing and loading machine code count."""
     texts = load_texts(path)
-    before, memory = cpu_seconds(), _peak()
+    before, memory = cpu_seconds(), peak()
     from tokenizer.counting import CountingMethod
     from tokenizer.patterns import pattern_named
     from tokenizer.training import learn
@@ -197,7 +189,7 @@ def train_ours(path: Path, pattern: str, by_regex: bool = False) -> dict[str, An
     return {
         "seconds": done - before,
         "learn_seconds": done - counted,
-        "megabytes": _peak() - memory,
+        "megabytes": peak() - memory,
         "types": len(words),
         "merges": digest(value["model"]["merges"]),
     }
@@ -210,12 +202,12 @@ def train_rustbpe(path: Path, pattern: str) -> dict[str, Any]:
     from tokenizer.patterns import pattern_named
 
     texts = load_texts(path)
-    before, memory = cpu_seconds(), _peak()
+    before, memory = cpu_seconds(), peak()
     tokenizer = rustbpe.Tokenizer()
     tokenizer.train_from_iterator(iter(texts), _VOCAB_SIZE - 1, pattern=pattern_named(pattern).regex)
     return {
         "seconds": cpu_seconds() - before,
-        "megabytes": _peak() - memory,
+        "megabytes": peak() - memory,
         "merges": digest(len(tokenizer.get_mergeable_ranks())),
     }
 
@@ -227,7 +219,7 @@ def train_gigatoken(path: Path) -> dict[str, Any]:
     from tokenizer.alphabet import to_characters
 
     data = "\0".join(load_texts(path)).encode()
-    before, memory = cpu_seconds(), _peak()
+    before, memory = cpu_seconds(), peak()
     with tempfile.NamedTemporaryFile() as file:
         file.write(data)
         file.flush()
@@ -235,7 +227,7 @@ def train_gigatoken(path: Path) -> dict[str, Any]:
     seconds = cpu_seconds() - before
     return {
         "seconds": seconds,
-        "megabytes": _peak() - memory,
+        "megabytes": peak() - memory,
         "merges": digest([[to_characters(a), to_characters(b)] for a, b in merges]),
     }
 
@@ -295,7 +287,7 @@ def encode_with(texts: Path, path: Path, name: str) -> dict[str, Any]:
     except ValueError as error:
         return {"missing": str(error).rpartition(": ")[2]}
     batches = [every[start : start + 64] for start in range(0, len(every), 64)]
-    check, memory = hashlib.sha256(), _peak()
+    check, memory = hashlib.sha256(), peak()
     started = time.process_time()
     for batch in batches:
         for ids in encoder.encode_batch(batch):
@@ -309,7 +301,7 @@ def encode_with(texts: Path, path: Path, name: str) -> dict[str, Any]:
         "speed": megabytes / seconds,
         "again": megabytes / again,
         "ids": check.hexdigest(),
-        "memory": _peak() - memory,
+        "memory": peak() - memory,
     }
 
 
@@ -321,7 +313,8 @@ def version(package: str) -> str:
         return "-"
 
 
-def _peak() -> float:
+def peak() -> float:
+    """The most memory that this process has held, in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
 
 

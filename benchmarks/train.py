@@ -1,7 +1,8 @@
 """Training, measured: speed beside `transformers`, quality on tiny-shakespeare, and what the presets cost.
 
-    python -m benchmarks.train --speed        tokens a second, ours and LlamaForCausalLM in a plain loop, same run
+    python -m benchmarks.train --speed        tokens a second, ours, LlamaForCausalLM and a plain GPT-2, same run
     python -m benchmarks.train --shakespeare  full-validation loss at nanoGPT's CPU budget, beside n-gram models
+    python -m benchmarks.train --device cuda  tokens a second and MFU of a GPU, see benchmarks/utilisation.py
     python -m benchmarks.train --presets      parameters, operations and memory of each preset, as a table
 
 One CPU thread; speeds are by CPU seconds, so a busy machine disturbs them less.
@@ -10,6 +11,7 @@ One CPU thread; speeds are by CPU seconds, so a busy machine disturbs them less.
 import argparse
 import math
 import resource
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -21,8 +23,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.accounting import costs
-from model.config import PRESETS, ModelConfig
+from benchmarks import utilisation
+from benchmarks.plain_gpt import PlainGPT, plain_step
+from model.accounting import preset_table
+from model.config import ModelConfig
 from model.evaluator import ngram_scores
 from model.export import export_model
 from model.ngram import Smoothing, count_ngrams
@@ -83,23 +87,37 @@ class TextWindows:
 
 
 def speed(steps: int) -> None:
-    """Prints tokens a CPU second of both loops on equal weights, optimiser (AdamW) and batches, in turns."""
+    """Prints tokens a CPU second of three loops on equal batches with AdamW, in turns.
+
+    Ours and `LlamaForCausalLM` have equal weights; a plain GPT-2 (see `benchmarks.plain_gpt`) has about as many.
+    """
     from transformers import AutoModelForCausalLM
 
     for name, vocab, rows, length in (("1m", 4096, 8, 256), ("3m", 8192, 8, 256)):
-        config = ModelConfig(preset=name)
-        ours = Transformer(config.architecture(vocab_size=vocab, context_length=length))
+        shape = ModelConfig(preset=name).architecture(vocab_size=vocab, context_length=length)
+        ours = Transformer(shape)
+        plain = PlainGPT(
+            vocab=vocab, length=length, size=shape.hidden_size, layers=shape.num_layers, heads=shape.num_heads
+        )
         batch = torch.randint(vocab, (rows, length + 1))
+        sizes = [sum(each.numel() for each in model.parameters()) for model in (ours, plain)]
+        print(f"{name}, vocabulary {vocab}, T={length}: {sizes[0]:,} parameters, the plain GPT-2 {sizes[1]:,}")
         with tempfile.TemporaryDirectory() as folder:
             export_model(ours, folder, end_of_text_id=0)
             theirs = AutoModelForCausalLM.from_pretrained(folder)
             for precision in ("fp32", "bf16"):
-                pair = _our_step(ours, batch, folder, precision), _their_step(theirs, batch, precision)
-                seconds = [_least_seconds(step, steps) for step in pair]
-                rates = [rows * length / each for each in seconds]
+                loops = {
+                    "ours": _our_step(ours, batch, folder, precision),
+                    "transformers": _their_step(theirs, batch, precision),
+                    "plain GPT-2": plain_step(plain, batch, precision),
+                }
+                rates = {loop: rows * length / _least_seconds(step, steps) for loop, step in loops.items()}
                 print(
-                    f"{name} vocabulary {vocab} T={length} {precision}: ours {rates[0]:,.0f} tokens/s, "
-                    f"transformers {rates[1]:,.0f} tokens/s, ratio {rates[0] / rates[1]:.2f}"
+                    f"  {precision}: "
+                    + ", ".join(
+                        f"{loop} {rate:,.0f} tokens/s (x{rates['ours'] / rate:.2f})" for loop, rate in rates.items()
+                    ),
+                    flush=True,
                 )
 
 
@@ -203,25 +221,11 @@ def _print_ngrams(train: Tensor, heldout: Tensor, vocab: int) -> None:
         print(f"{smoothing} 1 to 8:", " ".join(f"{each['loss']:.3f}" for each in scores.values()))
 
 
-def presets() -> None:
-    """Prints a table of the presets with a vocabulary of 32,768 and rows of 1,024."""
-    print(
-        "| preset | layers | width | heads (keys) | feed-forward | parameters | of these embeddings | TFLOP / 1 M tokens | training memory | cache / token |"
-    )
-    print("|---|---|---|---|---|---|---|---|---|---|")
-    for name in PRESETS:
-        architecture = ModelConfig(preset=name).architecture(vocab_size=32_768, context_length=1024)
-        with torch.device("meta"):
-            cost = costs(architecture, Transformer(architecture))
-        print(
-            f"| {name} | {architecture.num_layers} | {architecture.hidden_size} | {architecture.num_heads} ({architecture.num_kv_heads}) "
-            f"| {architecture.ffn_size} | {cost.parameters / 1e6:,.1f} M | {cost.embedding_parameters / 1e6:,.1f} M "
-            f"| {cost.training_flops_per_token / 1e6:,.0f} | {cost.training_bytes / 2**30:.2f} GiB | {cost.cache_bytes_per_token / 1024:.1f} KiB |"
-        )
-
-
 def main() -> None:
     """Runs what is asked for, or the speed comparison."""
+    if any(argument.startswith("--device") for argument in sys.argv[1:]):
+        utilisation.main()
+        return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--speed", action="store_true")
     parser.add_argument("--shakespeare", action="store_true")
@@ -231,7 +235,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     if arguments.presets:
-        presets()
+        print("\n".join(preset_table()))
     if arguments.shakespeare:
         shakespeare(arguments.seeds)
     if arguments.speed or not (arguments.presets or arguments.shakespeare):

@@ -1,10 +1,11 @@
 """Judges changes of the data by models: one base run, some variants, equal budgets, several seeds.
 
-In: the settings of the runs. Every run is made up to its shards (what is up to date is skipped); then
-models of the base's [model] and [train] are trained on the shards of each with several seeds. All are
-scored on the text of the same documents, those that the base held out, in bits per byte, which no
-tokenizer changes. Out: BASE/ablation.json, and a line for each variant: the difference with its 95 %
-confidence interval over seeds.
+In: the settings of the runs. The base is made up to its shards; a variant with the same pages is made from
+the base's (`jobs.refilter`: from stored measures where they are enough), another from its own. What is up to
+date is skipped. Then models of the base's [model] and [train] are trained on the shards of each with several
+seeds. All are scored on the text of the same documents, those that the base held out, in bits per byte, which
+no tokenizer changes. Out: BASE/ablation.json, BASE/ablation.svg, and a line for each variant: the difference
+with its 95 % confidence interval, paired by seed.
 """
 
 import posixpath
@@ -12,7 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from jobs import dedup, refilter, run
 from jobs.engine import Engine
+from jobs.plots import intervals
 from jobs.progress import Progress
 from jobs.train import train_run
 from model.checkpoint import load_model
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from jobs.config import RunConfig
 
 RESULT = "ablation.json"
+PLOT = "ablation.svg"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,13 +46,24 @@ class Ablation:
     differences: Mapping[str, Difference]
 
 
-def main(config: "RunConfig", engine: Engine, *, variants: Sequence["RunConfig"], seeds: int = 3) -> Ablation:
-    """Makes the shards of the base `config` and of all `variants`, and compares what models learn from them."""
-    from jobs.run import jobs_of
+def main(
+    config: "RunConfig", engine: Engine, *, variants: Sequence["RunConfig"], seeds: int = 3, force: bool = False
+) -> Ablation:
+    """Makes the shards of the base `config` and of all `variants`, and compares what models learn from them.
 
-    for each in (config, *variants):
-        for job in jobs_of(each)[:-2]:  # all but train and evaluate
-            job(each, engine)
+    `force` redoes the shards of the variants.
+
+    Raises:
+        SettingError: a variant changes how models are made or scored; see `compare` too.
+    """
+    for variant in variants:
+        _check_same(config, variant)
+    _check_names([each.run.folder for each in (config, *variants)], seeds)
+    for job in run.jobs_of(config)[:-2]:  # all but train and evaluate
+        job(config, engine)
+    for variant in variants:
+        with run.opened(variant):
+            _make_shards(config, variant, engine, force=force)
     return compare(
         config.run.folder,
         [each.run.folder for each in variants],
@@ -57,6 +72,36 @@ def main(config: "RunConfig", engine: Engine, *, variants: Sequence["RunConfig"]
         config.evaluate,
         seeds=seeds,
     )
+
+
+def _check_same(base: "RunConfig", variant: "RunConfig") -> None:
+    """Only the data may differ: every model is made and scored by the settings of the base."""
+    for table in ("model", "train", "evaluate"):
+        if getattr(base, table) != getattr(variant, table):
+            raise SettingError(
+                f"the variant {variant.run.folder} has another [{table}] than the base; an ablation compares data, "
+                "with models made and scored alike"
+            )
+
+
+def _make_shards(base: "RunConfig", variant: "RunConfig", engine: Engine, *, force: bool) -> None:
+    """The shards of a variant, from the pages of the base unless it has pages of its own."""
+    if (base.crawl, base.ingest) == (variant.crawl, variant.ingest):
+        refilter.main(base, variant, engine, force=force)
+        later = (dedup.main, *run.jobs_of(variant)[2:-2])
+    else:
+        later = run.jobs_of(variant)[:-2]
+    for job in later:
+        job(variant, engine, force=force)
+
+
+def _check_names(runs: Sequence[str], seeds: int) -> list[str]:
+    names = [posixpath.basename(each.rstrip("/")) for each in runs]
+    if len(set(names)) < len(names) or seeds < 1:
+        raise SettingError(
+            f"an ablation needs runs of different names and at least one seed; got {', '.join(names)} and {seeds}"
+        )
+    return names
 
 
 def compare(
@@ -74,42 +119,41 @@ def compare(
         SettingError: two runs have one name, or there is no seed.
         DataError: a variant trained on what the base held out.
     """
-    names = [posixpath.basename(run.rstrip("/")) for run in (base, *variants)]
-    if len(set(names)) < len(names) or seeds < 1:
-        raise SettingError(
-            f"an ablation needs runs of different names and at least one seed; got {', '.join(names)} and {seeds}"
-        )
+    names = _check_names([base, *variants], seeds)
     texts = held_out_texts(base, evaluate.max_tokens)
-    for run in variants:
-        _check_apart(run, {name for name, _ in texts})
-    results: dict[str, list[float]] = {}
-    for name, run in zip(names, (base, *variants), strict=True):
-        results[name] = [
-            _trained(base, name, run, model, replace(train, seed=train.seed + seed), evaluate, texts)
-            for seed in range(seeds)
-        ]
+    for folder in variants:
+        _check_apart(folder, {name for name, _ in texts})
+    results: dict[str, list[float]] = {name: [] for name in names}
+    for seed in range(seeds):
+        for name, folder in zip(names, (base, *variants), strict=True):
+            seeded = replace(train, seed=train.seed + seed)
+            results[name].append(_trained(base, name, folder, model, seeded, evaluate, texts))
+            Progress.note(f"ablate: {name}, seed {seeded.seed}: {results[name][-1]:.4f} bits per byte")
     differences = {name: difference(results[names[0]], results[name]) for name in names[1:]}
     ablation = Ablation(bits_per_byte=results, differences=differences)
     storage.write_json(join(base, RESULT), _as_json(ablation, len(texts)))
+    storage.write_bytes(
+        join(base, PLOT), intervals(ablation.differences, "bits per byte less those of " + names[0]).encode()
+    )
     _show(ablation, names[0])
     return ablation
 
 
-def held_out_texts(run: str, max_tokens: int | None = None) -> list[tuple[str, str]]:
+def held_out_texts(folder: str, max_tokens: int | None = None) -> list[tuple[str, str]]:
     """The id and text of each held-out document of a run, by id; with `max_tokens`, as many as have about so many."""
     wanted, taken = set(), 0
-    for name, tokens in _documents(run, "heldout"):
+    for name, tokens in _documents(folder, "heldout"):
         if max_tokens is not None and taken >= max_tokens:
             break
         wanted.add(name)
         taken += tokens
-    rows = (row for path in dataset_files(join(run, "documents")) for row in read_rows(path, ["id", "text"]))
+    rows = (row for path in dataset_files(join(folder, "documents")) for row in read_rows(path, ["id", "text"]))
     return sorted((row["id"], row["text"]) for row in rows if row["id"] in wanted)
 
 
-def _documents(run: str, split: str) -> list[tuple[str, int]]:
+def _documents(folder: str, split: str) -> list[tuple[str, int]]:
     """The ids of the documents of a split, and the labels of each piece."""
-    shards = ShardSet.open(join(run, "shards"), split)
+    shards = ShardSet.open(join(folder, "shards"), split)
     found = []
     for source in shards.sources:
         for number in range(shards.num_rows(source)):
@@ -121,11 +165,11 @@ def _documents(run: str, split: str) -> list[tuple[str, int]]:
     return found
 
 
-def _check_apart(run: str, held_out: set[str]) -> None:
-    seen = held_out & {name for name, _ in _documents(run, "train")}
+def _check_apart(folder: str, held_out: set[str]) -> None:
+    seen = held_out & {name for name, _ in _documents(folder, "train")}
     if seen:
         raise DataError(
-            f"{run} trains on {len(seen)} documents that the base holds out, the first is {min(seen)}: "
+            f"{folder} trains on {len(seen)} documents that the base holds out, the first is {min(seen)}: "
             "give both the same pack.heldout_share and pack.heldout_seed"
         )
 
@@ -133,7 +177,7 @@ def _check_apart(run: str, held_out: set[str]) -> None:
 def _trained(
     base: str,
     name: str,
-    run: str,
+    folder: str,
     model: ModelConfig,
     train: TrainConfig,
     evaluate: EvaluateConfig,
@@ -141,9 +185,8 @@ def _trained(
 ) -> float:
     """The bits per byte of one model on `texts`, trained now unless it was."""
     out = join(base, "ablation", name, f"seed-{train.seed}")
-    Progress.note(f"ablate: {name}, seed {train.seed}")
-    train_run(run, model, train, out=out)
-    encoder = load_encoder(join(run, "tokenizer", "tokenizer.json"))
+    train_run(folder, model, train, out=out)
+    encoder = load_encoder(join(folder, "tokenizer", "tokenizer.json"))
     trained = load_model(join(out, "model"))
     evaluator = Evaluator(
         evaluate,
@@ -170,7 +213,8 @@ def _as_json(ablation: Ablation, num_documents: int) -> dict[str, Any]:
 def _show(ablation: Ablation, base: str) -> None:
     scores = ablation.bits_per_byte[base]
     Progress.note(
-        f"ablate: {base} has {sum(scores) / len(scores):.4f} bits per byte over {len(scores)} seeds; below zero is better than it"
+        f"ablate: {base} has {sum(scores) / len(scores):.4f} bits per byte over {len(scores)} seeds; "
+        "of the others the difference and its 95 % interval, paired by seed; below zero is better"
     )
     for line in interval_plot(list(ablation.differences.items())):
         Progress.note(f"ablate: {line}")

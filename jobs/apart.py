@@ -7,31 +7,45 @@ which ends them all; and should the driver vanish, a pipe that it held open brea
 
 import logging
 import os
+import select
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from typing import NoReturn
 
 from pipeline.errors import CorpusmillError
-from pipeline.steps import explained
+from pipeline.steps import error_of, explained, kind_of
 
 # The name that Beam gives to the threads that each wait for a worker process.
 _WORKER_THREAD = "run_worker"
-_FOOTNOTE = "a worker process ended unexpectedly ({}), perhaps for want of memory; fewer --workers need less, and the same command goes on from here"
+_POLL_SECONDS = 1.0
+# How long work that can be called off may take to do so.
+_SECONDS_TO_CALL_OFF = 15.0
+_DIED = "a worker process ended unexpectedly ({}), perhaps for want of memory; fewer --workers need less, and the same command goes on from here"
 
 
 class FailedApartError(RuntimeError):
     """An unforeseen failure in the other process: its traceback is the message."""
 
 
-def run_apart(work: Callable[[], None]) -> None:
+class WorkerDiedError(CorpusmillError):
+    """A worker process ended, and nobody knows why."""
+
+
+def run_apart(
+    work: Callable[[], None], *, look: Callable[[], str | None] | None = None, can_be_called_off: bool = False
+) -> None:
     """Runs `work()` in a forked process.
 
+    `look` is asked about once a second whether there is a reason to give up. Work that `can_be_called_off` gets a
+    KeyboardInterrupt first and some seconds to react to it: what it started may run on other machines.
+
     Raises:
-        CorpusmillError: it failed for a reason that can be said in one sentence, or a worker process died.
+        CorpusmillError: it failed for a reason that can be said in one sentence, a worker process died, or `look` gave up.
         FailedApartError: it failed otherwise.
     """
     answer_read, answer_write = os.pipe()
@@ -40,41 +54,69 @@ def run_apart(work: Callable[[], None]) -> None:
     child = os.fork()
     if child == 0:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, _interrupted if can_be_called_off else signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         os.close(answer_read)
         os.close(alive_write)
-        _be_child(work, answer_write, alive_read)
+        _be_child(work, answer_write, alive_read, _SECONDS_TO_CALL_OFF if can_be_called_off else 0.0)
     os.close(answer_write)
     os.close(alive_read)
+    answer = ""
     try:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        answer = _read_all(answer_read)
+        answer = _read_all(answer_read, look or _content)
     finally:
-        _end(child)
+        _end(child, seconds=_SECONDS_TO_CALL_OFF if can_be_called_off and not answer else 0.0)
         os.close(answer_read)
         os.close(alive_write)
     _raise_for(answer)
 
 
+def _content() -> None:
+    return None
+
+
+def _interrupted(*_signal: object) -> NoReturn:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
 def _raise_for(answer: str) -> None:
     kind, _, text = answer.partition("\n")
-    if kind == "sentence":
-        raise CorpusmillError(text)
+    if kind == "died":
+        raise WorkerDiedError(text)
     if kind == "traceback":
         raise FailedApartError(text)
+    if not kind:
+        raise WorkerDiedError(_DIED.format("the one that leads the others"))
     if kind != "done":
-        raise CorpusmillError(_FOOTNOTE.format("the one that leads the others"))
+        raise error_of(kind, text)
 
 
-def _read_all(descriptor: int) -> str:
+def _read_all(descriptor: int, look: Callable[[], str | None]) -> str:
     """All that the child says; a worker that keeps the pipe open cannot keep us, as one answer is all there is."""
     answer = b""
-    while not answer.endswith(b"\0") and (piece := os.read(descriptor, 1 << 16)):
+    while not answer.endswith(b"\0"):
+        if not select.select([descriptor], [], [], _POLL_SECONDS)[0]:
+            reason = look()
+            if reason is not None:
+                raise CorpusmillError(reason)
+            continue
+        piece = os.read(descriptor, 1 << 16)
+        if not piece:
+            break
         answer += piece
     return answer.rstrip(b"\0").decode("utf-8", "replace")
 
 
-def _end(child: int) -> None:
+def _end(child: int, *, seconds: float) -> None:
+    """Ends the child and its session, after `seconds` in which it may do so itself."""
+    if seconds:
+        with suppress(ProcessLookupError):
+            os.kill(child, signal.SIGTERM)
+        limit = time.monotonic() + seconds
+        while time.monotonic() < limit and os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            time.sleep(0.05)
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(child, signal.SIGKILL)
     with suppress(ProcessLookupError):
@@ -82,7 +124,7 @@ def _end(child: int) -> None:
     os.waitpid(child, 0)
 
 
-def _be_child(work: Callable[[], None], answer: int, alive: int) -> NoReturn:
+def _be_child(work: Callable[[], None], answer: int, alive: int, seconds: float) -> NoReturn:
     """Never returns: whatever happens here must not run the code of the parent twice."""
     said = threading.Lock()
 
@@ -97,25 +139,39 @@ def _be_child(work: Callable[[], None], answer: int, alive: int) -> NoReturn:
 
     def thread_failed(failure: threading.ExceptHookArgs) -> None:
         if failure.thread is not None and failure.thread.name == _WORKER_THREAD:
-            say("sentence", _FOOTNOTE.format(failure.exc_value))
+            say("died", _DIED.format(failure.exc_value))
         threading.__excepthook__(failure)
 
     try:
         os.setsid()
         threading.excepthook = thread_failed
-        threading.Thread(target=_end_with_parent, args=(alive,), daemon=True).start()
+        threading.Thread(target=_end_with_parent, args=(alive, seconds), daemon=True).start()
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))  # worker processes import what we can import
         _hush()
         work()
+    except KeyboardInterrupt:
+        _end_session()  # called off: the parent, if there is one, knows why
+    except WorkerDiedError as error:
+        say("died", str(error))
     except BaseException as error:  # everything is said to the parent
         sentence = explained(error)
-        say("traceback", traceback.format_exc()) if sentence is None else say("sentence", sentence)
+        say("traceback", traceback.format_exc()) if sentence is None else say(kind_of(error), sentence)
     say("done")
 
 
-def _end_with_parent(alive: int) -> None:
+def _end_with_parent(alive: int, seconds: float) -> None:
     os.read(alive, 1)  # nobody writes: it returns when the parent is gone
-    os.killpg(0, signal.SIGKILL)
+    if seconds:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(seconds)
+    _end_session()
+
+
+def _end_session() -> NoReturn:
+    """Ends this process with all that it started, such as the job server of an engine."""
+    if os.getsid(0) == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(0)
 
 
 def _hush() -> None:

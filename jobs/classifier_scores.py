@@ -30,12 +30,12 @@ def threshold_for_precision(labels: Sequence[bool], scores: Sequence[float], wan
 
 
 def threshold_for_f1(labels: Sequence[bool], scores: Sequence[float]) -> float:
-    """The threshold with the best F1, rounded down to thousandths, never under 0.5."""
+    """The threshold with the best F1, rounded down to thousandths, never under 0.2."""
     values = np.asarray(scores)
     order = np.argsort(-values, kind="stable")
     bad = np.asarray(labels, bool)[order]
     f1 = 2 * np.cumsum(bad) / (np.arange(1, len(bad) + 1) + bad.sum())
-    return float(np.clip(np.floor(values[order][int(np.argmax(f1))] * 1000) / 1000, 0.5, 0.999))
+    return float(np.clip(np.floor(values[order][int(np.argmax(f1))] * 1000) / 1000, 0.2, 0.999))
 
 
 def measure_decisions(labels: Sequence[bool], scores: Sequence[float], threshold: float) -> dict[str, Any]:
@@ -48,11 +48,16 @@ def measure_decisions(labels: Sequence[bool], scores: Sequence[float], threshold
     f1 = 2 * precision * recall / (precision + recall) if hits else 0.0
     return {
         "number": len(bad),
-        "auc": 0.0 if auc != auc else round(auc, 4),
+        "auc": None if auc != auc else round(auc, 4),
         "precision": round(precision, 4),
         "recall": round(recall, 4),
         "f1": round(f1, 4),
     }
+
+
+def shown(figure: float | None) -> str:
+    """A figure with three digits; a dash for an area under the curve that labels of one kind do not have."""
+    return "–" if figure is None else f"{figure:.3f}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +92,6 @@ class Report:
         """The whole report."""
         row = self.decisions
         return (
-            f"held out: {row['number']} texts, AUC {row['auc']:.4f}; at threshold {self.threshold:.3f}: precision {row['precision']:.4f}, "
+            f"held out: {row['number']} texts, AUC {shown(row['auc'])}; at threshold {self.threshold:.3f}: precision {row['precision']:.4f}, "
             f"recall {row['recall']:.4f}, F1 {row['f1']:.4f}\n{self.calibration_table()}"
         )

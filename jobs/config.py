@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 
+from jobs.cluster.maven import MavenSettings
 from jobs.settings import build, override, read_toml, to_toml
 from model.config import ModelConfig
 from model.evaluator import EvaluateConfig
@@ -33,8 +34,14 @@ class RunSettings:
     folder: str = ""
     # The largest share of pages that may end as `error/…` (an unforeseen exception) before the job fails.
     max_error_share: float = 0.05
+    # A job on worker processes or a cluster ends when none of its workers gave a sign of life for so long.
+    stall_seconds: float = 900.0
+    # Where Beam's job server for Flink and Spark comes from.
+    maven: MavenSettings = field(default_factory=MavenSettings)
 
     def __post_init__(self) -> None:
+        if self.stall_seconds <= 0:
+            raise SettingError(f"run.stall_seconds is {self.stall_seconds}; it is more than 0")
         if not 0 <= self.max_error_share <= 1:
             raise SettingError(f"run.max_error_share is {self.max_error_share}; it is a share, 0 to 1")
 

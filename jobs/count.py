@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from jobs.config import RunConfig
 
 _GROUPS_RECEIPT = "groups"
+_DOCUMENT_SECONDS = 0.0003  # about what a document takes on one core
 
 
 def main(config: "RunConfig", engine: Engine, *, force: bool = False) -> Manifest:
@@ -54,6 +55,7 @@ def _count_files(run: str, config: CountConfig, engine: Engine) -> Manifest:
         lambda elements: elements | "CountPretokens" >> CountPretokens(step, config),
         engine,
         label="count",
+        record_seconds=_DOCUMENT_SECONDS,
     )
 
 
@@ -67,7 +69,8 @@ def _sum_up(step: Step, counted: Manifest, config: CountConfig, engine: Engine, 
     if not done.issuperset(shard.name for shard in shards):
         transform = SumPartitions(step, config, runs, groups)
         with watch(step, "sum counts", total=len(shards)), explaining(step):
-            run_pipeline(lambda pipeline: _wire(pipeline, shards, transform), engine)
+            sized = engine.sized(_DOCUMENT_SECONDS * counted.num_records, len(shards))
+            run_pipeline(lambda pipeline: _wire(pipeline, shards, transform), sized, step=step)
     _write_groups(step, config, groups)
     totals = {name: counted.counts[name] for name in ("read", "text_bytes")}
     return step.commit(

@@ -45,6 +45,8 @@ def main(config: Any, engine: Engine, *, force: bool = False) -> Manifest:
 def crawl(run: str, config: CrawlConfig, engine: Engine, *, force: bool = False) -> Manifest:
     """The manifest of `pages/` in the run folder `run`."""
     seeds = read_seeds(config)
+    if config.previous and config.previous.rstrip("/") == run.rstrip("/"):
+        raise SettingError(f"crawl.previous is {config.previous}, the folder of this very run; it names an earlier one")
     settings = {
         name: value for name, value in plain(config).items() if name not in (*_PACE_SETTINGS, "seeds", "seed_files")
     }
@@ -105,18 +107,20 @@ def _crawl_rounds(step: Step, config: CrawlConfig, seeds: Sequence[str], engine:
         left = None if config.max_pages is None else config.max_pages - num_requests
         if left == 0 or not _wait(outlook, config):
             return number
+        started = time.time()
         manifest = _round(step, config, number, _shards(config, number, outlook, left), engine)
         num_requests += manifest.counts.get("requests", 0)
         outlook = _outlook(step.run, config, number)
-        if (
-            not manifest.counts.get("visits")
-            and not manifest.counts.get("sent")
-            and outlook.earliest
-            and outlook.earliest < time.time()
-        ):
+        if not _moved(manifest) and outlook.earliest and outlook.earliest < started:
             return number + 1  # nothing that may be fetched was: what waits has no room left
     Progress.note(f"crawl: stopped after crawl.max_rounds = {config.max_rounds} rounds")
     return config.max_rounds
+
+
+def _moved(manifest: Manifest) -> bool:
+    """Whether a round brought a verdict, a link to another site, or at least an answer to a request for a robots.txt."""
+    counts = manifest.counts
+    return any(counts[name] for name in counts if name in ("visits", "sent") or name.startswith("robots/"))
 
 
 def shard_name(number: int) -> str:
@@ -237,7 +241,7 @@ def _index(step: Step, config: CrawlConfig, num_rounds: int, engine: Engine) -> 
         elements | "IndexPages" >> IndexPages(step, config.source, parts)
 
     with explaining(step):
-        run_pipeline(build, engine)
+        run_pipeline(build, engine, step=step)
     names = [*(part_name(number) for number in range(parts)), *(shard.name for shard in shards)]
     manifest = step.commit(names, counts={"rounds": num_rounds})
     Progress.note(

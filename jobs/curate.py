@@ -4,6 +4,8 @@ Reads RUN/pages; writes RUN/filtered, RUN/measures and RUN/rejected/filter (step
 RUN/documents, RUN/duplicates and RUN/rejected/dedup (step "dedup", see `jobs.dedup`).
 """
 
+import json
+
 from jobs import dedup
 from jobs.config import RunConfig, installed
 from jobs.engine import Engine, run_step
@@ -11,13 +13,16 @@ from jobs.settings import plain
 from pipeline.corpus import FILTERED, MEASURES, REJECTED, CuratePages, page_shards
 from pipeline.errors import DataError
 from pipeline.extract.classifier import model_sha256
-from pipeline.filter.classifiers import read_card
+from pipeline.extract.language import short_text_sha256
+from pipeline.filter.bad_words import lists_sha256
+from pipeline.filter.classifiers import models_beside, read_card
 from pipeline.filter.decisions import MODELS
 from pipeline.steps import Step
 from pipeline.storage import Manifest, join
 
 # Limits of the child process: they guard the worker and decide about no page that other limits leave.
 _NOT_IN_BYTES = ("isolate",)
+_PAGE_SECONDS = 0.005  # about what a page takes on one core
 _LIBRARIES = ("trafilatura", "resiliparse", "selectolax", "py3langid", "fasttext-community", "numpy", "regex")
 
 
@@ -36,7 +41,15 @@ def filter_pages(config: RunConfig, engine: Engine, *, force: bool = False) -> M
     step = filter_step(config)
     build = CuratePages(step, config.extract, config.filter)
     shards = page_shards(config.run.folder)
-    manifest = run_step(step, shards, lambda found: found | "CuratePages" >> build, engine, label="filter", force=force)
+    manifest = run_step(
+        step,
+        shards,
+        lambda found: found | "CuratePages" >> build,
+        engine,
+        label="filter",
+        force=force,
+        record_seconds=_PAGE_SECONDS,
+    )
     _check_errors(manifest, config.run.max_error_share)
     return manifest
 
@@ -57,8 +70,25 @@ def filter_step(config: RunConfig) -> Step:
 def _models(config: RunConfig) -> dict[str, str]:
     """The hashes of the models whose answers reach the bytes: another model makes other documents."""
     chosen = {"spam": config.filter.spam, "toxicity": config.filter.toxicity}
-    cards = {name: read_card(each.model or MODELS, name)["sha256"] for name, each in chosen.items() if each.on}
-    return {"blocks model": model_sha256(), **{f"{name} model": sha256 for name, sha256 in cards.items()}}
+    models = [
+        (folder, asked)
+        for name, each in chosen.items()
+        if each.on
+        for folder in (each.model or MODELS,)
+        for asked in (name, *models_beside(folder, name))
+    ]
+    own = {"blocks model": model_sha256(), "short text model": short_text_sha256()}
+    if config.filter.c4.bad_words:
+        own["lists of bad words"] = lists_sha256(config.filter.c4.bad_words)
+    cards = {name: read_card(folder, name) for folder, name in models}
+    return (
+        own
+        | {f"{name} model": str(card["sha256"]) for name, card in cards.items()}
+        | {
+            f"{name} thresholds": json.dumps([card["thresholds"], card.get("strict", {})], sort_keys=True)
+            for name, card in cards.items()
+        }
+    )
 
 
 def _check_errors(manifest: Manifest, max_share: float) -> None:

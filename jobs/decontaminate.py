@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from jobs.config import RunConfig
 
 OUTPUT = "contamination-check"
+_DOCUMENT_SECONDS = 0.0005  # about what a document takes on one core
 
 
 def main(config: "RunConfig", engine: Engine, *, force: bool = False) -> Manifest:
@@ -47,7 +48,13 @@ def decontaminate_run(run: str, config: DecontaminateConfig, engine: Engine, *, 
     ]
     work = ProcessShards(step, FindContamination(config=config))
     return run_step(
-        step, shards, lambda found: found | "Decontaminate" >> work, engine, label="decontaminate", force=force
+        step,
+        shards,
+        lambda found: found | "Decontaminate" >> work,
+        engine,
+        label="decontaminate",
+        force=force,
+        record_seconds=_DOCUMENT_SECONDS,
     )
 
 

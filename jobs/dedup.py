@@ -7,6 +7,7 @@ RUN/rejected/dedup (each duplicate with its survivor and the verified similarity
 repeat).
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ from pipeline.dedup.index import VERSIONS, index_files
 from pipeline.dedup.phases import (
     Phase,
     applying_phases,
+    check_arrivals,
     clustering_phases,
     finding_phases,
     labelling_phases,
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 
 LABEL = "deduplicate"
 PAIRS_IN_PARTITION = 4_000_000
+_DOCUMENT_SECONDS = 0.001  # about what a document takes on one core
 
 
 def main(config: "RunConfig", engine: Engine, *, force: bool = False) -> Manifest:
@@ -58,7 +61,11 @@ def deduplicate_run(run: str, config: DedupConfig, engine: Engine, *, force: boo
         with explaining(step):
             elements = shard_elements(shards_of(phases))
             build = RunPhases(step, phases)
-            run_pipeline(lambda pipeline: pipeline | "Shards" >> beam.Create(elements) | "RunPhases" >> build, engine)
+            run_pipeline(
+                lambda pipeline: pipeline | "Shards" >> beam.Create(elements) | "RunPhases" >> build,
+                engine.sized(_DOCUMENT_SECONDS * plan.num_documents, len(elements)),
+                step=step,
+            )
 
     expected = finding_phases(plan) + clustering_phases(plan) + passage_phases(plan) + applying_phases(plan)
     with watch(step, LABEL, total=len(shards_of(expected))):
@@ -93,11 +100,19 @@ def drive(step: Step, plan: Plan, run_phases: Callable[[Sequence[Phase]], None])
         run(labelling_phases(plan, partitions, last))
         plan = replace(plan, num_near_files=partitions)
     run(passage_phases(plan) + applying_phases(plan))
+    check_arrivals(_all_counts(step))
     return done
 
 
 def _counted(step: Step, name: str) -> int:
-    return sum(receipt.counts.get(name, 0) for receipt in receipts(step.attempt_folder))
+    return _all_counts(step)[name]
+
+
+def _all_counts(step: Step) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for receipt in receipts(step.attempt_folder):
+        counts.update(receipt.counts)
+    return counts
 
 
 def plan_of(run: str, config: DedupConfig) -> Plan:

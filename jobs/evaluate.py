@@ -4,7 +4,7 @@
 source, the same of n-gram models counted on the training rows (the baselines), and samples of text.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,18 +13,21 @@ from jobs.engine import Engine
 from jobs.progress import Progress
 from jobs.settings import plain
 from model.arpa import write_arpa
-from model.batches import Batch, Batches
+from model.batch import Batch
+from model.batches import Batches
 from model.checkpoint import load_model
 from model.completion import complete
 from model.evaluator import EvaluateConfig, Evaluator, document_stream, ngram_scores, token_bytes, verdict
 from model.ngram import Ints, NgramModel, count_ngrams
+from model.questions import Question, questions_of
 from model.rows import ScoredRows, heldout_rows
-from model.scoring import questions_of, ranking_accuracy
+from model.scoring import ranking_accuracy
 from model.transformer import Transformer
 from pipeline import storage
+from pipeline.errors import DataError
 from pipeline.jsonl import read_records
 from pipeline.pack.shards import ShardSet
-from pipeline.steps import Receipt, Step, write_receipt
+from pipeline.steps import Receipt, Step, content_of, write_receipt
 from pipeline.storage import FileEntry, Manifest, dataset_files, join
 from pipeline.tables import read_rows
 from tokenizer.encoding import Encoder, load_encoder
@@ -53,9 +56,13 @@ def evaluate_run(run: str, config: EvaluateConfig, *, within_documents: bool = T
     if not force and step.is_current():
         Progress.note("evaluate: up to date")
         return storage.read_manifest(step.folder(EVALUATION))
+    check_tokenizer(run)
+    questions = {
+        path: questions_of(read_records(path), path) for path in config.questions
+    }  # what is wrong there is said first
     step.begin(force=force)
     entries: list[FileEntry] = []
-    scores = _scores(run, config, entries, within_documents=within_documents)
+    scores = _scores(run, config, questions, entries, within_documents=within_documents)
     for line in verdict(scores):
         Progress.note(f"evaluate: {line}")
     entries.append(storage.write_json(join(step.folder(EVALUATION), SCORES), scores))
@@ -64,7 +71,24 @@ def evaluate_run(run: str, config: EvaluateConfig, *, within_documents: bool = T
     return step.commit([EVALUATION])
 
 
-def _scores(run: str, config: EvaluateConfig, entries: list[FileEntry], *, within_documents: bool) -> dict[str, Any]:
+def check_tokenizer(run: str) -> None:
+    """Raises DataError if the model of a run was trained with another tokenizer than the one that lies beside it."""
+    model = join(run, "model")
+    if not storage.exists(join(model, storage.MANIFEST)):
+        return  # still in training
+    trained_with = storage.read_manifest(model).inputs.get("tokenizer")
+    if trained_with not in (None, content_of(storage.read_manifest(join(run, "tokenizer")))):
+        raise DataError(f"{model} was trained with another tokenizer than {join(run, 'tokenizer')}; train it again")
+
+
+def _scores(
+    run: str,
+    config: EvaluateConfig,
+    questions: Mapping[str, Sequence[Question]],
+    entries: list[FileEntry],
+    *,
+    within_documents: bool,
+) -> dict[str, Any]:
     encoder = load_encoder(join(run, "tokenizer", "tokenizer.json"))
     model = load_model(join(run, "model"))
     bytes_of = token_bytes(encoder.decode_bytes, encoder.vocab_size, encoder.specials.values())
@@ -74,7 +98,10 @@ def _scores(run: str, config: EvaluateConfig, entries: list[FileEntry], *, withi
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         **tallies.scores(),
         **_baselines(run, config, bytes_of, entries),
-        "multiple_choice": {path: _answers(model, encoder, path, config) for path in config.questions},
+        "multiple_choice": {
+            path: ranking_accuracy(model, encoder, asked, batch_tokens=config.batch_tokens)
+            for path, asked in questions.items()
+        },
         "samples": _samples(model, encoder, config),
     }
 
@@ -127,10 +154,6 @@ def _write_arpa(run: str, model: NgramModel) -> FileEntry:
     with storage.AtomicFile(join(run, EVALUATION, ARPA)) as file:
         write_arpa(model, words, load_encoder(path).end_of_text_id, file)
     return file.entry(num_records=0)
-
-
-def _answers(model: Transformer, encoder: Encoder, path: str, config: EvaluateConfig) -> dict[str, float]:
-    return ranking_accuracy(model, encoder, questions_of(read_records(path), path), batch_tokens=config.batch_tokens)
 
 
 def _samples(model: Transformer, encoder: Encoder, config: EvaluateConfig) -> list[dict[str, str]]:

@@ -3,15 +3,19 @@
 Reads the datasets of a run; writes lines to standard output.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow.compute as pc
 
+from jobs.config import RUN_FILE, load
+from jobs.replay import Rulebook
 from jobs.summary import manifest_of
 from pipeline.errors import InputError
+from pipeline.filter.decisions import refusals
+from pipeline.filter.rules import Failure, in_language
 from pipeline.pack.lookup import find_document
-from pipeline.storage import join
+from pipeline.storage import exists, join
 from pipeline.tables import read_batches
 from pipeline.urls import canonical_url
 
@@ -87,14 +91,52 @@ def _story(run: str, id: str) -> Iterator[str]:
             yield from _rejection(row)
     for row in _rows(run, "measures", "id", id):
         yield "measures"
-        yield from (
-            f"           {name} = {value:.4g}"
-            for name, value in row.items()
-            if name not in ("id", "decision") and value is not None
-        )
+        yield from _measures(row, _rulebook(run))
     for row in _rows(run, "documents", "id", id):
         yield f"kept       {len(row['text']):,} characters, {row['language']} ({row['language_score']:.2f}), title {row['title']!r}"
+        stated = (
+            ("author", row["author"]),
+            ("date", row["date"]),
+            ("licence", row["licence"]),
+            ("canonical", row.get("canonical")),
+        )
+        if known := ", ".join(f"{name} {value}" for name, value in stated if value):
+            yield f"           {known}"
     yield from _shard_rows(run, id)
+
+
+def _rulebook(run: str) -> Rulebook | None:
+    """All that decided about the documents of a run; nothing where its settings are missing."""
+    return Rulebook.of(load(run).filter) if exists(join(run, RUN_FILE)) else None
+
+
+def _measures(row: Mapping[str, Any], book: Rulebook | None) -> Iterator[str]:
+    """Every measure with the rules that compare it, then what each classifier decided."""
+    limits: dict[str, list[Failure]] = {}
+    for rule, threshold in in_language(row, book.rules) if book else ():
+        limits.setdefault(rule.measure, []).append(Failure(rule=rule, value=0.0, threshold=threshold))
+    for name, value in row.items():
+        if name not in ("id", "decision") and value is not None:
+            yield f"           {name} = {value:.4g}{_against(value, limits.get(name, ()))}"
+    for name, bounds in book.classifiers.items() if book else ():
+        if row.get(f"{name}_score") is not None:
+            failed = [failure.rule.reason for failure in refusals(row, {name: bounds})]
+            yield (
+                f"           {name}: {f'fails {failed[0]}' if failed else 'passes'} (refused from score {bounds.short:g} on with one or two "
+                f"sentences; else from {bounds.whole:g} on, if {bounds.share:.0%} of them score {bounds.sentence:g} or more)"
+            )
+
+
+def _against(value: float, limits: Sequence[Failure]) -> str:
+    """What a measure was compared with, rule by rule, and which rules it fails."""
+    told = []
+    for limit in limits:
+        fails = value < limit.threshold if limit.rule.fails == "<" else value > limit.threshold
+        word = "fails" if fails else "passes"
+        told.append(
+            f"{word} {limit.rule.reason} ({'at least' if limit.rule.fails == '<' else 'at most'} {limit.threshold:g})"
+        )
+    return f"    {'; '.join(told)}" if told else ""
 
 
 def _rejection(row: dict[str, Any]) -> Iterator[str]:

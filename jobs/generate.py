@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, TextIO
 
 from jobs.engine import Engine
+from jobs.evaluate import check_tokenizer
 from model.checkpoint import load_model
 from model.completion import complete, complete_stream
 from model.decoding import DecodingConfig
@@ -40,6 +41,7 @@ def generate_run(
     out: TextIO | None = None,
 ) -> None:
     """As `main`, for the run in folder `run`."""
+    check_tokenizer(run)
     model, encoder = load_model(join(run, "model")), load_encoder(join(run, "tokenizer", "tokenizer.json"))
     out = out or sys.stdout
     if prompt is not None:

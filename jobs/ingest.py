@@ -15,11 +15,11 @@ from pipeline import storage
 from pipeline.errors import InputError
 from pipeline.ingest.captures import FILE_REASONS
 from pipeline.ingest.config import IngestConfig
-from pipeline.ingest.inputs import Inputs, list_inputs, shards
+from pipeline.ingest.inputs import Inputs, list_inputs, listed, shards
 from pipeline.ingest.stage import PAGES_OUTPUT, REJECTED_OUTPUT, IndexPages
 from pipeline.stage import shard_elements
 from pipeline.steps import Shard, Step, receipts
-from pipeline.storage import Manifest
+from pipeline.storage import Manifest, join
 from pipeline.tables import read_rows
 
 if TYPE_CHECKING:
@@ -52,8 +52,8 @@ def ingest_run(run: str, config: IngestConfig, engine: Engine, *, force: bool = 
         manifest = storage.read_manifest(step.folder(PAGES_OUTPUT))
         _check_broken_files(step, manifest.counts["broken_files"], config)
         return manifest
-    work = shards(inputs.files, config)
     done = step.begin(force=force)
+    work = [listed(shard, join(step.attempt_folder, "inputs")) for shard in shards(inputs.files, config)]
     if len(done) < len(work):
         _index(step, work, config, engine)
     _check_broken_files(step, sum(receipt.counts["broken_files"] for receipt in receipts(step.attempt_folder)), config)
@@ -77,7 +77,9 @@ def ingest_step(run: str, config: IngestConfig, inputs: Inputs) -> Step:
 def _index(step: Step, work: list[Shard], config: IngestConfig, engine: Engine) -> None:
     with watch(step, "ingest", total=len(work)), explaining(step):
         run_pipeline(
-            lambda pipeline: pipeline | "Shards" >> beam.Create(shard_elements(work)) | IndexPages(step, config), engine
+            lambda pipeline: pipeline | "Shards" >> beam.Create(shard_elements(work)) | IndexPages(step, config),
+            engine,
+            step=step,
         )
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from jobs.config import RunConfig
 
 TOKENIZER_FILE = "tokenizer.json"
+_DOCUMENT_SECONDS = 0.0003  # about what a document takes on one core, in either pass
 
 
 def main(config: "RunConfig", engine: Engine, *, force: bool = False) -> Manifest:
@@ -63,6 +64,7 @@ def _encode(run: str, config: PackConfig, engine: Engine) -> Manifest:
         lambda elements: elements | "EncodeDocuments" >> ProcessShards(step, worker),
         engine,
         label="encode",
+        record_seconds=_DOCUMENT_SECONDS,
     )
 
 
@@ -74,7 +76,8 @@ def _pack(step: Step, encoded: Manifest, config: PackConfig, engine: Engine, *, 
     done = step.begin(force=force)
     if not done.issuperset(shard.name for shard in shards):
         with watch(step, "pack", total=len(shards)), explaining(step):
-            run_pipeline(lambda pipeline: _wire(pipeline, step, shards, worker), engine)
+            sized = engine.sized(_DOCUMENT_SECONDS * encoded.num_records, len(shards))
+            run_pipeline(lambda pipeline: _wire(pipeline, step, shards, worker), sized, step=step)
     write_indexes(step, spec)
     return step.commit([shard.name for shard in shards], counts={"rejected": 0})
 

@@ -2,11 +2,14 @@
 
 import io
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    from model.comparison import Difference
 
 _STYLE: Any = {
     "svg.hashsalt": "corpusmill",
@@ -63,6 +66,44 @@ def bars(values: Mapping[str, float], label: str, *, highlight: str = "", height
         axes.margins(x=0.12)
 
     return _drawn(draw, height=0.9 + height_each * len(values))
+
+
+def groups_of_bars(values: Mapping[str, Mapping[str, float]], label: str) -> str:
+    """Horizontal bars, one group a name, one bar a series; the first series in colour."""
+
+    def draw(axes: Axes) -> None:
+        names = list(values)[::-1]
+        series = list(dict.fromkeys(name for each in values.values() for name in each))
+        thick = 0.8 / max(len(series), 1)
+        for number, name in enumerate(series):
+            places = [place - thick * number for place in range(len(names))]
+            widths = [values[each].get(name, 0.0) for each in names]
+            drawn = axes.barh(places, widths, height=thick, color=_GREY if number else _BLUE, label=name)
+            axes.bar_label(drawn, labels=[_short(width) for width in widths], padding=3)
+        axes.set_yticks([place - thick * (len(series) - 1) / 2 for place in range(len(names))], names)
+        axes.set_xlabel(label)
+        axes.margins(x=0.12)
+        if len(series) > 1:
+            axes.legend(frameon=False, loc="lower right")
+
+    return _drawn(draw, height=0.9 + 0.3 * sum(len(each) for each in values.values()))
+
+
+def intervals(differences: Mapping[str, "Difference"], label: str) -> str:
+    """Differences to a base as points with their intervals, about a line at zero; what is decided in colour."""
+
+    def draw(axes: Axes) -> None:
+        axes.axvline(0, color=_GREY, linewidth=1)
+        for place, each in enumerate(differences.values()):
+            color = (_GREEN if each.mean < 0 else _RED) if each.decided else _BLUE
+            if each.low is not None and each.high is not None:
+                axes.plot([each.low, each.high], [place, place], color=color, linewidth=1.6)
+            axes.plot([each.mean], [place], "o", color=color)
+        axes.set_yticks(range(len(differences)), list(differences))
+        axes.set_ylim(len(differences) - 0.5, -0.5)
+        axes.set_xlabel(label)
+
+    return _drawn(draw, height=0.9 + 0.4 * len(differences))
 
 
 def _short(value: float) -> str:

@@ -39,7 +39,10 @@ class Progress:
         seconds = max(time.monotonic() - self._started, 1e-9)
         if self._first_done is None:
             self._first_done = done
-        rate = f"{records / seconds:,.0f} records/s" if records else ""
+        if self._unit == "records":
+            records = done - self._first_done
+        speed = (records or 0) / seconds
+        rate = f"{speed:,.{0 if speed >= 10 else 1}f} records/s" if records else ""
         self._state = " · ".join(part for part in (rate, text) if part)
         if self._bars is not None:
             self._bars.update(self._task, completed=done, state=self._state)
@@ -48,11 +51,11 @@ class Progress:
             self._print(done, seconds)
 
     def _print(self, done: int, seconds: float) -> None:
-        total = f" of {self._total}" if self._total is not None else ""
+        total = f" of {self._total:,}" if self._total is not None else ""
         fresh = done - (self._first_done or 0)
         left = f", {seconds / fresh * (self._total - done):.0f} s left" if self._total and fresh > 0 else ""
         state = f" ({self._state})" if self._state else ""
-        self.note(f"{self._label}: {done}{total} {self._unit} in {seconds:.0f} s{left}{state}")
+        self.note(f"{self._label}: {done:,}{total} {self._unit} in {seconds:.0f} s{left}{state}")
 
     def __exit__(self, *error: object) -> None:
         if self._bars is not None:

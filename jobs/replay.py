@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import SettingError
-from pipeline.filter.classifiers import Thresholds, read_card
+from pipeline.filter.classifiers import Thresholds, read_thresholds
 from pipeline.filter.config import C4_LINE_SETTINGS, FilterConfig
 from pipeline.filter.decisions import CLASSIFIERS, MODELS, refusals, thresholds_of
 from pipeline.filter.rules import Rule, chosen_rules, failures
@@ -25,9 +25,11 @@ if TYPE_CHECKING:
 MEASURES = "measures"
 _NOT_REPLAYED = {
     "dialect": "measures differently",
+    "thresholds_by_language": "measures differently",
     "languages": "is asked before anything is measured",
     "min_language_score": "is asked before anything is measured",
     "fineweb.short_line_chars": "measures differently",
+    "c4.bad_words": "measures differently",
     "urls": "is asked before anything is measured",
     **{f"c4.{name}": "chooses lines of the text" for name in C4_LINE_SETTINGS if name != "edit_text"},
     **{f"{name}.{setting}": "scores differently" for name in CLASSIFIERS for setting in ("model", "sentence_score")},
@@ -101,9 +103,7 @@ class Rulebook:
         for name in CLASSIFIERS:
             settings = getattr(config, name)
             if settings.on:
-                classifiers[name] = thresholds_of(
-                    Thresholds(**read_card(settings.model or MODELS, name)["thresholds"]), settings
-                )
+                classifiers[name] = thresholds_of(read_thresholds(settings.model or MODELS, name), settings)
         return cls(rules=chosen_rules(config), classifiers=classifiers)
 
     def failing(self, values: Mapping[str, float | None]) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, select_autoescape
 from markupsafe import Markup
 
-from jobs import ledger, plots, summary
+from jobs import fertility, ledger, plots, summary
 from jobs.config import RUN_FILE, RunConfig
 from jobs.engine import Engine
 from jobs.progress import Progress
@@ -34,6 +34,7 @@ def _contents(run: str) -> dict[str, Any]:
     scores = summary.scores(run)
     languages = _languages(run)
     steps, losses = _losses(run)
+    tokenizer = _tokenizer(run)
     return {
         "name": run.rstrip("/").rpartition("/")[2],
         "levels": levels,
@@ -43,7 +44,7 @@ def _contents(run: str) -> dict[str, Any]:
         "verdicts": _verdicts(run),
         "clusters": _clusters(run),
         "languages": languages,
-        "tokenizer": _tokenizer(run),
+        "tokenizer": fertility.key_figures(tokenizer) if tokenizer else [],
         "scores": scores,
         "settings": _settings(run),
         "plots": {
@@ -51,6 +52,9 @@ def _contents(run: str) -> dict[str, Any]:
             if levels
             else "",
             "languages": Markup(plots.bars(languages, "documents")) if languages else "",
+            "fertility": Markup(plots.groups_of_bars(fertility.by_language_and_source(tokenizer), "bytes per token"))
+            if tokenizer
+            else "",
             "loss": Markup(plots.loss_curve(steps, losses)) if steps else "",
             "scores": Markup(_score_bars(scores)) if scores else "",
         },
@@ -125,16 +129,9 @@ def _languages(run: str) -> dict[str, int]:
     return dict(ordered[:_MAX_LANGUAGES]) | ({"others": rest} if rest else {})
 
 
-def _tokenizer(run: str) -> list[tuple[str, str]]:
+def _tokenizer(run: str) -> dict[str, Any]:
     path = join(run, "tokenizer", "fertility.json")
-    if not storage.exists(path):
-        return []
-    value = storage.read_json(path)
-    return [
-        (name.replace("_", " "), f"{item:,.3f}" if isinstance(item, float) else f"{item:,}")
-        for name, item in value.items()
-        if isinstance(item, (int, float))
-    ]
+    return storage.read_json(path) if storage.exists(path) else {}
 
 
 def _losses(run: str) -> tuple[list[int], list[float]]:

@@ -8,6 +8,8 @@ from typing import Any
 from jobs import count, crawl, curate, evaluate, ingest, ledger, pack, report, summary, train, train_tokenizer
 from jobs.config import RunConfig, write_resolved
 from jobs.engine import Engine
+from jobs.lease import Lease
+from jobs.processes import OPENED
 from pipeline.errors import CorpusmillError, SettingError
 from pipeline.storage import is_local, join
 
@@ -47,11 +49,26 @@ def opened(config: RunConfig) -> Iterator[None]:
     Raises:
         CorpusmillError: another process works in it.
     """
-    if not is_local(config.run.folder):
-        write_resolved(config)
+    if os.environ.get("RANK", "0") != "0" or OPENED in os.environ:  # one of several processes, and not the first
         yield
         return
-    folder = config.run.folder.removeprefix("file://")
+    with held(config.run.folder):
+        write_resolved(config)
+        yield
+
+
+@contextmanager
+def held(run: str) -> Iterator[None]:
+    """The run folder for this process alone.
+
+    Raises:
+        CorpusmillError: another process works in it.
+    """
+    if not is_local(run):
+        with Lease(run):
+            yield
+        return
+    folder = run.removeprefix("file://")
     os.makedirs(folder, exist_ok=True)
     with open(join(folder, ".lock"), "wb") as lock, suppress(ImportError):
         import fcntl
@@ -59,6 +76,5 @@ def opened(config: RunConfig) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise CorpusmillError(f"another process is working in {config.run.folder}") from None
-        write_resolved(config)
+            raise CorpusmillError(f"another process is working in {run}") from None
         yield

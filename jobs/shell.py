@@ -98,7 +98,7 @@ def extract(config: RunConfig) -> Change:
             return verdict
         found = {
             name: getattr(verdict, name)
-            for name in ("title", "author", "date", "licence", "language", "language_score")
+            for name in ("title", "author", "date", "licence", "canonical", "language", "language_score")
         }
         rest = {name: value for name, value in record.items() if name != "html"}
         return {**rest, "text": verdict.text, **{name: value for name, value in found.items() if value}}

@@ -3,7 +3,7 @@
 RUN/model holds `checkpoints/step-NNNNNNNN/`, `hf/` (a folder that `transformers` loads, where it has a
 class for the architecture) and `training.jsonl` (loss, gradient norm and learning rate by step). The
 same command goes on after a kill, bit for bit. Speeds and times go to RUN/logs/training.jsonl, which is
-in no manifest. Under `torchrun` several processes train one model.
+in no manifest. Several processes train one model: one for each GPU, or as many as `torchrun` starts.
 """
 
 import json
@@ -15,20 +15,22 @@ from typing import IO, TYPE_CHECKING, Any
 
 import torch
 
+from jobs import processes
 from jobs.engine import Engine
 from jobs.progress import Progress
 from jobs.settings import plain
 from model.accounting import costs, peak_flops
 from model.batches import Batches
-from model.checkpoint import load_model
+from model.checkpoint import checkpoint_steps, load_model
 from model.config import ModelConfig
 from model.distributed import World, join_world
-from model.export import export_model, export_obstacle
+from model.export import export_model, import_as
+from model.hf_config import export_obstacle
 from model.precision import choose_device
-from model.trainer import Report, TrainConfig, Trainer, settings_of
+from model.trainer import Report, TrainConfig, Trainer, finite, settings_of
 from model.transformer import Transformer
 from pipeline import storage
-from pipeline.errors import InputError
+from pipeline.errors import DataError, InputError
 from pipeline.pack.shards import ShardSet
 from pipeline.steps import Receipt, Step, write_receipt
 from pipeline.storage import FileEntry, Manifest, is_local, join
@@ -43,7 +45,16 @@ LOG = "training.jsonl"
 
 def main(config: "RunConfig", engine: Engine | None = None, *, force: bool = False) -> Manifest:
     """The manifest of RUN/model, made now unless it is up to date. Beam has no part in it."""
-    return train_run(config.run.folder, config.model, config.train, force=force)
+    run = config.run.folder
+    number = processes.wanted(config.train, _row_length(run))
+    if number > 1:
+        step = _step(run, run, config.model, config.train, World(size=number))
+        if force or not step.is_current():
+            config.train.rows(_row_length(run), number)  # what does not divide is said once, by this process
+            processes.train_together(run, number, force=force)
+            return storage.read_manifest(step.folder(MODEL))
+        return _up_to_date(step)
+    return train_run(run, config.model, config.train, force=force)
 
 
 def train_run(
@@ -53,14 +64,12 @@ def train_run(
 
     Raises:
         SettingError: the batch does not divide into rows of the shards.
-        DataError: the shards are of another tokenizer than that of the run.
+        DataError: the shards, or the model to start from, are of another tokenizer than that of the run.
     """
     world = join_world()
     step = _step(run, out or run, model_config, config, world)
     if not force and step.is_current():
-        if world.leads:
-            Progress.note("train: up to date")
-        return storage.read_manifest(step.folder(MODEL))
+        return _up_to_date(step) if world.leads else storage.read_manifest(step.folder(MODEL))
     if world.leads:
         step.begin(force=force)
     world.wait()
@@ -74,39 +83,65 @@ def train_run(
     return storage.read_manifest(step.folder(MODEL))
 
 
+def _up_to_date(step: Step) -> Manifest:
+    Progress.note("train: up to date")
+    return storage.read_manifest(step.folder(MODEL))
+
+
 def _step(run: str, out: str, model_config: ModelConfig, config: TrainConfig, world: World) -> Step:
     device = choose_device(config.device, world.local_rank)
     settings = {"model": plain(model_config), "train": settings_of(config, device, world)}
     inputs = {name: join(run, name) for name in ("shards", "tokenizer")}
+    external = _checked_start(run, config.start_from) if config.start_from else None
     return Step(
-        run=out, name=MODEL, outputs=(MODEL,), settings=settings, inputs=inputs, versions={"torch": torch.__version__}
-    )
+        run=out, name=MODEL, outputs=(MODEL,), settings=settings, inputs=inputs, external=external,
+        versions={"torch": torch.__version__},
+    )  # fmt: skip
+
+
+def _checked_start(run: str, folder: str) -> list[Any]:
+    """What identifies the model to start from.
+
+    Raises:
+        DataError: it has another tokenizer than the run.
+    """
+    theirs, ours = join(folder, "tokenizer.json"), join(run, "tokenizer", "tokenizer.json")
+    if storage.exists(theirs) and load_encoder(theirs).hash != load_encoder(ours).hash:
+        raise DataError(f"train.start_from is {folder}, whose tokenizer is not that of {run}")
+    return [list(storage.checksum(join(folder, name))) for name in ("config.json", "model.safetensors")]
 
 
 def _batches(run: str, config: TrainConfig, world: World) -> Batches:
-    shards = join(run, "shards")
-    with_length = ShardSet.open(shards, "train")
-    rows = config.rows(with_length.spec.sequence_length, world.size)
-    with_length.close()
+    rows = config.rows(_row_length(run), world.size)
     expected = load_encoder(join(run, "tokenizer", "tokenizer.json")).hash
     return Batches(
-        shards, "train", batch_rows=rows, seed=config.seed, rank=world.rank, world_size=world.size,
+        join(run, "shards"), "train", batch_rows=rows, seed=config.seed, rank=world.rank, world_size=world.size,
         weights=config.source_weights or None, expect_tokenizer=expected,
     )  # fmt: skip
 
 
+def _row_length(run: str) -> int:
+    shards = ShardSet.open(join(run, "shards"), "train")
+    length = shards.spec.sequence_length
+    shards.close()
+    return length
+
+
 def _new_model(model_config: ModelConfig, config: TrainConfig, batches: Batches) -> Transformer:
     torch.manual_seed(config.seed)
-    return Transformer(model_config.architecture(vocab_size=batches.vocab_size, context_length=batches.sequence_length))
+    shape = model_config.architecture(vocab_size=batches.vocab_size, context_length=batches.sequence_length)
+    return import_as(config.start_from, shape) if config.start_from else Transformer(shape)
 
 
 def _train(run: str, trainer: Trainer) -> None:
     trainer.resume()
-    flops = costs(trainer.model.architecture, trainer.model).training_flops_per_token
-    peak = peak_flops(torch.cuda.get_device_name(trainer.device)) if trainer.device.type == "cuda" else None
     if not trainer.world.leads:
         trainer.run(lambda report: None)
         return
+    flops = costs(trainer.model.architecture, trainer.model).training_flops_per_token
+    peak = peak_flops(trainer.device, trainer.precision) * trainer.world.size
+    for damaged in (step for step in checkpoint_steps(trainer.folder) if step > trainer.step):
+        Progress.note(f"train: the checkpoint of step {damaged} is damaged and passed over")
     if trainer.step:
         Progress.note(f"train: going on after step {trainer.step}")
     with (
@@ -114,7 +149,7 @@ def _train(run: str, trainer: Trainer) -> None:
         _speed_log(run) as log,
         _board(run, wanted=trainer.config.tensorboard) as board,
     ):
-        trainer.run(_Watch(progress, log, board, flops_per_token=flops, peak=peak and peak * trainer.world.size).saw)
+        trainer.run(_Watch(progress, log, board, flops_per_token=flops, peak=peak).saw)
 
 
 @contextmanager
@@ -156,7 +191,7 @@ class _Watch:
     """Tells people and the log of speeds how fast training is."""
 
     def __init__(
-        self, progress: Progress, log: IO[str] | None, board: Any, *, flops_per_token: float, peak: float | None
+        self, progress: Progress, log: IO[str] | None, board: Any, *, flops_per_token: float, peak: float
     ) -> None:
         self._progress, self._log, self._board = progress, log, board
         self._flops, self._peak = flops_per_token, peak
@@ -171,13 +206,13 @@ class _Watch:
             self._tokens, self._started, self._last, self._last_tokens = report.tokens, now, now, report.tokens
             return
         rate = (report.tokens - self._tokens) / max(now - self._started, 1e-9)
-        self._progress.set(report.step, text=f"{rate:,.0f} tokens/s · loss {report.loss:.3f}" + self._utilisation(rate))
+        self._progress.set(
+            report.step,
+            text=f"{rate:,.0f} tokens/s · {rate * self._flops / self._peak:.0%} MFU · loss {report.loss:.3f}",
+        )
         if report.step % 10 == 0 or report.step == report.num_steps:
             self._write(report, (report.tokens - self._last_tokens) / max(now - self._last, 1e-9))
             self._last, self._last_tokens = now, report.tokens
-
-    def _utilisation(self, rate: float) -> str:
-        return f" · {rate * self._flops / self._peak:.0%} MFU" if self._peak else ""
 
     def _write(self, report: Report, rate: float) -> None:
         if self._board is not None:
@@ -186,14 +221,17 @@ class _Watch:
                 ("grad_norm", report.grad_norm),
                 ("learning_rate", report.learning_rate),
                 ("tokens_per_second", rate),
+                ("mfu", rate * self._flops / self._peak),
             ):
                 self._board.add_scalar(name, value, report.step)
         if self._log is None:
             return
-        line: dict[str, Any] = report._asdict() | {"tokens_per_second": round(rate, 1), "time": round(time.time(), 3)}
-        if self._peak:
-            line["mfu"] = round(rate * self._flops / self._peak, 4)
-        self._log.write(json.dumps(line, allow_nan=True) + "\n")
+        line: dict[str, Any] = {key: finite(value) for key, value in report._asdict().items()} | {
+            "tokens_per_second": round(rate, 1),
+            "mfu": round(rate * self._flops / self._peak, 4),
+            "time": round(time.time(), 3),
+        }
+        self._log.write(json.dumps(line, allow_nan=False) + "\n")
 
 
 def _commit(step: Step, trainer: Trainer, tokenizer: str) -> None:

@@ -4,19 +4,21 @@ In: the count table. Out: `tokenizer.json`, `tokenizer.lock` (what made it), `to
 same ranks for tiktoken) and `fertility.json` (what it is worth). No text is read.
 """
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from jobs.engine import Engine
 from jobs.fertility import open_encoder, report
 from jobs.progress import Progress
 from pipeline.count.loading import Table, load_table, prune
-from pipeline.errors import SettingError
+from pipeline.errors import InputError, SettingError
 from pipeline.steps import Receipt, Step, content_of, write_receipt
 from pipeline.storage import Manifest, checksum, join, read_bytes, read_manifest, write_bytes, write_json
 from tokenizer.config import TokenizerConfig
 from tokenizer.encoding import Encoder
+from tokenizer.importing import from_tiktoken
 from tokenizer.locking import FORMAT, lock_value
-from tokenizer.patterns import pattern_named
+from tokenizer.patterns import Pattern, pattern_named
 from tokenizer.training import learn
 from tokenizer.vocabulary import Vocabulary
 from tokenizer.writing import tiktoken_ranks, tokenizer_json
@@ -76,18 +78,31 @@ def _learn(step: Step, table: Table, config: TokenizerConfig, counts: str) -> di
 
 
 def _take_over(step: Step, table: Table, config: TokenizerConfig) -> dict[str, int]:
-    """Copies the tokenizer `config.existing` into the run, as it is."""
-    encoder = open_encoder(config.existing)
+    """Copies the tokenizer `config.existing` into the run, as it is; of a rank file, the `tokenizer.json` with its ids."""
+    content = read_bytes(config.existing)
+    if content.lstrip().startswith(b"{"):
+        encoder = open_encoder(config.existing)
+    else:
+        encoder = _of_ranks(content, pattern_named(table.info.pattern), config)
+        content = encoder.text.encode()
     folder = step.folder(TOKENIZER)
     lock = {"format": FORMAT, "existing": config.existing, "hash": encoder.hash, "special_ids": encoder.specials}
     entries = (
-        write_bytes(join(folder, "tokenizer.json"), read_bytes(config.existing)),
+        write_bytes(join(folder, "tokenizer.json"), content),
         write_json(join(folder, "tokenizer.lock"), lock),
         write_json(join(folder, "fertility.json"), report(encoder, table, config.compare_with)),
     )
     write_receipt(step.attempt_folder, Receipt(shard=_RECEIPT, files={TOKENIZER: entries}))
     Progress.note(f"tokenizer: {encoder.vocab_size} tokens of {config.existing}")
     return {"tokens": encoder.vocab_size}
+
+
+def _of_ranks(ranks: bytes, pattern: Pattern, config: TokenizerConfig) -> Encoder:
+    try:
+        value = from_tiktoken(ranks, pattern, config.existing_special_ids or config.specials)
+        return Encoder(json.dumps(value, ensure_ascii=False, indent=1) + "\n")
+    except ValueError as error:
+        raise InputError(f"{config.existing} is neither a tokenizer.json nor a usable rank file: {error}") from None
 
 
 def _write(step: Step, table: Table, vocabulary: Vocabulary, training: dict[str, Any], compare_with: str) -> None:

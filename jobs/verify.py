@@ -1,4 +1,7 @@
-"""Recomputes what a run claims: the checksum of every file of every dataset, and the closed ledger."""
+"""Recomputes what a run claims: every checksum of every dataset, the closed ledger, every token of the shards.
+
+Of the shards: each document of `documents` is there once, whole, in its place, and nothing else is.
+"""
 
 from collections.abc import Iterator
 
@@ -6,8 +9,12 @@ from jobs import ledger
 from jobs.progress import Progress
 from pipeline import storage
 from pipeline.errors import DataError, InputError
-from pipeline.steps import ATTEMPTS
+from pipeline.pack.stage import SHARDS
+from pipeline.pack.verification import shard_problems
+from pipeline.steps import ATTEMPTS, content_of
 from pipeline.storage import MANIFEST, join
+
+DOCUMENTS = "documents"
 
 
 def main(run: str) -> str:
@@ -26,7 +33,8 @@ def main(run: str) -> str:
     if faults:
         raise DataError(f"{run} does not verify: {len(faults)} findings, the first: {faults[0]}")
     files = sum(len(storage.read_manifest(folder).files) for folder in folders)
-    return f"{run}: {len(folders)} datasets and {files} files are as their manifests say, and the ledger closes"
+    shards = ", the shards hold each document once" if join(run, SHARDS) in folders else ""
+    return f"{run}: {len(folders)} datasets and {files} files are as their manifests say{shards}, and the ledger closes"
 
 
 def datasets(run: str) -> list[str]:
@@ -44,9 +52,21 @@ def _is_round(run: str, folder: str) -> bool:
 def _faults(run: str, folders: list[str]) -> Iterator[str]:
     with Progress("verify", total=len(folders), unit="datasets") as progress:
         for number, folder in enumerate(folders):
-            yield from storage.damaged_files(folder)
+            damaged = list(storage.damaged_files(folder))
+            yield from damaged
+            if folder == join(run, SHARDS) and not damaged:
+                yield from shard_problems(folder, _documents_of(run, folder))
             progress.set(number + 1)
     try:
         yield from ledger.differences(run)
     except DataError as error:
         yield str(error)
+
+
+def _documents_of(run: str, shards: str) -> str:
+    """The folder of the documents that the shards were made of, or empty where it holds others by now."""
+    folder = join(run, DOCUMENTS)
+    if not storage.exists(join(folder, MANIFEST)):
+        return ""
+    same = content_of(storage.read_manifest(folder)) == storage.read_manifest(shards).inputs.get(DOCUMENTS)
+    return folder if same else ""

@@ -19,7 +19,7 @@ class Ahead(Generic[T]):
     def __init__(self, make: Callable[[int], T | None], first: int, step: int, depth: int) -> None:
         self._make = weakref.WeakMethod(make)
         self._next, self._step = first, step
-        self._ready: queue.Queue[T | Exception | None] = queue.Queue(maxsize=depth)
+        self._ready: queue.Queue[T | BaseException | None] = queue.Queue(maxsize=depth)
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ahead", daemon=True)
         self._thread.start()
@@ -28,9 +28,9 @@ class Ahead(Generic[T]):
     def next(self) -> T | None:
         """The next item, or None at the end; what went wrong in the thread is raised here."""
         item = self._ready.get()
-        if item is None or isinstance(item, Exception):
+        if item is None or isinstance(item, BaseException):
             self._ready.put(item)  # for whoever asks again
-        if isinstance(item, Exception):
+        if isinstance(item, BaseException):
             raise item
         return item
 
@@ -47,15 +47,15 @@ class Ahead(Generic[T]):
                 self._thread.join(timeout=0.005)
 
     def _run(self) -> None:
-        item: T | Exception | None
+        item: T | BaseException | None
         while not self._stopped.is_set():
             try:
                 make = self._make()
                 item = make(self._next) if make else None
                 del make
-            except Exception as error:  # it is raised again where the item is asked for
+            except BaseException as error:  # any, or who asks would wait for ever: it is raised again there
                 item = error
             self._next += self._step
             self._ready.put(item)
-            if item is None or isinstance(item, Exception):
+            if item is None or isinstance(item, BaseException):
                 return

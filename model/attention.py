@@ -3,7 +3,7 @@
 Shapes: B batch, T query length, S key length, H heads, K groups that share keys, D head size, E hidden size.
 """
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -13,23 +13,30 @@ from model.config import Architecture
 from model.norms import RMSNorm
 from model.positions import rotate
 
+if TYPE_CHECKING:
+    from torch.nn.attention.flex_attention import BlockMask
+
 
 class Context(NamedTuple):
     """What every layer of one forward pass shares.
 
     `cos` and `sin` turn queries and keys, where positions are rotary. `mask` is true where a query may
-    look, or a number to add to the logit: (B or 1, 1 or H, T, S); None means plain causal or, without
-    `causal`, everything.
+    look, or a number to add to the logit: (B or 1, 1 or H, T, S); or blocks, see `model.flex`; None means
+    plain causal or, without `causal`, everything.
     """
 
     causal: bool
     cos: Tensor | None = None
     sin: Tensor | None = None
-    mask: Tensor | None = None
+    mask: "Tensor | BlockMask | None" = None
 
 
 def attend(query_BHTD: Tensor, key_BKSD: Tensor, value_BKSD: Tensor, context: Context, dropout: float = 0.0) -> Tensor:
     """Scaled dot-product attention: (B, H, T, D of the values)."""
+    if context.mask is not None and not isinstance(context.mask, Tensor):
+        from model.flex import attend_blocks
+
+        return attend_blocks(query_BHTD, key_BKSD, value_BKSD, context.mask)
     groups = query_BHTD.shape[1] // key_BKSD.shape[1]
     if groups > 1:
         key_BKSD = key_BKSD.repeat_interleave(groups, dim=1)

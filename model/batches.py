@@ -1,107 +1,57 @@
 """Training batches from packed shards: shuffled, mixed, and resumable at any sample with any number of ranks.
 
-Legend for shapes: B rows, T positions, S segments (documents, and stretches of padding) in a batch.
-
 Sample k is the same row whoever asks (see `order.py`). A step takes the next world_size x B samples;
 rank r gets the r-th B of them. So the place of a run is one number, the samples that it has consumed,
 and batch size and number of ranks may change at any step.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from functools import cached_property
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from model.ahead import Ahead
-from model.order import Phase, SampleOrder
+from model.batch import Batch, collate
+from model.order import Phase, SampleOrder, groups_of
 from pipeline.errors import DataError, SettingError
-from pipeline.pack.shards import RowBlock, ShardSet
+from pipeline.pack.shards import ShardSet
 
-IGNORE = -100
+_PLANNED_ROWS = 1024  # numpy takes about as long for a thousand samples as for ten
 
 
-@dataclass(kw_only=True)
-class Batch:
-    """B rows as tensors. A position may attend to earlier positions of its own segment, and to no others.
-
-    `tokens` is int64 (B, T+1). `cu_seqlens` is int32 (S+1): the borders of all segments in the B x T
-    positions laid end to end, as variable-length attention kernels want them. `gaps` are the segments
-    that are padding, as (begin, end) pairs in the same numbering: their labels count for nothing.
-    """
-
-    tokens: Tensor
-    cu_seqlens: Tensor
-    gaps: tuple[tuple[int, int], ...]
-    max_seqlen: int
-    num_labels: int
-    sources: tuple[str, ...]
-
-    @property
-    def inputs(self) -> Tensor:
-        """int64 (B, T): what the model reads; a view of `tokens`."""
-        return self.tokens[:, :-1]
-
-    @cached_property
-    def labels(self) -> Tensor:
-        """int64 (B, T): what it should say next; -100, which cross entropy ignores, on padding."""
-        labels = self.tokens[:, 1:].contiguous()
-        if self.gaps:
-            labels.view(-1)[~self.loss_mask.view(-1)] = IGNORE
-        return labels
-
-    @cached_property
-    def loss_mask(self) -> Tensor:
-        """bool (B, T): whether the label of a position counts."""
-        mask = torch.ones(self.inputs.shape, dtype=torch.bool, device=self.tokens.device)
-        for begin, end in self.gaps:
-            mask.view(-1)[begin:end] = False
-        return mask
-
-    @cached_property
-    def position_ids(self) -> Tensor:
-        """int64 (B, T): the place of a position in its segment."""
-        borders = self.cu_seqlens.long()
-        begin = torch.repeat_interleave(borders[:-1], borders.diff(), output_size=self.inputs.numel())
-        return (torch.arange(self.inputs.numel(), device=begin.device) - begin).view(self.inputs.shape)
-
-    @cached_property
-    def segment_ids(self) -> Tensor:
-        """int32 (B, T): the number of a position's segment in its row, from 0."""
-        rows, positions = self.inputs.shape
-        borders = self.cu_seqlens.long()
-        number = torch.arange(len(borders) - 1, device=borders.device)
-        number = torch.repeat_interleave(number, borders.diff(), output_size=rows * positions).view(rows, positions)
-        return (number - number[:, :1]).int()
-
-    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "Batch":
-        """The batch on another device."""
-        return self._with(
-            self.tokens.to(device, non_blocking=non_blocking), self.cu_seqlens.to(device, non_blocking=non_blocking)
-        )
-
-    def pin_memory(self) -> "Batch":
-        """The batch in page-locked memory, from which copies to a GPU run beside its work."""
-        return self._with(self.tokens.pin_memory(), self.cu_seqlens.pin_memory())
-
-    def _with(self, tokens: Tensor, cu_seqlens: Tensor) -> "Batch":
-        return Batch(
-            tokens=tokens, cu_seqlens=cu_seqlens, gaps=self.gaps, max_seqlen=self.max_seqlen,
-            num_labels=self.num_labels, sources=self.sources,
-        )  # fmt: skip
+def _cache_folder() -> str:
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return os.environ.get("CORPUSMILL_CACHE") or os.path.join(base, "corpusmill", "batches")
 
 
 @dataclass(frozen=True, kw_only=True)
 class CacheConfig:
-    """Where batches of remote shards are kept, and how many bytes of them."""
+    """Where record batches of remote shards are kept, and how many bytes of them.
 
-    folder: str = ""
+    By default in $CORPUSMILL_CACHE, or else where programs of this user keep such things. Any number of
+    processes and runs may share a folder.
+    """
+
+    folder: str = field(default_factory=_cache_folder)
     max_bytes: int = 16 << 30
+
+    def __post_init__(self) -> None:
+        if self.max_bytes < 1:
+            raise SettingError(f"max_bytes of the cache is {self.max_bytes}; allowed is 1 or more")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Plan:
+    """Where the rows of some steps lie: a line for each of the samples that they begin at."""
+
+    begins: range
+    block: npt.NDArray[np.int64]
+    place: npt.NDArray[np.int64]
 
 
 class Batches(IterableDataset[Batch]):
@@ -109,7 +59,8 @@ class Batches(IterableDataset[Batch]):
 
     `weights` mixes the sources (None: every row once an epoch); an epoch is as many samples as there
     are rows, `epochs=None` never ends. `prefetch` batches are made ahead by a thread; with a
-    `DataLoader(batches, batch_size=None, num_workers=n)` its workers take turns instead.
+    `DataLoader(batches, batch_size=None, num_workers=n)` its workers take turns instead. `pin_memory` puts
+    batches into page-locked memory where torch sees a GPU; elsewhere there is none, and it changes nothing.
 
     Raises:
         InputError: there are no such shards.
@@ -146,6 +97,8 @@ class Batches(IterableDataset[Batch]):
         self._end = None if epochs is None else epochs * self.order.num_rows
         self._how = {"seed": seed, "shuffle": shuffle, "window_rows": window_rows}
         self._ahead: Ahead[Batch] | None = None
+        self._plan: _Plan | None = None
+        self._device = -1  # of the thread that asks for batches; -1 is the current one of any thread
 
     @classmethod
     def once(cls, shards: str, split: str = "heldout", *, batch_rows: int, **options: Any) -> Self:
@@ -191,15 +144,18 @@ class Batches(IterableDataset[Batch]):
             _check(batch_rows, self.rank, self.world_size, None)
             self._stop()
             self.batch_rows = batch_rows
-        if not self._prefetch:
-            batch = self._make(self.samples)
-        else:
-            step = self.batch_rows * self.world_size
-            self._ahead = self._ahead or Ahead(self._make, self.samples, step, self._prefetch)
-            batch = self._ahead.next()
+        batch = self._made_ahead().next() if self._prefetch else self._make(self.samples)
         if batch is not None:
             self.samples += self.batch_rows * self.world_size
         return batch
+
+    def _made_ahead(self) -> Ahead[Batch]:
+        if self._ahead is None:
+            if self._pin:
+                self._device = torch.cuda.current_device()
+            step = self.batch_rows * self.world_size
+            self._ahead = Ahead(self._make, self.samples, step, self._prefetch)
+        return self._ahead
 
     def reweigh(self, weights: Mapping[str, float] | None) -> None:
         """Mixes the sources by other weights from the next batch on. Every rank must do so at the same step."""
@@ -221,8 +177,11 @@ class Batches(IterableDataset[Batch]):
         """Goes to where `state` was taken, by whatever number of ranks and whatever batch size.
 
         Raises:
-            DataError: the state is of other shards, or of another order of these.
+            DataError: the state is of other shards, or of another order of these, or not of a loader.
         """
+        lacking = sorted({"samples", "shards", "schedule", *self._how} - state.keys())
+        if lacking:
+            raise DataError(f"this is not the state of a loader: it has no {lacking[0]!r}")
         if state["shards"] != self.rows.identity:
             raise DataError(
                 f"the checkpoint was trained on other shards than those in {self.rows.folder}: "
@@ -261,56 +220,53 @@ class Batches(IterableDataset[Batch]):
             end = min(end, self._end)
         if begin >= end:
             return None
-        source, row = self.order.at(np.arange(begin, end, dtype=np.int64))
-        batch = collate(self._find(source, row), self.sequence_length)
-        return batch.pin_memory() if self._pin else batch
+        blocks, places = (numbers[: end - begin] for numbers in self._places(begin))
+        rows = list(zip(self.rows.blocks_at(blocks), places, strict=True))
+        batch = collate(rows, self.sequence_length)
+        return self._pinned(batch) if self._pin else batch
 
-    def _find(self, source: npt.NDArray[np.int64], row: npt.NDArray[np.int64]) -> list[tuple[RowBlock, int]]:
-        """The block of each row, and its place there."""
-        block, place = np.empty_like(row), np.empty_like(row)
-        for number in np.unique(source).tolist():
-            chosen = source == number
-            block[chosen], place[chosen] = self.rows.locate(number, row[chosen])
-        return list(zip(self.rows.blocks_at(block.tolist()), place.tolist(), strict=True))
+    def _pinned(self, batch: Batch) -> Batch:
+        """The batch in page-locked memory, except in a worker of a DataLoader.
+
+        A forked process cannot use the GPU, and DataLoader can pin what its workers hand on. The device is set
+        because it is a setting of each thread: the first one would get a context of every process.
+        """
+        if get_worker_info() is not None:
+            return batch
+        with torch.cuda.device(self._device):
+            return batch.pin_memory()
+
+    def _places(self, begin: int) -> tuple[list[int], list[int]]:
+        """The blocks of the rows of the batch that begins at sample `begin`, and their places there."""
+        step = self.batch_rows * self.world_size
+        if self._plan is None or begin not in self._plan.begins:
+            num_steps = max(1, _PLANNED_ROWS // self.batch_rows)
+            begins = range(begin, begin + num_steps * step, step)
+            samples = np.add.outer(np.array(begins, dtype=np.int64), np.arange(self.batch_rows, dtype=np.int64))
+            source, row = self.order.at(samples.reshape(-1))
+            block, place = np.empty_like(row), np.empty_like(row)
+            for number, chosen in groups_of(source):
+                block[chosen], place[chosen] = self.rows.locate(number, row[chosen])
+            self._plan = _Plan(begins=begins, block=block.reshape(samples.shape), place=place.reshape(samples.shape))
+        number = self._plan.begins.index(begin)
+        return self._plan.block[number].tolist(), self._plan.place[number].tolist()
 
     def _stop(self) -> None:
         if self._ahead is not None:
             self._ahead.stop()
             self._ahead = None
+        self._plan = None  # after the thread, which may have made one
 
     def __del__(self) -> None:
         if self.__dict__.get("_ahead") is not None:
             self._stop()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "rows": None, "_ahead": None}
+        return {**self.__dict__, "rows": None, "_ahead": None, "_plan": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self.rows = ShardSet.open(**self._open)  # type: ignore[arg-type]
-
-
-def collate(rows: Sequence[tuple[RowBlock, int]], sequence_length: int) -> Batch:
-    """The rows, each a block and a place in it, as one batch."""
-    narrow = np.empty((len(rows), sequence_length + 1), dtype=rows[0][0].tokens.dtype)  # one cast for all is faster
-    starts, ends = [], []
-    for number, (block, place) in enumerate(rows):
-        narrow[number] = block.tokens[place]
-        first, last = block.list_offsets[place], block.list_offsets[place + 1]
-        starts.append(block.starts[first:last] + number * sequence_length)
-        ends.append(block.ends[first:last] + number * sequence_length)
-    begin, end = np.concatenate(starts), np.concatenate(ends)
-    edges = np.arange(len(rows) + 1, dtype=begin.dtype) * sequence_length
-    borders = np.unique(np.concatenate((begin, end, edges)))
-    gaps = np.flatnonzero(~np.isin(borders[:-1], begin, assume_unique=True))
-    return Batch(
-        tokens=torch.from_numpy(narrow.astype(np.int64)),
-        cu_seqlens=torch.from_numpy(borders.astype(np.int32)),
-        gaps=tuple((int(borders[gap]), int(borders[gap + 1])) for gap in gaps),
-        max_seqlen=int(np.diff(borders).max()),
-        num_labels=int((end - begin).sum()),
-        sources=tuple(block.source for block, _ in rows),
-    )
 
 
 def _check(batch_rows: int, rank: int, world_size: int, epochs: int | None) -> None:

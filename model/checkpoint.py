@@ -17,7 +17,7 @@ from torch import Tensor
 from model.config import Architecture
 from model.transformer import Transformer
 from pipeline import storage
-from pipeline.errors import DataError, InputError
+from pipeline.errors import DataError, InputError, SettingError
 from pipeline.storage import join
 
 FOLDER = "checkpoints"
@@ -115,14 +115,17 @@ def read_checkpoint(folder: str, step: int) -> Checkpoint:
     """
     target = step_folder(folder, step)
     value = storage.read_json(join(target, "state.json"))
-    tensors = {name: _read_tensors(join(target, name), sha256) for name, sha256 in value["sha256"].items()}
-    return Checkpoint(
-        step=value["step"],
-        architecture=Architecture.from_json(value["architecture"]),
-        weights=tensors["model.safetensors"],
-        moments=tensors["optimizer.safetensors"],
-        state=value["state"],
-    )
+    try:
+        tensors = {name: _read_tensors(join(target, name), sha256) for name, sha256 in value["sha256"].items()}
+        return Checkpoint(
+            step=value["step"],
+            architecture=Architecture.from_json(value["architecture"]),
+            weights=tensors["model.safetensors"],
+            moments=tensors["optimizer.safetensors"],
+            state=value["state"],
+        )
+    except (KeyError, TypeError, AttributeError, SettingError):
+        raise DataError(f"{join(target, 'state.json')} is not the state of a checkpoint of ours") from None
 
 
 def newest_checkpoint(folder: str) -> Checkpoint | None:
@@ -140,10 +143,12 @@ def load_model(folder: str) -> Transformer:
 
     Raises:
         InputError: there is no checkpoint.
+        DataError: it is damaged. An earlier one would be another model.
     """
-    checkpoint = newest_checkpoint(join(folder, FOLDER))
-    if checkpoint is None:
+    steps = checkpoint_steps(join(folder, FOLDER))
+    if not steps:
         raise InputError(f"{folder} holds no checkpoint of a model; train one first")
+    checkpoint = read_checkpoint(join(folder, FOLDER), steps[-1])
     model = Transformer(checkpoint.architecture)
     model.load_state_dict(dict(checkpoint.weights))
     return model.eval()

@@ -1,4 +1,4 @@
-"""Whether one recipe is better than another: the difference of means over seeds, with its confidence interval (Welch)."""
+"""Whether one recipe is better than another: the difference over seeds, with its confidence interval (paired t)."""
 
 import math
 from collections.abc import Sequence
@@ -23,16 +23,16 @@ class Difference:
 
 
 def difference(base: Sequence[float], variant: Sequence[float], *, confidence: float = 0.95) -> Difference:
-    """The difference of two groups of independent results, whose spreads may differ."""
-    mean = sum(variant) / len(variant) - sum(base) / len(base)
-    if min(len(base), len(variant)) < 2:
+    """The mean difference of pairs that have a seed in common, with Student's interval.
+
+    Pairs share initial weights and the order of dropout; whatever that has in common for both falls out.
+    """
+    pairs = [one - other for one, other in zip(variant, base, strict=True)]
+    mean = sum(pairs) / len(pairs)
+    if len(pairs) < 2:
         return Difference(mean=mean, low=None, high=None)
-    errors = [_variance(group) / len(group) for group in (base, variant)]
-    error = sum(errors)
-    if error == 0:
-        return Difference(mean=mean, low=mean, high=mean)
-    freedom = error**2 / sum(each**2 / (len(group) - 1) for each, group in zip(errors, (base, variant), strict=True))
-    margin = t_quantile(0.5 + confidence / 2, freedom) * math.sqrt(error)
+    error = math.sqrt(_variance(pairs) / len(pairs))
+    margin = t_quantile(0.5 + confidence / 2, len(pairs) - 1) * error
     return Difference(mean=mean, low=mean - margin, high=mean + margin)
 
 

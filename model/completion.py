@@ -32,22 +32,19 @@ def complete(model: Transformer, codec: TextCodec, prompts: Sequence[str], confi
     if config.num_beams > 1:
         continued = [complete_ids(model, codec, prompt, config) for prompt in ids]
     else:
-        continued = generate(model, ids, config, [codec.end_of_text_id])
+        continued = generate(model, ids, config, ends(codec, config))
     return [cut(codec.decode_bytes(tokens).decode("utf-8", "replace"), config.stop) for tokens in continued]
 
 
 def complete_ids(model: Transformer, codec: TextCodec, prompt: Sequence[int], config: DecodingConfig) -> list[int]:
     """The ids behind one prompt of ids, the end of the document not among them; it ends early at a stop string."""
-    end = codec.end_of_text_id
+    stops = ends(codec, config)
     if config.num_beams > 1:
-        best = beam_search(
-            model, prompt, num_beams=config.num_beams, max_tokens=config.max_tokens,
-            length_penalty=config.length_penalty, stop_tokens=[end],
-        )[0]  # fmt: skip
-        return [token for token in best.tokens if token != end]
+        best = beam_search(model, prompt, config, stops)[0]
+        return [token for token in best.tokens if token not in stops]
     ids: list[int] = []
     said = bytearray()
-    for token in stream(model, prompt, config, [end]):
+    for token in stream(model, prompt, config, stops):
         ids.append(token)
         said += codec.decode_bytes([token])
         if any(stop.encode() in said for stop in config.stop):
@@ -59,7 +56,7 @@ def complete_stream(model: Transformer, codec: TextCodec, prompt: str, config: D
     """The continuation in pieces, as soon as they are certain: no half characters, nothing of a stop string."""
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     text, shown = "", 0
-    for token in stream(model, prompt_ids(codec, prompt), config, [codec.end_of_text_id]):
+    for token in stream(model, prompt_ids(codec, prompt), config, ends(codec, config)):
         text += decoder.decode(codec.decode_bytes([token]))
         whole = cut(text, config.stop)
         certain = len(whole) if whole != text else len(text) - _begun(text, config.stop)
@@ -71,6 +68,11 @@ def complete_stream(model: Transformer, codec: TextCodec, prompt: str, config: D
     rest = text + decoder.decode(b"", final=True)
     if len(rest) > shown:
         yield rest[shown:]
+
+
+def ends(codec: TextCodec, config: DecodingConfig) -> list[int]:
+    """The ids at which generation ends, which are not part of the text."""
+    return [codec.end_of_text_id, *config.stop_tokens]
 
 
 def prompt_ids(codec: TextCodec, prompt: str) -> list[int]:

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from pipeline.errors import DataError, SettingError
 
-FfnKind = Literal["relu", "relu2", "gelu", "silu", "bilinear", "glu", "reglu", "geglu", "swiglu"]
+FfnKind = Literal["relu", "relu2", "gelu", "silu", "swish", "bilinear", "glu", "reglu", "geglu", "swiglu"]
 AttentionKind = Literal["mha", "gqa", "mqa", "mla"]
 NormKind = Literal["rmsnorm", "layernorm"]
 NormPlace = Literal["pre", "post"]
@@ -29,7 +29,7 @@ class Shape(NamedTuple):
 
 
 # Named after the parameters outside the embeddings, about. The table of memory and
-# FLOPs in docs/model.md is printed by `python -m benchmarks.train --presets`.
+# FLOPs in docs/model.md is printed by `corpusmill sizes`.
 PRESETS: dict[str, Shape] = {
     "1m": Shape(160, 4, 5, 5, 424),
     "3m": Shape(256, 4, 8, 4, 688),
@@ -46,7 +46,7 @@ class Parts:
     """Which part stands in each place of the Transformer. The defaults are those of LLaMA."""
 
     ffn: FfnKind = "swiglu"
-    """The feed-forward layer: relu, relu2 (squared), gelu, silu, or one with a gate: bilinear, glu, reglu, geglu, swiglu."""
+    """The feed-forward layer: relu, relu2 (squared), gelu, silu, swish (with a learned β), or one with a gate: bilinear, glu, reglu, geglu, swiglu."""
     attention: AttentionKind = "gqa"
     """mha: a key for every head; gqa: heads share keys in groups; mqa: one key for all; mla: keys from a small latent."""
     norm: NormKind = "rmsnorm"
@@ -93,6 +93,12 @@ class Parts:
                 self.rotary_size,
                 "an even number above 0",
             )
+            _require(
+                self.latent_query_size is None or self.latent_query_size > 0,
+                "model.latent_query_size",
+                self.latent_query_size,
+                "a whole number above 0, or unset",
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,18 +129,18 @@ class ModelConfig(Parts):
             SettingError: the settings contradict each other.
         """
         preset = PRESETS[self.preset]
-        hidden = self.hidden_size or preset.hidden_size
-        heads = self.num_heads or preset.num_heads
-        ffn_size = self.ffn_size or (preset.ffn_size if self._as_preset else matched_ffn_size(hidden, self.ffn))
+        hidden = _given(self.hidden_size, preset.hidden_size)
+        heads = _given(self.num_heads, preset.num_heads)
+        ffn_size = preset.ffn_size if self._as_preset else matched_ffn_size(hidden, self.ffn)
         return Architecture(
             vocab_size=vocab_size,
             context_length=context_length,
             hidden_size=hidden,
-            num_layers=self.num_layers or preset.num_layers,
+            num_layers=_given(self.num_layers, preset.num_layers),
             num_heads=heads,
             num_kv_heads=self._kv_heads(heads, preset),
-            head_size=self.head_size or max(1, hidden // heads),
-            ffn_size=ffn_size,
+            head_size=_given(self.head_size, max(1, hidden // max(1, heads))),
+            ffn_size=_given(self.ffn_size, ffn_size),
             **{part.name: getattr(self, part.name) for part in fields(Parts)},
         )
 
@@ -145,7 +151,7 @@ class ModelConfig(Parts):
     def _kv_heads(self, heads: int, preset: Shape) -> int:
         given = self.num_kv_heads
         if self.attention == "gqa":
-            return given or (preset.num_kv_heads if self.num_heads is None else heads)
+            return _given(given, preset.num_kv_heads if self.num_heads is None else heads)
         fixed = 1 if self.attention == "mqa" else heads
         _require(
             given in (None, fixed),
@@ -221,6 +227,10 @@ def matched_ffn_size(hidden_size: int, ffn: str) -> int:
     """The inner size that gives every kind of feed-forward layer about 8 × hidden_size² weights, a multiple of 8."""
     wanted = hidden_size * 8 / 3 if ffn in GATED else hidden_size * 4.0
     return max(8, 8 * round(wanted / 8))
+
+
+def _given(value: int | None, otherwise: int) -> int:
+    return otherwise if value is None else value
 
 
 def _require(fine: bool, setting: str, value: object, allowed: str) -> None:

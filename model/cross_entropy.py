@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-_PIECE_LOGITS = 1 << 21
-"""How many logits are made at a time: on a CPU they stay in its cache."""
+_PIECE_LOGITS = {"cpu": 1 << 21, "cuda": 1 << 27}
+"""How many logits are made at a time: on a CPU they stay in its cache, a GPU needs thousands of rows to be busy."""
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
@@ -57,6 +57,6 @@ def linear_cross_entropy(hidden_NE: Tensor, weight_VE: Tensor, labels_N: Tensor)
     if torch.is_autocast_enabled(hidden_NE.device.type):
         dtype = torch.get_autocast_dtype(hidden_NE.device.type)
         hidden_NE, weight_VE = hidden_NE.to(dtype), weight_VE.to(dtype)
-    piece = max(64, _PIECE_LOGITS // weight_VE.shape[0])
+    piece = max(64, _PIECE_LOGITS.get(hidden_NE.device.type, 1 << 21) // weight_VE.shape[0])
     out: Tensor = _LinearCrossEntropy.apply(hidden_NE, weight_VE, labels_N, piece)
     return out

@@ -7,6 +7,7 @@ generator of its own, so its text does not depend on its neighbours.
 Shapes: B batch, T length, S length with the past, V vocabulary.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -39,11 +40,13 @@ class DecodingConfig:
     presence_penalty: float = 0.0
     """Subtracted from the logit of every token that was generated."""
     num_beams: int = 1
-    """Above 1: beam search for the likeliest text, without sampling."""
+    """Above 1: beam search for the likeliest text, with the penalties; nothing is sampled."""
     length_penalty: float = 1.0
     """Of beam search: scores are divided by length to this power."""
     stop: tuple[str, ...] = ()
     """Texts before which generation ends; the end of a document always ends it."""
+    stop_tokens: tuple[int, ...] = ()
+    """Ids before which it ends."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -53,12 +56,19 @@ class DecodingConfig:
         self._require(self.top_p is None or 0 < self.top_p <= 1, "top_p", "a number above 0 and up to 1")
         self._require(self.min_p is None or 0 <= self.min_p <= 1, "min_p", "a number from 0 to 1")
         self._require(self.repetition_penalty > 0, "repetition_penalty", "a number above 0")
+        for name in ("frequency_penalty", "presence_penalty", "length_penalty"):
+            self._require(math.isfinite(getattr(self, name)), name, "a number")
         self._require(self.num_beams >= 1, "num_beams", "a whole number from 1")
         self._require(all(self.stop), "stop", "texts that are not empty")
 
     def _require(self, fine: bool, name: str, allowed: str) -> None:
         if not fine:
             raise SettingError(f"{name} is {getattr(self, name)!r}; allowed is {allowed}")
+
+    @property
+    def penalises(self) -> bool:
+        """Whether what was said before changes the logits."""
+        return self.repetition_penalty != 1 or self.frequency_penalty != 0 or self.presence_penalty != 0
 
 
 def keep_top_k(logits_BV: Tensor, k: int) -> Tensor:
@@ -87,6 +97,23 @@ def penalise_repetition(logits_BV: Tensor, seen_BV: Tensor, penalty: float) -> T
     return torch.where(seen_BV, penalised, logits_BV)
 
 
+def penalised(logits_BV: Tensor, seen_BV: Tensor, counts_BV: Tensor, config: DecodingConfig) -> Tensor:
+    """`logits` under all penalties: `seen` tokens occurred, the prompt included, `counts` is how often each was generated."""
+    if config.repetition_penalty != 1:
+        logits_BV = penalise_repetition(logits_BV, seen_BV, config.repetition_penalty)
+    logits_BV = logits_BV - counts_BV * config.frequency_penalty
+    return logits_BV - (counts_BV > 0).float() * config.presence_penalty
+
+
+def check_prompts(model: Transformer, prompts: Sequence[Sequence[int]]) -> None:
+    """Raises SettingError for a prompt of nothing, or with ids that the model does not have."""
+    if not prompts or not all(prompts):
+        raise SettingError("a prompt has no tokens; begin with the end-of-text token")
+    vocab = model.architecture.vocab_size
+    for token in (token for prompt in prompts for token in prompt if not 0 <= token < vocab):
+        raise SettingError(f"a prompt has the id {token}; allowed are those of the vocabulary, 0 to {vocab - 1}")
+
+
 def choose(logits_BV: Tensor, config: DecodingConfig, uniform_B: Tensor) -> Tensor:
     """The next token of each row: the likeliest at temperature 0, else the one at which `uniform` falls."""
     if config.temperature == 0:
@@ -111,8 +138,7 @@ class Sampler:
     """
 
     def __init__(self, model: Transformer, prompts: Sequence[Sequence[int]], config: DecodingConfig) -> None:
-        if not prompts or not all(prompts):
-            raise SettingError("a prompt has no tokens; begin with the end-of-text token")
+        check_prompts(model, prompts)
         self.model = model.eval()
         self.config = config
         self.rows = [list(prompt) for prompt in prompts]
@@ -133,7 +159,9 @@ class Sampler:
         uniform_B = torch.stack(
             [torch.rand((), generator=generator, dtype=torch.float64) for generator in self._generators]
         )
-        chosen_B = choose(self._penalised(logits_BV), self.config, uniform_B)
+        if self.config.penalises:
+            logits_BV = penalised(logits_BV, self._seen_BV, self._counts_BV, self.config)
+        chosen_B = choose(logits_BV, self.config, uniform_B)
         index = torch.arange(len(self.rows))
         self._counts_BV[index, chosen_B] += 1
         self._seen_BV[index, chosen_B] = True
@@ -141,15 +169,6 @@ class Sampler:
             row.append(token)
             window.append(token)
         return [row[-1] for row in self.rows]
-
-    def _penalised(self, logits_BV: Tensor) -> Tensor:
-        config = self.config
-        if config.repetition_penalty != 1:
-            logits_BV = penalise_repetition(logits_BV, self._seen_BV, config.repetition_penalty)
-        if config.frequency_penalty or config.presence_penalty:
-            logits_BV = logits_BV - self._counts_BV * config.frequency_penalty
-            logits_BV = logits_BV - (self._counts_BV > 0).float() * config.presence_penalty
-        return logits_BV
 
     def _next_logits(self) -> Tensor:
         context = self.model.architecture.context_length

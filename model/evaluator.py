@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from model.decoding import DecodingConfig
 from model.ngram import Ints, NgramModel, Order, Smoothing
 from model.objectives import NO_LABEL, packed_rows
-from model.precision import PrecisionKind, autocast, choose_device, choose_precision
+from model.precision import PrecisionKind, autocast, choose_device, choose_precision, prepare
 from model.rows import ScoredRows
 from model.source import PackedBatch
 from model.transformer import Transformer
@@ -36,11 +36,11 @@ class EvaluateConfig:
     """Positions in memory at a time."""
     max_tokens: int | None = None
     """Held-out positions to score; unset: all."""
-    ngram_order: int = 5
+    ngram_order: int = 8
     """Counting models of orders 1 up to this are the baselines; 0: none."""
     ngram_smoothing: Smoothing = "kneser_ney"
     """kneser_ney (interpolated, modified) or witten_bell."""
-    ngram_tokens: int = 50_000_000
+    ngram_tokens: int = 25_000_000
     """Training positions that the baselines count at most (40 bytes of memory each an order)."""
     questions: tuple[str, ...] = ()
     """Files of multiple-choice questions (JSON lines with query, choices and gold, or as in HellaSwag or WinoGrande)."""
@@ -70,19 +70,19 @@ class EvaluateConfig:
 
 @dataclass(kw_only=True)
 class Tally:
-    """Sums over labels: nats, how many, the bytes that they spell, how many were the likeliest token."""
+    """Sums over labels: nats, how many, the bytes that they spell, how many were the likeliest token (None: not counted)."""
 
     nats: float = 0.0
     labels: int = 0
     text_bytes: int = 0
-    right: int = 0
+    right: int | None = 0
 
     def add(self, other: "Tally") -> None:
         """Adds the sums of `other`."""
         self.nats += other.nats
         self.labels += other.labels
         self.text_bytes += other.text_bytes
-        self.right += other.right
+        self.right = None if self.right is None or other.right is None else self.right + other.right
 
     def scores(self) -> dict[str, float]:
         """The scores as JSON; `accuracy` only where predictions were counted."""
@@ -94,7 +94,7 @@ class Tally:
             "labels": self.labels,
             "bytes": self.text_bytes,
         }
-        return values | ({"accuracy": _rounded(self.right / max(1, self.labels))} if self.right else {})
+        return values | ({} if self.right is None else {"accuracy": _rounded(self.right / max(1, self.labels))})
 
 
 @dataclass(kw_only=True)
@@ -138,8 +138,7 @@ class Evaluator:
         self.device = choose_device(config.device)
         self.precision = choose_precision(config.precision, self.device)
         self._bytes_of = torch.from_numpy(bytes_of)
-        if self.device.type == "cpu":
-            torch.set_num_threads(config.threads)
+        prepare(self.device, self.precision, threads=config.threads)
 
     def scores(self, model: Transformer, batches: Iterable[ScoredRows]) -> Tallies:
         """The sums over all rows, by source and by language."""
@@ -212,7 +211,8 @@ def ngram_scores(
     for n in range(1, len(orders) + 1):
         nats: npt.NDArray[np.float64] = NgramModel(orders[:n], len(bytes_of), smoothing).nats(*heldout)
         labels = heldout[0][scored]
-        tally = Tally(nats=float(nats[scored].sum()), labels=len(labels), text_bytes=int(bytes_of[labels].sum()))
+        text_bytes = int(bytes_of[labels].sum())
+        tally = Tally(nats=float(nats[scored].sum()), labels=len(labels), text_bytes=text_bytes, right=None)
         results[str(n)] = tally.scores()
     return results
 

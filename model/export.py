@@ -1,38 +1,20 @@
 """Export to a folder that `transformers.AutoModelForCausalLM` loads, and back. Nothing is renamed.
 
-LLaMA-shaped models become `LlamaForCausalLM`, with normalised queries and keys `Qwen3ForCausalLM`.
-Other parts have no class there that computes the same, and are refused by name.
+Which class there computes the same is said in `model.hf_config`.
 """
 
-from collections.abc import Mapping
+from dataclasses import fields, replace
 from typing import Any
 
 import safetensors
 import safetensors.torch
 
 from model.config import Architecture
+from model.hf_config import architecture_of, export_obstacle, hf_config
 from model.transformer import Transformer
 from pipeline import storage
 from pipeline.errors import DataError, SettingError
 from pipeline.storage import FileEntry, join
-
-# Our gated feed-forward layers by the name of their activation there.
-_HIDDEN_ACT = {"swiglu": "silu", "geglu": "gelu", "reglu": "relu", "glu": "sigmoid", "bilinear": "linear"}
-
-
-def export_obstacle(architecture: Architecture) -> str | None:
-    """Why this architecture has no class in `transformers`, in a few words; None if it has one."""
-    wanted = {"norm": "rmsnorm", "norm_place": "pre", "positions": "rope", "causal": True}
-    for name, value in wanted.items():
-        if getattr(architecture, name) != value:
-            return f"model.{name} is {getattr(architecture, name)!r}, not {value!r}"
-    if architecture.ffn not in _HIDDEN_ACT:
-        return f"model.ffn is {architecture.ffn!r}, which has no gate"
-    if architecture.attention == "mla":
-        return "model.attention is 'mla'"
-    if architecture.biases and architecture.query_key_norm:
-        return "model.biases and model.query_key_norm are both on"
-    return None
 
 
 def export_model(
@@ -61,32 +43,6 @@ def export_model(
     return entries
 
 
-def hf_config(architecture: Architecture) -> dict[str, Any]:
-    """The `config.json` of the class that computes the same."""
-    qwen = architecture.query_key_norm
-    config: dict[str, Any] = {
-        "architectures": ["Qwen3ForCausalLM" if qwen else "LlamaForCausalLM"],
-        "model_type": "qwen3" if qwen else "llama",
-        "vocab_size": architecture.vocab_size,
-        "max_position_embeddings": architecture.context_length,
-        "hidden_size": architecture.hidden_size,
-        "intermediate_size": architecture.ffn_size,
-        "num_hidden_layers": architecture.num_layers,
-        "num_attention_heads": architecture.num_heads,
-        "num_key_value_heads": architecture.num_kv_heads,
-        "head_dim": architecture.head_size,
-        "hidden_act": _HIDDEN_ACT[architecture.ffn],
-        "rms_norm_eps": architecture.norm_epsilon,
-        "rope_theta": architecture.rope_theta,
-        "rope_parameters": {"rope_type": "default", "rope_theta": architecture.rope_theta},
-        "tie_word_embeddings": architecture.tie_embeddings,
-        "attention_bias": architecture.biases,
-        "initializer_range": architecture.initial_std,
-        "torch_dtype": "float32",
-    }
-    return config if qwen else config | {"mlp_bias": architecture.biases}
-
-
 def import_model(folder: str) -> Transformer:
     """The model in a folder that `export_model` or `transformers` wrote, one file of weights.
 
@@ -102,39 +58,24 @@ def import_model(folder: str) -> Transformer:
     return model.eval()
 
 
-def architecture_of(config: Mapping[str, Any]) -> Architecture:
-    """Our architecture for a `config.json` of LLaMA or Qwen3.
+def import_as(folder: str, architecture: Architecture) -> Transformer:
+    """As `import_model`, for a model that must compute what `architecture` says; its dropout and context are taken from there.
 
     Raises:
-        DataError: it is another kind, or uses what we do not have.
+        DataError: the model in the folder is another.
     """
-    acts = {act: ffn for ffn, act in _HIDDEN_ACT.items()}
-    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
-    if config.get("model_type") not in ("llama", "qwen3") or config.get("hidden_act") not in acts:
-        raise DataError(
-            f"config.json is of a {config.get('model_type')!r} with {config.get('hidden_act')!r}; we read 'llama' and 'qwen3'"
-        )
-    if rope.get("rope_type", "default") != "default" or config.get("use_sliding_window"):
-        raise DataError("config.json asks for scaled rotary positions or a sliding window, which we do not have")
-    if bool(config.get("attention_bias")) != bool(config.get("mlp_bias", config.get("attention_bias"))):
-        raise DataError("config.json has biases in attention or in feed-forward layers alone; we have both or none")
-    return Architecture(
-        vocab_size=config["vocab_size"],
-        context_length=config["max_position_embeddings"],
-        hidden_size=config["hidden_size"],
-        num_layers=config["num_hidden_layers"],
-        num_heads=config["num_attention_heads"],
-        num_kv_heads=config.get("num_key_value_heads") or config["num_attention_heads"],
-        head_size=config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"],
-        ffn_size=config["intermediate_size"],
-        ffn=acts[config["hidden_act"]],  # type: ignore[arg-type]  # the keys of the table above
-        norm_epsilon=config["rms_norm_eps"],
-        rope_theta=rope.get("rope_theta") or config.get("rope_theta", 10_000.0),
-        tie_embeddings=bool(config.get("tie_word_embeddings")),
-        biases=bool(config.get("attention_bias")),
-        query_key_norm=config["model_type"] == "qwen3",
-        initial_std=config.get("initializer_range", 0.02),
-    )
+    model = import_model(folder)
+    kept = {name: getattr(architecture, name) for name in ("context_length", "dropout", "initial_std")}
+    if "mla" not in (model.architecture.attention, architecture.attention):
+        kept["attention"] = architecture.attention  # the number of key heads says which
+    found = replace(model.architecture, **kept)
+    for each in fields(Architecture):
+        theirs, ours = getattr(found, each.name), getattr(architecture, each.name)
+        if theirs != ours:
+            raise DataError(f"the model in {folder} has {each.name} {theirs!r}, and [model] says {ours!r}")
+    wanted = Transformer(architecture)
+    wanted.load_state_dict(model.state_dict())
+    return wanted
 
 
 def _tokenizer_config(architecture: Architecture) -> dict[str, Any]:

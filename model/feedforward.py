@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -16,7 +17,7 @@ def _squared_relu(x: Tensor) -> Tensor:
     return F.relu(x).square()
 
 
-# What is applied to the up-projection, or with a gate, to the gate. `silu` is Swish with beta 1.
+# What is applied to the up-projection, or with a gate, to the gate; `swish` has a weight, see below.
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
     "relu2": _squared_relu,
@@ -30,13 +31,25 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
+class Swish(nn.Module):
+    """x · sigmoid(βx) with one learned β, 1 at first, where it is SiLU (Ramachandran et al. 2017)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.beta = nn.Parameter(torch.ones(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Same shape and type as `x`."""
+        return x * F.sigmoid(self.beta.to(x.dtype) * x)
+
+
 class FeedForward(nn.Module):
     """down(f(up(x))), or with a gate down(f(gate(x)) * up(x))."""
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         hidden, inner, biases = architecture.hidden_size, architecture.ffn_size, architecture.biases
-        self.activation = ACTIVATIONS[architecture.ffn]
+        self.activation = Swish() if architecture.ffn == "swish" else ACTIVATIONS[architecture.ffn]
         self.gate_proj = nn.Linear(hidden, inner, bias=biases) if architecture.gated else None
         self.up_proj = nn.Linear(hidden, inner, bias=biases)
         self.down_proj = nn.Linear(inner, hidden, bias=biases)

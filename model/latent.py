@@ -15,6 +15,8 @@ from model.config import Architecture
 from model.norms import RMSNorm
 from model.positions import rotate
 
+_EPSILON = 1e-6  # of the norms of latents, as in DeepSeek-V3, whatever model.norm_epsilon is
+
 
 class LatentAttention(nn.Module):
     """Self-attention over keys and values that are decompressed from a latent."""
@@ -32,11 +34,11 @@ class LatentAttention(nn.Module):
             self.q_proj = nn.Linear(hidden, query_size, bias=False)
         else:
             self.q_a_proj = nn.Linear(hidden, architecture.latent_query_size, bias=biases)
-            self.q_a_layernorm = RMSNorm(architecture.latent_query_size, architecture.norm_epsilon)
+            self.q_a_layernorm = RMSNorm(architecture.latent_query_size, _EPSILON)
             self.q_b_proj = nn.Linear(architecture.latent_query_size, query_size, bias=False)
         self.latent_query = architecture.latent_query_size is not None
         self.kv_a_proj_with_mqa = nn.Linear(hidden, self.latent_size + self.rotary_size, bias=biases)
-        self.kv_a_layernorm = RMSNorm(self.latent_size, architecture.norm_epsilon)
+        self.kv_a_layernorm = RMSNorm(self.latent_size, _EPSILON)
         self.kv_b_proj = nn.Linear(self.latent_size, heads * 2 * self.head_size, bias=False)
         self.o_proj = nn.Linear(heads * self.head_size, hidden, bias=biases)
 

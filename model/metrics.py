@@ -30,13 +30,26 @@ def bleu(hypotheses: Sequence[str], references: Sequence[Sequence[str]], *, lang
     """
     metrics = _package("sacrebleu.metrics")
     metric = metrics.BLEU(tokenize={"zh": "zh", "ja": "char"}.get(language, "13a"))
-    return metric.corpus_score(list(hypotheses), [list(each) for each in references]).score, str(metric.get_signature())
+    return metric.corpus_score(list(hypotheses), _streams(hypotheses, references)).score, str(metric.get_signature())
 
 
 def chrf(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> float:
     """Corpus chrF by sacrebleu: n-grams of characters, so it needs no tokenizer for any language."""
     metric = _package("sacrebleu.metrics").CHRF()
-    return float(metric.corpus_score(list(hypotheses), [list(each) for each in references]).score)
+    return float(metric.corpus_score(list(hypotheses), _streams(hypotheses, references)).score)
+
+
+def _streams(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> list[list[str]]:
+    """The references as sacrebleu takes them, which would score the letters of a plain list of texts.
+
+    Raises:
+        InputError: they are no lists as long as `hypotheses`.
+    """
+    if any(isinstance(each, str) or len(each) != len(hypotheses) for each in references):
+        raise InputError(
+            f"references must be lists of {len(hypotheses)} texts, as many as hypotheses: one list for each reference"
+        )
+    return [list(each) for each in references]
 
 
 def rouge(

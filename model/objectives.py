@@ -3,7 +3,7 @@
 Shapes: B batch, T inputs of a row, E hidden size.
 """
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,11 @@ from model.cross_entropy import linear_cross_entropy
 from model.masks import document_mask, positions_in_documents
 from model.transformer import Transformer
 
+if TYPE_CHECKING:
+    from torch.nn.attention.flex_attention import BlockMask
+
 NO_LABEL = -100
+AttentionPath = Literal["mask", "flex"]
 
 
 class Example(NamedTuple):
@@ -20,21 +24,32 @@ class Example(NamedTuple):
 
     inputs_BT: Tensor
     labels_BT: Tensor
-    mask: Tensor | None = None
+    mask: "Tensor | BlockMask | None" = None
     positions: Tensor | None = None
 
 
 def packed_rows(
-    inputs_BT: Tensor, labels_BT: Tensor, documents_BT: Tensor, *, within_documents: bool, absolute: bool
+    inputs_BT: Tensor,
+    labels_BT: Tensor,
+    documents_BT: Tensor,
+    *,
+    within_documents: bool,
+    absolute: bool,
+    path: AttentionPath = "mask",
 ) -> Example:
     """Next-token prediction over packed rows.
 
     `documents` numbers the documents of a row. With `within_documents` attention stays inside each of
-    them, so that packing changes nothing; positions that are `absolute` then count from its start.
+    them, so that packing changes nothing; positions that are `absolute` then count from its start. `path`
+    is how: by a mask, or by the blocks of flex attention.
     """
     if not within_documents:
         return Example(inputs_BT, labels_BT)
     positions = positions_in_documents(documents_BT) if absolute else None
+    if path == "flex":
+        from model.flex import document_blocks
+
+        return Example(inputs_BT, labels_BT, document_blocks(documents_BT), positions)
     return Example(inputs_BT, labels_BT, document_mask(documents_BT), positions)
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from model.parallel import like
 from pipeline.errors import SettingError
 
 OptimizerKind = Literal["muon", "adamw"]
@@ -58,13 +59,14 @@ class Optimizers:
             {"params": plain, "weight_decay": config.weight_decay, "peak": config.learning_rate},
             {"params": small, "weight_decay": 0.0, "peak": config.learning_rate},
         ]
+        self._fused = any(parameter.device.type == "cuda" for parameter in self._names)  # one kernel for all weights
         self.parts.append(
             torch.optim.AdamW(
                 [group for group in groups if group["params"]],
                 lr=config.learning_rate,
                 betas=(config.beta1, config.beta2),
                 eps=config.epsilon,
-                foreach=True,
+                **({"fused": True} if self._fused else {"foreach": True}),
             )
         )
         if inside:
@@ -112,8 +114,8 @@ class Optimizers:
         for name, value in state.items():
             parameter = parameters[name.rpartition("/")[0]]
             moments: Any = owners[parameter].state[parameter]
-            on = value if value.dim() == 0 else value.to(parameter.device)
-            moments[name.rpartition("/")[2]] = on.clone()
+            on_device = value.dim() > 0 or self._fused  # counts of steps stay on the CPU, but for fused kernels
+            moments[name.rpartition("/")[2]] = like(parameter, value) if on_device else value.clone()
 
 
 def _split(model: nn.Module, *, muon: bool) -> tuple[list[nn.Parameter], list[nn.Parameter], list[nn.Parameter]]:

@@ -7,7 +7,7 @@ Nothing here depends on ranks, batch sizes or what was asked before, so every re
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Self
@@ -66,6 +66,15 @@ def key_of(*parts: int | str) -> int:
     """A 64-bit key for `permute`, from numbers and names."""
     text = "\0".join(str(part) for part in parts)
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+def groups_of(values: Ints) -> Iterator[tuple[int, Any]]:
+    """Each value among `values`, and an index of where it is."""
+    if len(values) and (values == values[0]).all():
+        yield int(values[0]), slice(None)
+        return
+    for value in np.unique(values).tolist():
+        yield value, values == value
 
 
 class Mixture:
@@ -199,8 +208,7 @@ class SampleOrder:
             return self._at_earlier(samples)
         source, rank = self._mixture.assign(samples - phase.start)
         row = np.empty_like(source)
-        for number in np.unique(source).tolist():
-            chosen = source == number
+        for number, chosen in groups_of(source):
             row[chosen] = self._rows_of(number, rank[chosen] + phase.drawn[number])
         return source, row
 
@@ -226,8 +234,7 @@ class SampleOrder:
         if not self._shuffle:
             return index
         row = np.empty_like(index)
-        for number in np.unique(epoch).tolist():
-            chosen = epoch == number
+        for number, chosen in groups_of(epoch):
             row[chosen] = self._permuted(index[chosen], size, (self._seed, self.sources[source], number))
         return row
 
@@ -236,8 +243,7 @@ class SampleOrder:
         if window is None or window >= size:
             return permute(index, size, key_of("rows", *name))
         result = np.empty_like(index)
-        for number in np.unique(index // window).tolist():
-            chosen = index // window == number
+        for number, chosen in groups_of(index // window):
             width = min(window, size - number * window)
             result[chosen] = (
                 permute(index[chosen] - number * window, width, key_of("window", *name, number)) + number * window

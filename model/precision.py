@@ -1,5 +1,6 @@
 """In which numbers to compute, on what device, with how many threads."""
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
 
@@ -7,8 +8,8 @@ import torch
 
 from pipeline.errors import SettingError
 
-PrecisionKind = Literal["auto", "fp32", "bf16", "fp16"]
-_TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+PrecisionKind = Literal["auto", "fp32", "tf32", "bf16", "fp16"]
+TYPES: Mapping[str, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def choose_device(name: str, local_rank: int = 0) -> torch.device:
@@ -29,7 +30,15 @@ def choose_device(name: str, local_rank: int = 0) -> torch.device:
 
 
 def choose_precision(kind: PrecisionKind, device: torch.device) -> str:
-    """`fp32`, `bf16` or `fp16`; `auto` is bf16 where the hardware multiplies it natively."""
+    """`fp32`, `tf32`, `bf16` or `fp16`; `auto` is bf16 where the hardware multiplies it natively.
+
+    Raises:
+        SettingError: the device has no such numbers.
+    """
+    if kind == "tf32" and device.type != "cuda":
+        raise SettingError(
+            "train.precision is 'tf32', which GPUs have; allowed here are 'auto', 'fp32', 'bf16' and 'fp16'"
+        )
     if kind != "auto":
         return kind
     if device.type == "cuda":
@@ -37,6 +46,22 @@ def choose_precision(kind: PrecisionKind, device: torch.device) -> str:
     return "bf16" if torch.cpu._is_avx512_bf16_supported() else "fp32"
 
 
+def prepare(device: torch.device, precision: str, *, threads: int) -> None:
+    """Sets what torch keeps for the whole process: threads on a CPU; on a GPU, whether fp32 products may be rounded to TF32.
+
+    They are under `tf32`, and under `bf16` and `fp16`, where what is left in 32 bits needs no more; not under `fp32`.
+    """
+    if device.type == "cpu":
+        torch.set_num_threads(threads)
+    else:
+        torch.set_float32_matmul_precision("highest" if precision == "fp32" else "high")
+
+
+def to_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """`tensor` on `device`; to a GPU by page-locked memory, so that the copy runs beside the work before it."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
     """A block in which matrix products are computed in `precision`; weights stay in 32 bits."""
-    return torch.autocast(device.type, dtype=_TYPES[precision]) if precision in _TYPES else nullcontext()
+    return torch.autocast(device.type, dtype=TYPES[precision]) if precision in TYPES else nullcontext()

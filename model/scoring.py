@@ -3,16 +3,15 @@
 Shapes: B batch, T length, V vocabulary.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from model.completion import TextCodec
+from model.questions import Question
 from model.transformer import Transformer
-from pipeline.errors import DataError
 
 
 class Continuation(NamedTuple):
@@ -72,49 +71,24 @@ def encode_pair(codec: TextCodec, context: str, continuation: str) -> tuple[list
     return [codec.end_of_text_id, *whole[: len(first)]], whole[len(first) :]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Question:
-    """Texts of which one is right: pairs of context and continuation."""
-
-    options: tuple[tuple[str, str], ...]
-    gold: int
-
-
-def questions_of(records: Iterable[Mapping[str, Any]], name: str) -> list[Question]:
-    """The questions of JSON records, in any of these shapes; `name` says in errors where they are from.
-
-    `query`, `choices`, `gold` · `ctx`, `endings`, `label` (HellaSwag) · `context_options`, `continuation`, `gold` (WinoGrande).
-
-    Raises:
-        DataError: a record is of none of these shapes.
-    """
-    return [_question(record, f"{name}, record {number}") for number, record in enumerate(records, start=1)]
-
-
-def _question(value: Mapping[str, Any], where: str) -> Question:
-    try:
-        if "context_options" in value:
-            options = [(context.rstrip(), " " + value["continuation"].lstrip()) for context in value["context_options"]]
-        else:
-            context = value["query"] if "query" in value else value["ctx"]
-            endings = value["choices"] if "choices" in value else value["endings"]
-            options = [(context.rstrip(), " " + ending.lstrip()) for ending in endings]
-        return Question(options=tuple(options), gold=int(value["gold"] if "gold" in value else value["label"]))
-    except (KeyError, TypeError, ValueError, AttributeError):
-        raise DataError(f"{where} is not a multiple-choice question: it needs query, choices and gold") from None
-
-
 def ranking_accuracy(
     model: Transformer, codec: TextCodec, questions: Sequence[Question], *, batch_tokens: int = 8192
 ) -> dict[str, float]:
-    """How often the right option is the likeliest (`accuracy`), and the likeliest a byte (`accuracy_by_bytes`)."""
+    """How often the right option is the likeliest (`accuracy`), and the likeliest a character, a byte and a token.
+
+    Lengths are those of the options without the space before them; the one by characters is `acc_norm` of the harness.
+    """
     pairs = [encode_pair(codec, *option) for question in questions for option in question.options]
-    scores = iter(score_continuations(model, pairs, batch_tokens=batch_tokens))
-    right = right_by_bytes = 0
+    scores = iter(zip(score_continuations(model, pairs, batch_tokens=batch_tokens), pairs, strict=True))
+    right = dict.fromkeys(("accuracy", "accuracy_by_characters", "accuracy_by_bytes", "accuracy_by_tokens"), 0)
     for question in questions:
-        nats = [next(scores).nats for _ in question.options]
-        by_bytes = [value / max(1, len(text.encode())) for value, (_, text) in zip(nats, question.options, strict=True)]
-        right += nats.index(max(nats)) == question.gold
-        right_by_bytes += by_bytes.index(max(by_bytes)) == question.gold
+        ranked: dict[str, list[float]] = {name: [] for name in right}
+        for _, text in question.options:
+            score, (_, tokens) = next(scores)
+            lengths = (1, len(text.strip()), len(text.strip().encode()), len(tokens))
+            for values, length in zip(ranked.values(), lengths, strict=True):
+                values.append(score.nats / max(1, length))
+        for name, values in ranked.items():
+            right[name] += values.index(max(values)) == question.gold
     count = max(1, len(questions))
-    return {"questions": len(questions), "accuracy": right / count, "accuracy_by_bytes": right_by_bytes / count}
+    return {"questions": len(questions)} | {name: times / count for name, times in right.items()}

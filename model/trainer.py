@@ -12,13 +12,16 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from model.checkpoint import FOLDER, Checkpoint, CheckpointWriter, newest_checkpoint
+from model.config import Architecture
 from model.distributed import World
 from model.guard import SpikeGuard
-from model.objectives import NO_LABEL, Example, SummedLoss, packed_rows
+from model.objectives import NO_LABEL, AttentionPath, Example, SummedLoss, packed_rows
 from model.optimizer import OptimizerConfig, Optimizers
-from model.precision import PrecisionKind, autocast, choose_device, choose_precision
+from model.parallel import ParallelKind, average_now, load_weights, spread, whole
+from model.precision import PrecisionKind, autocast, choose_device, choose_precision, prepare, to_device
 from model.schedule import ScheduleKind, rate_share
 from model.source import BatchSource, PackedBatch
 from model.transformer import Transformer
@@ -55,16 +58,26 @@ class TrainConfig:
     """How often rows of each source are drawn; unset: every row once an epoch."""
     within_documents: bool = True
     """Attention stays inside each document of a row, so packing changes nothing."""
+    attention_path: AttentionPath = "mask"
+    """How it stays inside: by a mask, or by flex attention (GPUs alone: it skips what no document reaches)."""
     precision: PrecisionKind = "auto"
-    """fp32, bf16, fp16; auto: bf16 where the hardware has it (weights stay in 32 bits)."""
+    """fp32, tf32 (GPUs), bf16, fp16; auto: bf16 where the hardware has it (weights stay in 32 bits)."""
+    narrow_residual: bool = False
+    """Under bf16 and fp16, keep the sums between layers in that type too, not in 32 bits: less memory traffic on GPUs, a little noise."""
     device: str = "auto"
     """auto (a GPU if there is one), cpu, cuda, cuda:1."""
     threads: int = 1
     """Threads of one process on the CPU. The sums of another number may differ in the last bit."""
+    processes: int | None = None
+    """Processes on this machine; unset: one for each GPU, as far as the batch divides among them, and one without GPUs."""
+    parallel: ParallelKind = "ddp"
+    """With several processes: ddp, each holds the whole model; fsdp, each holds a share of weights, gradients and moments."""
     compile: bool = False
     """Compile the model with torch.compile: a minute to start, then faster."""
     recompute_activations: bool = False
     """Keep only the inputs of the layers for the backward pass: much less memory, a third more work."""
+    start_from: str = ""
+    """The folder of an exported model (`hf/` of a run, `convert`) whose weights training starts from; unset: random ones."""
     seed: int = 0
     """Of the initial weights, the order of the rows and dropout."""
     tensorboard: bool = False
@@ -84,7 +97,9 @@ class TrainConfig:
             "keep_checkpoints",
         ):
             self._require(getattr(self, name) >= 1, name, "a whole number from 1")
-        self._require(self.steps is None or self.steps >= 1, "steps", "a whole number from 1")
+        for name in ("steps", "processes"):
+            value = getattr(self, name)
+            self._require(value is None or value >= 1, name, "a whole number from 1")
         for name in ("warmup_share", "decay_share", "final_share"):
             self._require(0 <= getattr(self, name) <= 1, name, "a number from 0 to 1")
         self._require(self.clip_norm >= 0, "clip_norm", "a number from 0")
@@ -136,18 +151,21 @@ class Trainer:
         self.folder = join(folder, FOLDER)
         self.device = choose_device(config.device, self.world.local_rank)
         self.precision = choose_precision(config.precision, self.device)
-        if self.device.type == "cpu":
-            torch.set_num_threads(config.threads)
+        prepare(self.device, self.precision, threads=config.threads)
+        _check_path(config, model.architecture, self.device)
         self.model = model.to(self.device)
         self.model.model.recompute = config.recompute_activations
+        self.model.model.narrow = config.narrow_residual
         self.source = source
-        self.optimizers = Optimizers(self.model, config.optimizer)
+        self._objective = spread(
+            SummedLoss(self.model), self.world, config.parallel, self.device, compiled=config.compile
+        )
+        self.optimizers = Optimizers(self.model, config.optimizer)  # of what `spread` made of the weights
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
         self.guard = SpikeGuard(config.spike_factor)
         self.step = 0
         self.tokens = 0
         self.log: list[dict[str, Any]] = []
-        self._objective = self._wrapped()
 
     def run(self, report: Callable[[Report], None], *, until: int | None = None) -> None:
         """Trains from the newest checkpoint, or from the start, to the end or to step `until`.
@@ -178,7 +196,7 @@ class Trainer:
             return
         if checkpoint.architecture != self.model.architecture:
             raise DataError(f"{self.folder} holds a model of another architecture; use another folder or --force")
-        self.model.load_state_dict(dict(checkpoint.weights))
+        load_weights(self.model, checkpoint.weights)
         self.optimizers.load(dict(checkpoint.moments))
         state = checkpoint.state
         self.source.load_state_dict(state["loader"])
@@ -187,15 +205,17 @@ class Trainer:
         self.step, self.tokens, self.log = checkpoint.step, state["tokens"], list(state["log"])
 
     def save(self, writer: CheckpointWriter) -> None:
-        """Hands a checkpoint of this moment to `writer`, in the first process."""
-        if not self.world.leads:
+        """Hands a checkpoint of this moment to `writer`, in the first process; the others add their shares."""
+        leads = self.world.leads
+        weights, moments = whole(self.model.state_dict(), keep=leads), whole(self.optimizers.state(), keep=leads)
+        if not leads:
             return
         writer.write(
             Checkpoint(
                 step=self.step,
                 architecture=self.model.architecture,
-                weights=self.model.state_dict(),
-                moments=self.optimizers.state(),
+                weights=weights,
+                moments=moments,
                 state={
                     "tokens": self.tokens,
                     "loader": dict(self.source.state_dict()),
@@ -205,14 +225,6 @@ class Trainer:
                 },
             )
         )
-
-    def _wrapped(self) -> nn.Module:
-        objective: nn.Module = SummedLoss(self.model)
-        if self.config.compile:
-            objective = torch.compile(objective, dynamic=False)  # type: ignore[assignment]
-        if self.world.size > 1:
-            objective = nn.parallel.DistributedDataParallel(objective, broadcast_buffers=False)
-        return objective
 
     def _one_step(self) -> Report:
         torch.manual_seed((self.config.seed << 40) + (self.step << 12) + self.world.rank)
@@ -263,15 +275,15 @@ class Trainer:
         Processes average their gradients, hence the factor of their number.
         """
         (num_labels,) = self.world.summed(int((batch.labels != NO_LABEL).sum()))
-        total = 0.0
+        losses = []  # read at the end: reading one waits for the device
         pieces = list(self._pieces(batch))
         for index, example in enumerate(pieces):
-            self._synchronise(index == len(pieces) - 1)
+            average_now(self._objective, index == len(pieces) - 1)
             with autocast(self.precision, self.device):
                 loss: Tensor = self._objective(example)
             self.scaler.scale(loss * (self.world.size / max(1.0, num_labels))).backward()  # type: ignore[no-untyped-call]  # torch
-            total += loss.item()
-        (summed,) = self.world.summed(total)
+            losses.append(loss.detach())
+        (summed,) = self.world.summed(math.fsum(map(float, losses)))
         return summed / max(1.0, num_labels)
 
     def _pieces(self, batch: PackedBatch) -> Iterator[Example]:
@@ -280,29 +292,40 @@ class Trainer:
         whole = (batch.inputs, batch.labels, batch.segment_ids)
         for inputs, labels, segments in zip(*(torch.split(each, rows) for each in whole), strict=True):
             yield packed_rows(
-                inputs.to(self.device),
-                labels.to(self.device),
-                segments.to(self.device),
+                *(to_device(each, self.device) for each in (inputs, labels, segments)),
                 within_documents=self.config.within_documents,
                 absolute=absolute,
+                path=self.config.attention_path,
             )
-
-    def _synchronise(self, wanted: bool) -> None:
-        if isinstance(self._objective, nn.parallel.DistributedDataParallel):
-            self._objective.require_backward_grad_sync = wanted
 
     def _clip(self) -> float:
         for part in self.optimizers.parts:
             self.scaler.unscale_(part)
         limit = self.config.clip_norm or math.inf
-        return float(nn.utils.clip_grad_norm_(self.model.parameters(), limit))
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), limit)
+        return float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
+
+
+def _check_path(config: TrainConfig, architecture: Architecture, device: torch.device) -> None:
+    """Flex attention has its limits: it trains on GPUs alone, adds nothing to the logits, and drops nothing."""
+    reasons = {
+        "it trains on GPUs alone": device.type == "cpu",
+        "model.positions is 'relative'": architecture.positions == "relative",
+        "model.dropout is not 0": architecture.dropout > 0,
+    }
+    why = next((reason for reason, found in reasons.items() if found), None)
+    if why and config.attention_path == "flex" and config.within_documents:
+        raise SettingError(f"train.attention_path is 'flex'; allowed here is 'mask', because {why}")
+
+
+def finite(value: float) -> float | None:
+    """The value, or None where it is infinite or no number, which JSON does not have."""
+    return value if math.isfinite(value) else None
 
 
 def _rounded(value: float) -> float | None:
-    """Six digits are what a log needs; JSON has no infinity."""
-    if isinstance(value, float):
-        return float(f"{value:.6g}") if math.isfinite(value) else None
-    return value
+    """Six digits are what a log needs."""
+    return finite(float(f"{value:.6g}")) if isinstance(value, float) else value
 
 
 def settings_of(config: TrainConfig, device: torch.device, world: World) -> dict[str, Any]:

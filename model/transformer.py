@@ -6,6 +6,7 @@ Shapes: B batch, T length, S length with what the cache holds, H heads, E hidden
 """
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +21,9 @@ from model.latent import LatentAttention
 from model.masks import causal_mask
 from model.norms import build_norm
 from model.positions import RelativeBias, Rotary, sinusoids
+
+if TYPE_CHECKING:
+    from torch.nn.attention.flex_attention import BlockMask
 
 
 class Layer(nn.Module):
@@ -72,12 +76,13 @@ class Stack(nn.Module):
         )
         self.dropout = nn.Dropout(architecture.dropout)
         self.recompute = False  # activation checkpointing: less memory, a third more work
+        self.narrow = False  # under autocast the residual stream in its type too, not in 32 bits
 
     def forward(
         self,
         tokens_BT: Tensor,
         *,
-        mask: Tensor | None = None,
+        mask: "Tensor | BlockMask | None" = None,
         positions: Tensor | None = None,
         cache: Cache | None = None,
     ) -> Tensor:
@@ -103,10 +108,14 @@ class Stack(nn.Module):
             x_BTE = x_BTE + self.embed_positions(positions)
         elif self.architecture.positions == "sinusoidal":
             x_BTE = x_BTE + sinusoids(positions, self.architecture.hidden_size).to(x_BTE.dtype)
+        if self.narrow and torch.is_autocast_enabled(x_BTE.device.type):
+            x_BTE = x_BTE.to(torch.get_autocast_dtype(x_BTE.device.type))
         out: Tensor = self.dropout(x_BTE)
         return out
 
-    def _context(self, length: int, past: int, positions: Tensor, mask: Tensor | None, x_BTE: Tensor) -> Context:
+    def _context(
+        self, length: int, past: int, positions: Tensor, mask: "Tensor | BlockMask | None", x_BTE: Tensor
+    ) -> Context:
         cos = sin = None
         if self.rotary is not None:
             cos, sin = self.rotary(positions, x_BTE.dtype)
@@ -116,6 +125,7 @@ class Stack(nn.Module):
         if mask is None and causal and past > 0 and length > 1:
             mask = causal_mask(length, past + length, x_BTE.device)
         if self.relative_bias is not None:
+            assert mask is None or isinstance(mask, Tensor)  # the trainer refuses blocks here
             mask = self._biased(length, past, mask, x_BTE)
         return Context(causal=causal, cos=cos, sin=sin, mask=mask)
 
@@ -144,7 +154,7 @@ class Transformer(nn.Module):
         self,
         tokens_BT: Tensor,
         *,
-        mask: Tensor | None = None,
+        mask: "Tensor | BlockMask | None" = None,
         positions: Tensor | None = None,
         cache: Cache | None = None,
     ) -> Tensor:
@@ -152,7 +162,8 @@ class Transformer(nn.Module):
 
         Args:
             tokens_BT: ids; with a `cache`, those behind what the cache holds.
-            mask: true where a query may look at a key, broadcastable to (B, H, T, S); default: all earlier ones.
+            mask: true where a query may look at a key, broadcastable to (B, H, T, S), or blocks, see `model.flex`;
+                default: all earlier ones.
             positions: (T) or (B, T); default: counted from the start of the row, or from the end of the cache.
             cache: keys and values of earlier tokens, extended in place.
         """

@@ -9,6 +9,7 @@ import sys
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import count
 from typing import IO, Any, NamedTuple, Protocol, cast
 
 import zstandard
@@ -23,7 +24,8 @@ _ZSTD_LEVEL = 3
 
 
 class Line(NamedTuple):
-    """One line without its end. `position` counts decoded bytes from the start of the stream, `size` its full length.
+    """One line without its end. `position` counts decoded bytes from the start of the stream, `size` its full length,
+    `number` the lines from 1 on, blank ones included.
 
     `data` is None where the line is longer than allowed: it was passed over without being held.
     """
@@ -31,19 +33,20 @@ class Line(NamedTuple):
     position: int
     data: bytes | None
     size: int
+    number: int
 
 
 def lines(stream: ByteStream, *, limit: int = MAX_LINE_BYTES) -> Iterator[Line]:
     """The lines of a stream that are not blank, each of at most `limit` bytes."""
-    while True:
+    for number in count(1):
         position = stream.tell()
         line = stream.readline(limit + 1)
         if not line:
             return
         if not line.endswith(b"\n") and len(line) > limit:
-            yield Line(position, None, len(line) + stream.skip_line())
+            yield Line(position, None, len(line) + stream.skip_line(), number)
         elif line.strip():
-            yield Line(position, line.rstrip(b"\r\n"), len(line))
+            yield Line(position, line.rstrip(b"\r\n"), len(line), number)
 
 
 def parsed(line: bytes) -> dict[str, Any]:
@@ -68,21 +71,22 @@ def read_records(path: str) -> Iterator[dict[str, Any]]:
         InputError: the file is missing, damaged or cut off, or a line is not an object; the sentence names the line.
     """
     with _reading(path) as stream:
-        number = 0
-        for number, line in enumerate(lines(stream), start=1):
+        num_records = 0
+        for line in lines(stream):
             if line.data is None:
                 raise InputError(
-                    f"{path}: the record at line {number} has {line.size} bytes; allowed are {MAX_LINE_BYTES}"
+                    f"{path}: the record at line {line.number} has {line.size} bytes; allowed are {MAX_LINE_BYTES}"
                 )
             try:
                 yield parsed(line.data)
+                num_records += 1
             except ValueError as error:
                 if stream.damage is not None and not stream.peek(1):
                     break
-                raise InputError(f"{path}: the record at line {number} is not a JSON object: {error}") from None
+                raise InputError(f"{path}: the record at line {line.number} is not a JSON object: {error}") from None
         if stream.damage is not None:
             raise InputError(
-                f"{path} is broken at byte {stream.damage.position}, behind record {number}: {stream.damage.detail}"
+                f"{path} is broken at byte {stream.damage.position}, behind record {num_records}: {stream.damage.detail}"
             )
 
 

@@ -33,7 +33,7 @@ class Page:
 class Document:
     """The text of one page, with what is known about it.
 
-    `id` is the id of its page. `date` is the publication date that the page states (ISO 8601,
+    `id` is the id of its page. `canonical` is the address that the page names as its own, or empty. `date` is the publication date that the page states (ISO 8601,
     or empty): the time of the fetch never reaches a document. `measures` are the values that
     the filter rules compared, by measure name.
     """
@@ -48,6 +48,7 @@ class Document:
     language_score: float = 0.0
     licence: str = ""
     source: str = ""
+    canonical: str = ""
     measures: Mapping[str, float] = field(default_factory=lambda: NO_MEASURES)
 
 

@@ -16,8 +16,9 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import apache_beam as beam
 import pyarrow as pa
 
-from pipeline import steps
+from pipeline import heartbeat, steps, storage
 from pipeline.errors import CorpusmillError
+from pipeline.heartbeat import Heartbeat
 from pipeline.records import Document, Page, Rejection
 from pipeline.steps import Receipt, Shard, Step
 from pipeline.storage import AtomicFile, FileEntry, join
@@ -67,9 +68,10 @@ class ShardWorker(Protocol):
 class Outputs:
     """Where a worker writes the files of one shard: named after the shard, noted for its receipt."""
 
-    def __init__(self, run: str, shard: str) -> None:
+    def __init__(self, run: str, shard: str, *, at: Callable[[str], None] | None = None) -> None:
         self._run = run
         self._shard = shard
+        self._at = at
         self._files: dict[str, list[FileEntry]] = {}
         self._contents: dict[str, str] = {}
 
@@ -90,6 +92,11 @@ class Outputs:
         self._files.setdefault(output, []).append(entry)
         if content:
             self._contents[output] = content
+
+    def at(self, record: str) -> None:
+        """Notes which record is begun, so that one that ends its worker is known by name."""
+        if self._at is not None:
+            self._at(record)
 
     def receipt(self, counts: Mapping[str, int]) -> Receipt:
         """The receipt of the shard."""
@@ -143,6 +150,7 @@ class ProcessShards(beam.PTransform):
 
     def expand(self, shards: Any) -> Any:
         """Wires the worker behind a reshuffle, which spreads the shards over the workers."""
+        self._do.note_attempt()
         return shards | "SpreadShards" >> beam.Reshuffle() | "ProcessShard" >> beam.ParDo(self._do)
 
 
@@ -204,6 +212,7 @@ class JudgeShard:
         with ExitStack() as stack:
             writers = {name: stack.enter_context(table) for name, table in tables.items()}
             for record in self.read(shard):
+                outputs.at(record.url)
                 verdict = record if isinstance(record, Rejection) else judge_one(self.judges, record)
                 counts.update(_counted(verdict))
                 if isinstance(verdict, Rejection):
@@ -238,7 +247,13 @@ class _ProcessShard(beam.DoFn):  # type: ignore[misc]  # Beam is untyped here
         self._run = run
         self._attempt_folder = attempt_folder
         self._worker = worker
+        self._attempt = ""
+        self._beat_seconds = heartbeat.SECONDS
         self._ready = False
+
+    def note_attempt(self) -> None:
+        """Notes for which attempt the workers work."""
+        self._attempt = steps.work_of_attempt(self._attempt_folder)
 
     def process(self, element: str) -> Iterator[str]:
         shard = Shard(**json.loads(element))
@@ -248,19 +263,28 @@ class _ProcessShard(beam.DoFn):  # type: ignore[misc]  # Beam is untyped here
         yield json.dumps(asdict(receipt), sort_keys=True)
 
     def _work(self, shard: Shard) -> Receipt:
-        outputs = Outputs(self._run, shard.name)
         try:
-            if not self._ready:  # here rather than in setup(): a failure must reach the driver as a sentence
-                self._worker.setup()
-                self._ready = True
-            receipt = outputs.receipt(self._worker.process(shard, outputs))
-            steps.write_receipt(self._attempt_folder, receipt)
+            self._check()
+            with (
+                storage.only_while(self._check),
+                Heartbeat(self._attempt_folder, shard.name, seconds=self._beat_seconds) as heart,
+            ):
+                if not self._ready:  # here rather than in setup(): a failure must reach the driver as a sentence
+                    self._worker.setup()
+                    self._ready = True
+                outputs = Outputs(self._run, shard.name, at=heart.at)
+                receipt = outputs.receipt(self._worker.process(shard, outputs))
+                steps.write_receipt(self._attempt_folder, receipt)
+        except steps.StaleAttemptError:  # the attempt that is under way now did not fail
+            raise
         except Exception as error:
-            sentence = steps.explained(error)
-            if sentence is not None:
-                steps.note_failure(self._attempt_folder, sentence)
+            steps.note_failure(self._attempt_folder, error)
             raise
         return receipt
+
+    def _check(self) -> None:
+        if self._attempt:
+            steps.check_attempt(self._attempt_folder, self._attempt)
 
 
 def shard_elements(shards: Iterable[Shard]) -> list[str]:

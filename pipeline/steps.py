@@ -17,14 +17,22 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from pipeline import storage
-from pipeline.errors import CorpusmillError, DataError
+from pipeline.errors import CorpusmillError, DataError, InputError, SettingError
+from pipeline.heartbeat import ALIVE
 from pipeline.storage import FileEntry, Manifest, hash_of, join
 
 ATTEMPTS = "attempts"
+_FAILURE = "failure.json"
+_MARKER = "attempt.json"
+_KINDS = (SettingError, InputError, DataError)
 _OF_FULL_DISKS = frozenset((errno.ENOSPC, errno.EDQUOT))
 # What object stores raise without an error number, and the packages whose errors speak of the store and not of us.
 _OF_STORES = (PermissionError, FileNotFoundError, TimeoutError, ConnectionError)
 _STORE_PACKAGES = frozenset(("botocore", "aiobotocore", "gcsfs"))
+
+
+class StaleAttemptError(CorpusmillError):
+    """The attempt that a worker belongs to is over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +121,7 @@ class Step:
         Whatever a different attempt left is removed.
         """
         fingerprint = self.fingerprint()
-        marker = join(self.attempt_folder, "attempt.json")
+        marker = join(self.attempt_folder, _MARKER)
         same = not force and storage.exists(marker) and storage.read_json(marker)["fingerprint"] == fingerprint
         for output in self.outputs:
             storage.remove_tree(join(self.folder(output), storage.MANIFEST))
@@ -122,6 +130,8 @@ class Step:
             for output in self.outputs:
                 storage.remove_tree(self.folder(output))
             storage.write_json(marker, {"step": self.name, "fingerprint": fingerprint})
+        for trace in (ALIVE, _FAILURE):  # of an attempt that was killed
+            storage.remove_tree(join(self.attempt_folder, trace))
         return frozenset(receipt.shard for receipt in receipts(self.attempt_folder))
 
     def commit(self, shards: Iterable[str], *, counts: Mapping[str, int] | None = None) -> Manifest:
@@ -176,6 +186,22 @@ def content_of(manifest: Manifest) -> str:
     return manifest.content or hash_of([[entry.path, entry.sha256] for entry in manifest.files])
 
 
+def work_of_attempt(attempt_folder: str) -> str:
+    """The fingerprint of the work that the attempt under way does; empty if there is none."""
+    marker = join(attempt_folder, _MARKER)
+    return str(storage.read_json(marker)["fingerprint"]) if storage.exists(marker) else ""
+
+
+def check_attempt(attempt_folder: str, work: str) -> None:
+    """Keeps a worker that outlived its driver from writing into what a later command with other settings makes.
+
+    Raises:
+        StaleAttemptError: `work` is no longer under way.
+    """
+    if work_of_attempt(attempt_folder) != work:
+        raise StaleAttemptError(f"{attempt_folder}: another attempt has begun, or this one has ended; its workers stop")
+
+
 def write_receipt(attempt_folder: str, receipt: Receipt) -> None:
     """Commits a shard."""
     storage.write_json(join(attempt_folder, "shards", receipt.shard + ".json"), asdict(receipt))
@@ -204,20 +230,32 @@ def new_receipts(attempt_folder: str, seen: set[str]) -> Iterable[Receipt]:
             raise DataError(f"{path} is damaged: {error}") from None
 
 
-def note_failure(attempt_folder: str, sentence: str) -> None:
-    """Leaves the sentence that explains a failure where the driver finds it, on any engine."""
-    with suppress(OSError):  # the disk may be what failed
-        storage.write_json(join(attempt_folder, "failure.json"), {"sentence": sentence})
+def note_failure(attempt_folder: str, error: Exception) -> None:
+    """Leaves what explains a failure where the driver finds it, on any engine; nothing for a defect of ours."""
+    sentence = explained(error)
+    if sentence is not None:
+        with suppress(Exception):  # the disk or the store may be what failed
+            storage.write_json(join(attempt_folder, _FAILURE), {"kind": kind_of(error), "sentence": sentence})
 
 
-def noted_failure(attempt_folder: str) -> str | None:
-    """The sentence that a worker left, if any; it is taken away."""
-    path = join(attempt_folder, "failure.json")
+def noted_failure(attempt_folder: str) -> CorpusmillError | None:
+    """The failure that a worker noted, if any; it is taken away."""
+    path = join(attempt_folder, _FAILURE)
     if not storage.exists(path):
         return None
-    sentence = str(storage.read_json(path)["sentence"])
+    noted = storage.read_json(path)
     storage.remove_tree(path)
-    return sentence
+    return error_of(noted["kind"], noted["sentence"])
+
+
+def kind_of(error: BaseException) -> str:
+    """The name under which `error_of` knows an error that is explained."""
+    return next((kind.__name__ for kind in _KINDS if isinstance(error, kind)), CorpusmillError.__name__)
+
+
+def error_of(kind: str, sentence: str) -> CorpusmillError:
+    """An error again, from its name and its sentence: a process or an engine lies between it and its origin."""
+    return next((each for each in _KINDS if each.__name__ == kind), CorpusmillError)(sentence)
 
 
 def explained(error: BaseException) -> str | None:
@@ -232,7 +270,8 @@ def explained(error: BaseException) -> str | None:
         )
         return f"{place}: {error.strerror}{hint}"
     if isinstance(error, _OF_STORES) or type(error).__module__.partition(".")[0] in _STORE_PACKAGES:
-        return f"storage: {' '.join(str(error).split())}"
+        place = error.__notes__[0] if getattr(error, "__notes__", None) else "storage"
+        return f"{place}: {' '.join(str(error).split())}"
     return None
 
 

@@ -14,15 +14,16 @@ import json
 import os
 import posixpath
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
 from types import TracebackType
 from typing import IO, Any, Self, cast
 
 import fsspec
 
-from pipeline.errors import DataError, InputError
+from pipeline.errors import CorpusmillError, DataError, InputError
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -30,6 +31,8 @@ _CHUNK_BYTES = 1 << 20
 _FILES_AT_A_TIME = 256
 # Where an object appears only when it is closed, and where listings must not be remembered: other processes write, too.
 _OBJECT_STORES = frozenset(("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss"))
+
+_check: ContextVar[Callable[[], None] | None] = ContextVar("check", default=None)
 
 
 def join(*parts: str) -> str:
@@ -75,7 +78,8 @@ def open_read(path: str) -> IO[bytes]:
             raise InputError(f"cannot read {path}: {error.strerror}") from None
     fs, inner = filesystem(path)
     try:
-        return cast("IO[bytes]", fs.open(inner, "rb"))
+        with naming(path):
+            return cast("IO[bytes]", fs.open(inner, "rb"))
     except FileNotFoundError:
         raise InputError(f"no such file: {path}") from None
 
@@ -90,7 +94,8 @@ def exists(path: str) -> bool:
         return os.path.exists(path.removeprefix("file://"))
     fs, inner = filesystem(path)
     try:
-        fs.info(inner)
+        with naming(path):
+            fs.info(inner)
     except FileNotFoundError:
         return False
     return True
@@ -98,25 +103,57 @@ def exists(path: str) -> bool:
 
 def list_files(path: str) -> list[str]:
     """Every file below the folder `path`, sorted, as paths of the same form as `path`."""
+    if is_local(path):
+        return sorted(_local_files(path))
     fs, inner = filesystem(path)
-    if not fs.exists(inner):
+    if not exists(path):  # not fs.exists: that takes a store which does not answer for one without the file
         return []
-    found = fs.find(inner)
+    with naming(path):
+        found = fs.find(inner)
     root = inner.rstrip("/")
     return sorted(join(path, str(name)[len(root) :].lstrip("/")) for name in found)
+
+
+def _local_files(path: str) -> Iterator[str]:
+    """As `list_files`, without asking the disk for more than names: people poll folders of many files."""
+    root = path.removeprefix("file://")
+    if os.path.isfile(root):
+        yield path
+    for folder, _, names in os.walk(root, onerror=_raise):
+        below = os.path.relpath(folder, root).replace(os.sep, "/")
+        yield from (join(path, name) if below == "." else join(path, below, name) for name in names)
+
+
+def _raise(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):  # another process may remove a folder meanwhile
+        raise error
 
 
 def remove_tree(path: str) -> None:
     """Removes the folder or file `path`; nothing happens where there is none."""
     fs, inner = filesystem(path)
-    if fs.exists(inner):
-        fs.rm(inner, recursive=True)
+    if exists(path):
+        with naming(path):
+            fs.rm(inner, recursive=True)
 
 
 def read_bytes(path: str) -> bytes:
     """The whole of a small file."""
     with open_read(path) as file:
         return file.read()
+
+
+@contextmanager
+def naming(path: str) -> Iterator[None]:
+    """Gives errors of the storage the name of the file, for the sentence that a person reads."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            error.filename = error.filename or path
+        elif not isinstance(error, CorpusmillError) and path not in getattr(error, "__notes__", ()):
+            error.add_note(path)  # errors of object stores have no other place for it
+        raise
 
 
 def read_many(paths: Sequence[str]) -> Iterator[bytes]:
@@ -128,21 +165,22 @@ def read_many(paths: Sequence[str]) -> Iterator[bytes]:
             continue
         fs = filesystem(batch[0])[0]
         inner = [str(fs._strip_protocol(path)) for path in batch]
-        contents = fs.cat(inner)
+        with naming(batch[0]):
+            contents = fs.cat(inner)
         yield from (contents[path] for path in inner)
 
 
-def write_bytes(path: str, content: bytes) -> "FileEntry":
+def write_bytes(path: str, content: bytes, *, durable: bool = True) -> "FileEntry":
     """Writes a small file atomically."""
-    with AtomicFile(path) as file:
+    with AtomicFile(path, durable=durable) as file:
         file.write(content)
     return file.entry(num_records=0)
 
 
-def write_json(path: str, value: object) -> "FileEntry":
+def write_json(path: str, value: object, *, durable: bool = True) -> "FileEntry":
     """Writes `value` as sorted, indented JSON, atomically."""
     text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    return write_bytes(path, (text + "\n").encode())
+    return write_bytes(path, (text + "\n").encode(), durable=durable)
 
 
 def read_json(path: str) -> Any:
@@ -177,25 +215,26 @@ class FileEntry:
 
 
 @contextmanager
-def _naming(path: str) -> Iterator[None]:
-    """Gives errors of the storage the name of the file, for the sentence that a person reads."""
+def only_while(check: Callable[[], None]) -> Iterator[None]:
+    """Calls `check` before each file that this block writes gets its name; what it raises keeps the file from it."""
+    token = _check.set(check)
     try:
         yield
-    except OSError as error:
-        if error.errno is not None and error.filename is None:
-            error.filename = path
-        raise
+    finally:
+        _check.reset(token)
 
 
 class AtomicFile:
     """A file that is written under another name and takes its own when it is whole.
 
     Use as a context manager; if the block raises, nothing appears at `path`. It hashes what passes
-    through, so it can only be appended to. Safe against two writers of the same bytes.
+    through, so it can only be appended to. Safe against two writers of the same bytes. One that is not `durable` may be
+    lost with the power, and spares the disk a wait.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, durable: bool = True) -> None:
         self.path = path
+        self._durable = durable
         self._hash = hashlib.sha256()
         self._num_bytes = 0
         self._file: IO[bytes] | None = None
@@ -205,7 +244,7 @@ class AtomicFile:
         self.closed = False
 
     def __enter__(self) -> Self:
-        with _naming(self.path):
+        with naming(self.path):
             if is_local(self.path):
                 self._target = self.path.removeprefix("file://")
                 os.makedirs(os.path.dirname(self._target) or ".", exist_ok=True)
@@ -223,7 +262,7 @@ class AtomicFile:
         """Appends `data`."""
         assert self._file is not None
         view = memoryview(data)
-        with _naming(self.path):
+        with naming(self.path):
             self._file.write(view)
         self._hash.update(view)
         self._num_bytes += view.nbytes
@@ -262,15 +301,18 @@ class AtomicFile:
             self._abandon()
             return
         try:
-            with _naming(self.path):
+            with naming(self.path):
                 self._finish(self._file)
         except BaseException:
             self._abandon()
             raise
 
     def _finish(self, file: IO[bytes]) -> None:
+        check = _check.get()
+        if check is not None:
+            check()
         file.flush()
-        if self._fs is None:
+        if self._fs is None and self._durable:
             os.fsync(file.fileno())
         file.close()
         if self._fs is None:

@@ -22,6 +22,7 @@ DOCUMENTS = pa.schema(
         ("language_score", pa.float32()),
         ("licence", pa.string()),
         ("source", pa.string()),
+        ("canonical", pa.string()),
     ]
 )
 REJECTIONS = pa.schema(
@@ -63,14 +64,17 @@ _ROW_GROUP_ROWS = 8192
 class TableWriter:
     """Writes rows of one schema to one Parquet file, holding at most one row group in memory.
 
-    The bytes depend on the rows and their order alone. Nothing appears at `path` if the block raises.
+    The bytes depend on the rows and their order alone, and on how they come in batches. Nothing appears at `path`
+    if the block raises. `compressed=False` is for hashes, which do not compress.
     """
 
-    def __init__(self, path: str, schema: pa.Schema) -> None:
+    def __init__(self, path: str, schema: pa.Schema, *, compressed: bool = True) -> None:
         self._schema = schema
+        self._compressed = compressed
         self._sink = AtomicFile(path)
         self._rows: list[Mapping[str, Any]] = []
-        self._held_bytes = 0
+        self._batches: list[pa.RecordBatch] = []
+        self._held_rows = self._held_bytes = 0
         self.num_records = 0
 
     def __enter__(self) -> Self:
@@ -78,8 +82,10 @@ class TableWriter:
         self._writer = pq.ParquetWriter(
             pa.PythonFile(self._sink, mode="w"),
             self._schema,
-            compression="zstd",
-            compression_level=3,
+            compression="zstd" if self._compressed else "none",
+            compression_level=3 if self._compressed else None,
+            use_dictionary=self._compressed,
+            write_statistics=self._compressed,
             store_schema=True,
         )
         return self
@@ -87,15 +93,32 @@ class TableWriter:
     def append(self, row: Mapping[str, Any]) -> None:
         """Adds one row; columns that it lacks are null."""
         self._rows.append(row)
-        self.num_records += 1
-        self._held_bytes += sum(len(value) for value in row.values() if isinstance(value, (str, bytes)))
-        if self._held_bytes >= _ROW_GROUP_BYTES or len(self._rows) >= _ROW_GROUP_ROWS:
+        self._took(1, sum(len(value) for value in row.values() if isinstance(value, (str, bytes))))
+
+    def append_batch(self, batch: pa.RecordBatch) -> None:
+        """Adds rows of this schema that are together already."""
+        if batch.num_rows:
+            self._seal()
+            self._batches.append(batch)
+            self._took(batch.num_rows, batch.nbytes)
+
+    def _took(self, rows: int, num_bytes: int) -> None:
+        self.num_records += rows
+        self._held_rows += rows
+        self._held_bytes += num_bytes
+        if self._held_bytes >= _ROW_GROUP_BYTES or self._held_rows >= _ROW_GROUP_ROWS:
             self._flush()
 
-    def _flush(self) -> None:
+    def _seal(self) -> None:
         if self._rows:
-            self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
-            self._rows, self._held_bytes = [], 0
+            self._batches += pa.Table.from_pylist(self._rows, schema=self._schema).to_batches()
+            self._rows = []
+
+    def _flush(self) -> None:
+        self._seal()
+        if self._batches:
+            self._writer.write_table(pa.Table.from_batches(self._batches, schema=self._schema))
+            self._batches, self._held_rows, self._held_bytes = [], 0, 0
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         if kind is not None:

@@ -7,6 +7,7 @@ import gzip
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -262,9 +263,14 @@ def test_a_corrupted_dataset_is_named(copy: Callable[[], Made], commands: Comman
 # --- Ctrl-C ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("job", ["curate", "train"])
-def test_ctrl_c(copy: Callable[[], Made], commands: Commands, job: str) -> None:
-    """In a Beam pipeline and in training: exit 130 soon, nothing taken for a result, and the same command completes."""
+@pytest.mark.parametrize(
+    ("job", "number"), [("curate", signal.SIGINT), ("curate", signal.SIGTERM), ("train", signal.SIGINT)]
+)
+def test_ctrl_c(copy: Callable[[], Made], commands: Commands, job: str, number: int) -> None:
+    """In a Beam pipeline and in training: exit 130 soon, nothing taken for a result, and the same command completes.
+
+    Ctrl-C reaches the whole group; what ends pods and batch jobs sends SIGTERM to the command alone.
+    """
     mine = copy()
     datasets = {"curate": ("filtered", "measures", "rejected/filter"), "train": ("model",)}[job]
     wanted = contents(mine.run, datasets)
@@ -273,7 +279,10 @@ def test_ctrl_c(copy: Callable[[], Made], commands: Commands, job: str) -> None:
     step = {"curate": "filter", "train": "model"}[job]
     running = commands.start(job, mine.settings)
     assert running.wait_for((mine.run / f"attempts/{step}/attempt.json").exists), running.ended().err
-    running.interrupt()
+    if number == signal.SIGINT:
+        running.interrupt()
+    else:
+        running.send(number)
     ended = running.ended(20)
     assert_one_sentence(ended, 130, "interrupted; the same command goes on from here")
     assert not (mine.run / datasets[0] / "manifest.json").exists()

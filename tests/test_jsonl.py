@@ -98,4 +98,5 @@ def test_standard_streams(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_line_that_is_too_long_is_not_held() -> None:
     stream = jsonl.stream_of(io.BytesIO(b"short\n" + b"x" * 100_000 + b"\nlast"))
-    assert list(jsonl.lines(stream, limit=10)) == [(0, b"short", 6), (6, None, 100_001), (100_007, b"last", 4)]
+    found = list(jsonl.lines(stream, limit=10))
+    assert found == [(0, b"short", 6, 1), (6, None, 100_001, 2), (100_007, b"last", 4, 3)]

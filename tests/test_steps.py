@@ -1,18 +1,21 @@
 """Steps: what is up to date, what a killed attempt leaves, how the next one goes on."""
 
+import contextvars
 import random
 import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import Mapping
 from pathlib import Path
 
+import apache_beam as beam
 import pytest
 
 from pipeline import steps, storage
-from pipeline.errors import DataError, InputError
-from pipeline.stage import Outputs
-from pipeline.steps import Receipt, Step, content_of, read_receipt, receipts, write_receipt
+from pipeline.errors import CorpusmillError, DataError, InputError, SettingError
+from pipeline.stage import Outputs, ProcessShards, shard_elements
+from pipeline.steps import Receipt, Shard, Step, content_of, read_receipt, receipts, write_receipt
 from pipeline.storage import Manifest, join, read_manifest
 
 
@@ -183,10 +186,18 @@ def test_a_damaged_receipt_is_named(run: str) -> None:
         list(receipts(join(run, "attempts/x")))
 
 
-def test_a_noted_failure_is_taken_once(run: str) -> None:
+@pytest.mark.parametrize("kind", [SettingError, InputError, DataError, CorpusmillError])
+def test_a_noted_failure_is_taken_once_and_is_what_it_was(run: str, kind: type[CorpusmillError]) -> None:
     assert steps.noted_failure(run) is None
-    steps.note_failure(run, "one sentence")
-    assert steps.noted_failure(run) == "one sentence"
+    steps.note_failure(run, kind("one sentence"))
+    noted = steps.noted_failure(run)
+    assert type(noted) is kind
+    assert str(noted) == "one sentence"
+    assert steps.noted_failure(run) is None
+
+
+def test_a_defect_is_not_noted(run: str) -> None:
+    steps.note_failure(run, ZeroDivisionError("a defect"))
     assert steps.noted_failure(run) is None
 
 
@@ -261,3 +272,50 @@ def test_kills_at_any_moment_change_nothing_in_the_end(tmp_path: Path) -> None:
     start(killed).communicate()
     assert step_of(killed, settings={}).is_current()
     assert files_below(killed) == files_below(undisturbed)
+
+
+# --- workers that outlive their driver ----------------------------------------------------------------------
+
+
+class WhileOthersCome:
+    """Work during which another command, with other settings, begins the step anew."""
+
+    def __init__(self, later: Step) -> None:
+        self.later = later
+
+    def setup(self) -> None:
+        """Nothing to load."""
+
+    def process(self, shard: Shard, outputs: Outputs) -> Mapping[str, int]:
+        with outputs.file("made", ".txt") as file:
+            file.write(b"of old settings")
+            if shard.work == "late":
+                contextvars.Context().run(self.begin_later, shard.name)
+        outputs.add("made", file.entry(num_records=1))
+        return {"read": 1}
+
+    def begin_later(self, shard: str) -> None:
+        self.later.begin()
+        do(self.later, shard, "of new settings")
+
+
+@pytest.mark.parametrize("moment", ["late", "early"])
+def test_a_worker_whose_attempt_was_replaced_writes_nothing_any_more(tmp_path: Path, moment: str) -> None:
+    """Killed drivers leave workers on clusters behind: not a byte of theirs may reach what is made by other settings."""
+    run = str(tmp_path / "run")
+    old, new = step_of(run), step_of(run, settings={"a": (7,)})
+    old.begin()
+    pipeline = beam.Pipeline("apache_beam.runners.portability.fn_api_runner.FnApiRunner")
+    elements = pipeline | beam.Create(shard_elements([Shard(name="a", work=moment)]))
+    elements | ProcessShards(old, WhileOthersCome(new))
+    if moment == "early":
+        new.begin()
+    with pytest.raises(Exception, match="another attempt has begun"):
+        pipeline.run()
+    if moment == "early":
+        do(new, "a", "of new settings")
+    assert steps.noted_failure(new.attempt_folder) is None
+    new.commit(["a"])
+    assert (tmp_path / "run/made/a.txt").read_text() == "a made of new settings"
+    assert list(storage.damaged_files(join(run, "made"))) == []
+    assert not [path for path in storage.list_files(run) if path.endswith(".tmp")]

@@ -5,7 +5,7 @@ reproduced: `regex` when counting, `tokenizers` when encoding.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,9 @@ import numpy.typing as npt
 
 # One bit a class; letters without case (Lm, Lo) are LETTER. CONTINUES marks bytes behind the first of a character.
 LOWER, UPPER, LETTER, MARK, NUMBER, BLANK, SPACE, BREAK, OTHER, CONTINUES = (1 << bit for bit in range(10))
+# Besides, scripts that write no spaces between words: Chinese characters, the two kana, and those of South-East Asia.
+HAN, HIRAGANA, KATAKANA, SPACELESS = (1 << bit for bit in range(10, 14))
+ANY_SPACELESS = HAN | HIRAGANA | KATAKANA | SPACELESS
 ANY_LETTER = LOWER | UPPER | LETTER
 ANY_BLANK = BLANK | SPACE | BREAK
 NUM_CODE_POINTS = 0x110000
@@ -23,6 +26,12 @@ _KINDS = (
     (r"\p{M}", MARK),
     (r"\p{N}", NUMBER),
     (r"\s", BLANK),
+)
+_SCRIPTS = (
+    (r"\p{Han}", HAN),
+    (r"[\p{Hiragana}ー]", HIRAGANA),
+    (r"[\p{Katakana}ー]", KATAKANA),
+    (r"(?:(?!\p{N})[\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}])", SPACELESS),
 )
 
 
@@ -40,6 +49,9 @@ def classes_of(runs: Callable[[str], Iterable[str]]) -> Classes:
     for pattern, kind in _KINDS:
         for run in runs(pattern + "+"):
             classes[ord(run[0]) : ord(run[-1]) + 1] = kind
+    for pattern, script in _SCRIPTS:
+        for run in runs(pattern + "+"):
+            classes[ord(run[0]) : ord(run[-1]) + 1] |= script
     return _paged(classes)
 
 
@@ -62,23 +74,30 @@ def tokenizers_classes() -> Classes:
     It is asked once about all assigned characters, put in order of what `regex` says of them, so that
     nearly all lie in a few long stretches; then about the first character of each stretch.
     """
-    from tokenizers import Regex, pre_tokenizers
 
     expected = _flat(regex_classes())
     points = _assigned_points()
     points = points[np.argsort(expected[points], kind="stable")]
-    text = _text_of(points)
-    kinds = "|".join(f"{pattern}+" for pattern, _ in _KINDS)
-    pieces = pre_tokenizers.Split(Regex(kinds), behavior="isolated").pre_tokenize_str(text)
+    classes = np.full(NUM_CODE_POINTS, OTHER, dtype=np.uint16)
+    classes[points] = _asked(points, _KINDS, OTHER)
+    for script in _SCRIPTS:  # each by itself: the long vowel mark belongs to two
+        classes[points] |= _asked(points, [script], 0)
+    return _paged(classes)
+
+
+def _asked(points: npt.NDArray[np.int64], kinds: Sequence[tuple[str, int]], default: int) -> npt.NDArray[np.uint16]:
+    """The class of each point, by `tokenizers`: one of `kinds` or `default`."""
+    from tokenizers import Regex, pre_tokenizers
+
+    stretches = "|".join(f"{pattern}+" for pattern, _ in kinds)
+    pieces = pre_tokenizers.Split(Regex(stretches), behavior="isolated").pre_tokenize_str(_text_of(points))
     starts = np.array([start for _, (start, _) in pieces], dtype=np.int64)
     heads = _text_of(points[starts])
-    kind_of_piece = np.full(len(starts), OTHER, dtype=np.uint16)
-    for pattern, kind in _KINDS:
+    kind_of_piece = np.full(len(starts), default, dtype=np.uint16)
+    for pattern, kind in kinds:
         split = pre_tokenizers.Split(Regex(pattern), behavior="removed", invert=True)
         kind_of_piece[[start for _, (start, _) in split.pre_tokenize_str(heads)]] = kind
-    classes = np.full(NUM_CODE_POINTS, OTHER, dtype=np.uint16)
-    classes[points] = np.repeat(kind_of_piece, np.diff(np.append(starts, len(points))))
-    return _paged(classes)
+    return np.repeat(kind_of_piece, np.diff(np.append(starts, len(points))))
 
 
 def _assigned_points() -> npt.NDArray[np.int64]:

@@ -31,7 +31,11 @@ class TokenizerConfig:
     """Whole numbers by which the counts of a source are multiplied (0 leaves it out); 1 for sources not named."""
 
     existing: str = ""
-    """A `tokenizer.json` to use as it is instead of learning one (GPT-2's, LLaMA's): a path or URL. Empty: learn."""
+    """A `tokenizer.json` to use as it is instead of learning one (GPT-2's, LLaMA's), or a rank file of tiktoken, which is
+    cut by `count.pattern`: a path or URL. Empty: learn."""
+
+    existing_special_ids: dict[str, int] = field(default_factory=dict)
+    """Special tokens of a rank file and their ids. Left out, those of `special_tokens` and the reserved ones follow the last rank."""
 
     compare_with: str = ""
     """Another `tokenizer.json` (GPT-2's, say) to stand beside ours in `fertility.json`."""

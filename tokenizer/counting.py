@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -11,9 +11,10 @@ import numpy.typing as npt
 from tokenizer.characters import Classes, regex_classes
 from tokenizer.compiling import read_only
 from tokenizer.patterns import Pattern
+from tokenizer.pieces import COLUMNS, LONGEST
 from tokenizer.scanning import rules_of
 from tokenizer.splitting import Splitter
-from tokenizer.tallying import collected, count_pieces, hash_bytes_of
+from tokenizer.tallying import NUM_SIZES, collected, count_pieces, hash_bytes_of
 from tokenizer.training import WordCounts
 
 Bytes = npt.NDArray[np.uint8]
@@ -21,10 +22,15 @@ Offsets = npt.NDArray[np.int64]
 
 
 class Counts(Protocol):
-    """Collects counts. `num_long` and `long_bytes` say what was too long to be counted."""
+    """Collects counts."""
 
-    num_long: int
-    long_bytes: int
+    @property
+    def num_long(self) -> int:
+        """How many pre-tokens were too long to be counted."""
+
+    @property
+    def long_bytes(self) -> int:
+        """How many bytes those had."""
 
     def __len__(self) -> int: ...
 
@@ -50,7 +56,7 @@ class CountingMethod:
         self._rules = None if by_regex else rules_of(pattern)
         self._classes = regex_classes() if self._rules is not None else None
         self._splitter = Splitter(pattern)
-        self._longest = longest
+        self._longest = min(longest, LONGEST)
 
     def counter(self) -> Counts:
         """A new counter."""
@@ -64,32 +70,32 @@ class _ScannedCounts:
 
     def __init__(self, rules: int, classes: Classes, longest: int) -> None:
         self._rules, self._classes, self._longest = rules, classes, longest
-        self.num_long = self.long_bytes = 0
+        self._sizes = np.zeros(NUM_SIZES, np.int64)
         self._clear()
 
     def _clear(self) -> None:
-        self._state: tuple[Any, ...] = (np.zeros((1 << 13, 4), np.uint64), np.empty(1 << 15, np.uint8), 0, 0)
+        self._table, self._spelled = np.zeros((1 << 13, COLUMNS), np.uint64), np.empty(1 << 15, np.uint8)
+        self._sizes[:2] = 0
 
     def __len__(self) -> int:
-        return int(self._state[2])
+        return int(self._sizes[0])
+
+    @property
+    def num_long(self) -> int:
+        return int(self._sizes[2])
+
+    @property
+    def long_bytes(self) -> int:
+        return int(self._sizes[3])
 
     def add(self, data: Bytes, documents: Offsets) -> None:
-        classes = self._classes
-        *state, num_long, long_bytes = count_pieces(
-            read_only(data),
-            read_only(documents),
-            classes.page_of,
-            classes.pages,
-            self._rules,
-            self._longest,
-            *self._state,
+        places = (self._classes.page_of, self._classes.pages, self._rules, self._longest)
+        self._table, self._spelled = count_pieces(
+            read_only(data), read_only(documents), *places, self._table, self._spelled, self._sizes
         )
-        self._state = tuple(state)
-        self.num_long += num_long
-        self.long_bytes += long_bytes
 
     def take(self) -> HashedCounts:
-        data, offsets, counts = collected(*self._state)
+        data, offsets, counts = collected(self._table, self._spelled, len(self))
         self._clear()
         words = WordCounts(data=data, offsets=offsets, counts=counts)
         return HashedCounts(words=words, hashes=hash_bytes_of(read_only(data), read_only(offsets)))
@@ -101,7 +107,15 @@ class _RegexCounts:
     def __init__(self, splitter: Splitter, longest: int) -> None:
         self._splitter, self._longest = splitter, longest
         self._counts: Counter[bytes] = Counter()
-        self.num_long = self.long_bytes = 0
+        self._num_long = self._long_bytes = 0
+
+    @property
+    def num_long(self) -> int:
+        return self._num_long
+
+    @property
+    def long_bytes(self) -> int:
+        return self._long_bytes
 
     def __len__(self) -> int:
         return len(self._counts)
@@ -113,8 +127,8 @@ class _RegexCounts:
             if len(piece) <= self._longest:
                 self._counts[piece] += count
             else:
-                self.num_long += count
-                self.long_bytes += count * len(piece)
+                self._num_long += count
+                self._long_bytes += count * len(piece)
 
     def take(self) -> HashedCounts:
         words = WordCounts.of(self._counts)

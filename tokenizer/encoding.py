@@ -18,6 +18,7 @@ import numpy.typing as npt
 from tokenizer.alphabet import CHARACTERS, to_bytes
 from tokenizer.backends import REFERENCE, Backend
 from tokenizer.choosing import FASTEST, choose_backend
+from tokenizer.locking import check_lock
 from tokenizer.vocabulary import END_OF_TEXT
 
 Ids = npt.NDArray[Any]
@@ -111,6 +112,11 @@ class Encoder:
             token_id for token_id in sorted(self._bytes) if token_id not in special and len(self._bytes[token_id]) > 1
         ]
 
+    @property
+    def text(self) -> str:
+        """The `tokenizer.json`."""
+        return self._text
+
     def value(self) -> dict[str, Any]:
         """The `tokenizer.json` as a JSON value."""
         value: dict[str, Any] = json.loads(self._text)
@@ -129,7 +135,7 @@ class Encoder:
 def load_encoder(path: str, *, backend: str = AUTO) -> Encoder:
     """The encoder of a `tokenizer.json` on disk or on any fsspec URL.
 
-    `backend` is as for `Encoder`.
+    `backend` is as for `Encoder`. A `tokenizer.lock` in the same folder must fit.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -139,10 +145,28 @@ def load_encoder(path: str, *, backend: str = AUTO) -> Encoder:
 
     with fsspec.open(path, "rb") as file:
         text = file.read().decode("utf-8")
+    lock = _lock_beside(path)
     try:
-        return Encoder(text, backend=backend)
+        encoder = Encoder(text, backend=backend)
+        if lock is not None:
+            check_lock(lock, text, encoder.specials, encoder.hash)
+        return encoder
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is not a usable byte-level tokenizer.json: {error}") from error
+
+
+def _lock_beside(path: str) -> str | None:
+    import fsspec
+
+    folder, _, name = path.rpartition("/")
+    if name != "tokenizer.json":
+        return None
+    try:
+        with fsspec.open(f"{folder}/tokenizer.lock" if folder else "tokenizer.lock", "rb") as file:
+            lock: str = file.read().decode("utf-8", "replace")
+            return lock
+    except FileNotFoundError:
+        return None
 
 
 def special_ids(value: dict[str, Any]) -> dict[str, int]:
@@ -175,7 +199,23 @@ def _token_bytes(value: dict[str, Any]) -> dict[int, bytes]:
         raise ValueError("the model is not byte-level BPE")
     added = {token["id"]: token["content"].encode() for token in value.get("added_tokens") or ()}
     plain = {token_id: to_bytes(name) for name, token_id in value["model"]["vocab"].items() if token_id not in added}
+    _check_text_is_kept(value)
     return plain | added
+
+
+def _check_text_is_kept(value: dict[str, Any]) -> None:
+    """Refuses what changes text before it is cut: decoding could not give the text back."""
+    if value.get("normalizer"):
+        raise ValueError(f"it normalises text ({value['normalizer'].get('type')}), which decoding cannot undo")
+    steps = value.get("pre_tokenizer") or {}
+    steps = steps.get("pretokenizers", [steps])
+    if not any(step.get("type") == "ByteLevel" for step in steps):
+        raise ValueError("its pre-tokenizer is not byte-level")
+    if any(step.get("add_prefix_space") for step in steps):
+        raise ValueError("it adds a space before each text, which decoding cannot tell from the text")
+    removing = [step["type"] for step in steps if step.get("behavior", "Isolated").lower() == "removed"]
+    if removing or any(step.get("type") == "WhitespaceSplit" for step in steps):
+        raise ValueError("its pre-tokenizer removes part of the text")
 
 
 def _end_of_text(specials: dict[str, int]) -> int:

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tokenizer.encoding import Encoder, plain_text_value
-from tokenizer.native import Model
+from tokenizer.native import Model, pattern_of
+from tokenizer.patterns import pattern_named
 from tokenizer.training import WordCounts
 
 Numbers = npt.NDArray[np.int64]
@@ -29,11 +30,16 @@ _PROBES = {
 
 
 class PieceTokens:
-    """The tokens of each pre-token of a table: of number w, `ids[bounds[w]:bounds[w + 1]]`."""
+    """The tokens of each pre-token of a table: of number w, `ids[bounds[w]:bounds[w + 1]]`.
 
-    def __init__(self, value: Mapping[str, Any], words: WordCounts) -> None:
-        model = Model(plain_text_value(dict(value)))
-        self.ids, self.bounds = model.encode_pieces(words.data, words.offsets)
+    `cut_by` is the label of the pattern of the table; a tokenizer with another known pattern cuts them again.
+    """
+
+    def __init__(self, value: Mapping[str, Any], words: WordCounts, *, cut_by: str) -> None:
+        plain = plain_text_value(dict(value))
+        pattern = pattern_of(plain)
+        same = pattern is None or pattern.regex == pattern_named(cut_by).regex
+        self.ids, self.bounds = Model(plain).encode_pieces(words.data, words.offsets, None if same else pattern)
         self.sizes = np.diff(self.bounds)
 
 

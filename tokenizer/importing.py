@@ -15,8 +15,10 @@ from tokenizer.patterns import Pattern
 from tokenizer.writing import added_token, value_of
 
 
-def from_tiktoken(ranks: bytes, pattern: Pattern, specials: Mapping[str, int]) -> dict[str, Any]:
-    """A `tokenizer.json` value with the ids of a tiktoken rank file, `specials` (name to id) added.
+def from_tiktoken(ranks: bytes, pattern: Pattern, specials: Mapping[str, int] | Sequence[str]) -> dict[str, Any]:
+    """A `tokenizer.json` value with the ids of a tiktoken rank file, `specials` added.
+
+    These are name and id, or names alone, which get the ids behind the last rank.
 
     Rank files hold no merges; they are recovered: the pair that makes a token is what the tokens of
     lower rank leave of its bytes.
@@ -28,7 +30,11 @@ def from_tiktoken(ranks: bytes, pattern: Pattern, specials: Mapping[str, int]) -
     missing = [byte for byte in range(256) if bytes([byte]) not in rank_of]
     if missing:
         raise ValueError(f"the rank file has no token for the byte {missing[0]}")
-    clash = next((name for name, token_id in specials.items() if token_id in set(rank_of.values())), None)
+    if not isinstance(specials, Mapping):
+        first = max(rank_of.values()) + 1
+        specials = {name: first + place for place, name in enumerate(specials)}
+    taken = set(rank_of.values())
+    clash = next((name for name, token_id in specials.items() if token_id in taken), None)
     if clash is not None:
         raise ValueError(
             f"special token {clash!r} has the id {specials[clash]}, which the rank file gives to another token"

@@ -2,6 +2,8 @@
 
 import hashlib
 import importlib.metadata
+import json
+from collections.abc import Mapping
 from typing import Any
 
 from tokenizer.characters import regex_unicode_sample
@@ -29,3 +31,24 @@ def lock_value(
         "tokenizer_json_sha256": hashlib.sha256(tokenizer_json.encode()).hexdigest(),
         "training": training,
     }
+
+
+def check_lock(lock: str, tokenizer_json: str, special_ids: Mapping[str, int], encoder_hash: str) -> None:
+    """Compares a tokenizer with the lock that lies beside it.
+
+    Raises:
+        ValueError: the lock is not one, or was written for another tokenizer.
+    """
+    try:
+        value = json.loads(lock)
+        locked = {name: value.get(name) for name in ("tokenizer_json_sha256", "hash", "special_ids")}
+    except (ValueError, AttributeError):
+        raise ValueError("the tokenizer.lock beside it is not a lock") from None
+    found = {
+        "tokenizer_json_sha256": hashlib.sha256(tokenizer_json.encode()).hexdigest(),
+        "hash": encoder_hash,
+        "special_ids": dict(special_ids),
+    }
+    for name, expected in locked.items():
+        if expected is not None and expected != found[name]:
+            raise ValueError(f"it is not the one that the tokenizer.lock beside it was written for: {name} differs")

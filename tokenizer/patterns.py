@@ -10,6 +10,11 @@ from dataclasses import dataclass
 _CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 _UPPER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]"
 _LOWER = r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
+# Without class arithmetic: letters and marks are what is none of the other categories, nor in a script without spaces.
+_LEAD = r"[^\r\n\p{L}\p{M}\p{N}]"
+_NOT_SPACED = r"\p{N}\p{P}\p{S}\p{Z}\p{C}\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}ー"
+_SPACED_UPPER = rf"[^{_NOT_SPACED}\p{{Ll}}]"
+_SPACED_LOWER = rf"[^{_NOT_SPACED}\p{{Lu}}\p{{Lt}}]"
 _BREAKS = r"\s*[\r\n]+|\s+(?!\S)|\s+"
 
 
@@ -49,7 +54,21 @@ O200K = Pattern(
     ),
 )
 
-PATTERNS = {pattern.label: pattern for pattern in (GPT2, CL100K, LLAMA3, O200K)}
+# Scripts: as o200k, and scripts without spaces are cut where Japanese is read in phrases (Chinese characters with the
+# hiragana behind them, katakana, South-East Asian runs), never longer than 32 characters; indentation stays with its line break.
+SCRIPTS = Pattern(
+    name="scripts",
+    version=1,
+    regex=(
+        rf"{_LEAD}?\p{{Han}}{{1,16}}[\p{{Hiragana}}ー]{{0,16}}|{_LEAD}?[\p{{Hiragana}}ー]{{1,16}}|{_LEAD}?[\p{{Katakana}}ー]{{1,16}}"
+        rf"|{_LEAD}?(?:(?!\p{{N}})[\p{{Thai}}\p{{Lao}}\p{{Khmer}}\p{{Myanmar}}]){{1,24}}"
+        rf"|{_LEAD}?{_SPACED_UPPER}*{_SPACED_LOWER}+{_CONTRACTIONS}?"
+        rf"|{_LEAD}?{_SPACED_UPPER}+{_SPACED_LOWER}*{_CONTRACTIONS}?"
+        r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+[ \t]*|\s+(?!\S)|\s+"
+    ),
+)
+
+PATTERNS = {pattern.label: pattern for pattern in (GPT2, CL100K, LLAMA3, O200K, SCRIPTS)}
 
 
 def pattern_named(label: str) -> Pattern:

@@ -16,20 +16,25 @@ import numpy as np
 from tokenizer.characters import (
     ANY_BLANK,
     ANY_LETTER,
+    ANY_SPACELESS,
     BREAK,
     CONTINUES,
+    HAN,
+    HIRAGANA,
+    KATAKANA,
     LETTER,
     LOWER,
     MARK,
     NUMBER,
     OTHER,
     SPACE,
+    SPACELESS,
     UPPER,
 )
 from tokenizer.compiling import compiled, compiled_part
-from tokenizer.patterns import CL100K, GPT2, LLAMA3, O200K, Pattern
+from tokenizer.patterns import CL100K, GPT2, LLAMA3, O200K, SCRIPTS, Pattern
 
-_RULES = {GPT2.label: 0, CL100K.label: 1, LLAMA3.label: 1, O200K.label: 2}
+_RULES = {GPT2.label: 0, CL100K.label: 1, LLAMA3.label: 1, O200K.label: 2, SCRIPTS.label: 3}
 
 
 def rules_of(pattern: Pattern) -> int | None:
@@ -66,7 +71,9 @@ def classify(data: Any, page_of: Any, pages: Any, kinds: Any) -> None:
 @compiled_part
 def _after(kinds: Any, position: int, end: int, wanted: int) -> int:
     """Behind the run of characters of the wanted classes at `position`."""
-    while position < end and kinds[position] & wanted:
+    while (
+        position < end and kinds[np.uint64(position)] & wanted
+    ):  # unsigned: no question whether it counts from the end
         position += 1
     return position
 
@@ -171,11 +178,19 @@ def _end_cl100k(data: Any, kinds: Any, start: int, end: int) -> int:
 
 
 @compiled_part
-def _after_word(kinds: Any, start: int, end: int, need_lower: bool) -> int:
+def _after_spaced(kinds: Any, position: int, end: int, wanted: int, barred: int) -> int:
+    """As `_after`, but not over characters of the barred classes."""
+    while position < end and kinds[position] & wanted and not kinds[position] & barred:
+        position += 1
+    return position
+
+
+@compiled_part
+def _after_word(kinds: Any, start: int, end: int, need_lower: bool, barred: int) -> int:
     """Behind upper* lower+ (or upper+ lower*) at `start`, or -1; letters without case, and marks, are both."""
-    position = _after(kinds, start, end, UPPER | LETTER | MARK)
+    position = _after_spaced(kinds, start, end, UPPER | LETTER | MARK, barred)
     if position < end and kinds[position] & LOWER:
-        return _after(kinds, position, end, LOWER | LETTER | MARK)
+        return _after_spaced(kinds, position, end, LOWER | LETTER | MARK, barred)
     if need_lower:
         while position > start and not kinds[position - 1] & (LETTER | MARK):
             position -= 1
@@ -183,15 +198,84 @@ def _after_word(kinds: Any, start: int, end: int, need_lower: bool) -> int:
 
 
 @compiled_part
-def _end_o200k(data: Any, kinds: Any, start: int, end: int) -> int:
-    led = not kinds[start] & (BREAK | NUMBER | ANY_LETTER)
+def _after_led_word(data: Any, kinds: Any, start: int, end: int, led: bool, barred: int) -> int:
+    """Behind the word at `start`, or that behind the character there, with its contraction; -1 if there is none."""
     following = _after_one(kinds, start, end) if led else start
     for need_lower in (True, False):
-        position = _after_word(kinds, following, end, need_lower) if led else -1
+        position = _after_word(kinds, following, end, need_lower, barred) if led else -1
         if position < 0:
-            position = _after_word(kinds, start, end, need_lower)
+            position = _after_word(kinds, start, end, need_lower, barred)
         if position >= 0:
             return _after_contraction(data, position, end, True)
+    return -1
+
+
+@compiled_part
+def _after_common_word(data: Any, kinds: Any, start: int, end: int, barred: int) -> int:
+    """Behind a word in lower case with at most a space before it, which most are, or `start`: what the general rule gives, sooner."""
+    first = start + 1 if kinds[start] & SPACE else start
+    if first >= end or not kinds[first] & LOWER:
+        return start
+    position = _after_spaced(kinds, first, end, LOWER | LETTER | MARK, barred)
+    return _after_contraction(data, position, end, True)
+
+
+@compiled_part
+def _end_o200k(data: Any, kinds: Any, start: int, end: int) -> int:
+    position = _after_common_word(data, kinds, start, end, 0)
+    if position > start:
+        return position
+    led = not kinds[start] & (BREAK | NUMBER | ANY_LETTER)
+    position = _after_led_word(data, kinds, start, end, led, 0)
+    return position if position >= 0 else _end_of_rest(data, kinds, start, end, True)
+
+
+@compiled_part
+def _after_some(kinds: Any, position: int, end: int, wanted: int, most: int) -> int:
+    """Behind at most so many characters of the wanted class."""
+    while most > 0 and position < end and kinds[position] & wanted:
+        position = _after_one(kinds, position, end)
+        most -= 1
+    return position
+
+
+@compiled_part
+def _after_spaceless(kinds: Any, start: int, end: int) -> int:
+    """Behind a run of a script without spaces that begins at `start`, by the order of alternatives, or `start`."""
+    if kinds[start] & HAN:
+        return _after_some(kinds, _after_some(kinds, start, end, HAN, 16), end, HIRAGANA, 16)
+    if kinds[start] & HIRAGANA:
+        return _after_some(kinds, start, end, HIRAGANA, 16)
+    if kinds[start] & KATAKANA:
+        return _after_some(kinds, start, end, KATAKANA, 16)
+    return _after_some(kinds, start, end, SPACELESS, 24)
+
+
+@compiled_part
+def _end_scripts(data: Any, kinds: Any, start: int, end: int) -> int:
+    position = _after_common_word(data, kinds, start, end, ANY_SPACELESS)
+    if position > start:
+        return position
+    led = not kinds[start] & (BREAK | NUMBER | ANY_LETTER | MARK)
+    following = _after_one(kinds, start, end) if led else end
+    own = kinds[start] & ANY_SPACELESS
+    next_own = kinds[following] & ANY_SPACELESS if following < end else 0
+    # An alternative is tried with a leading character before without; earlier ones have the lower bits.
+    if next_own and (not own or (next_own & -next_own) <= (own & -own)):
+        return _after_spaceless(kinds, following, end)
+    if own:
+        return _after_spaceless(kinds, start, end)
+    position = _after_led_word(data, kinds, start, end, led, ANY_SPACELESS)
+    if position >= 0:
+        return position
+    if kinds[start] & ANY_BLANK and (
+        not kinds[start] & SPACE or following >= end or not kinds[following] & (OTHER | MARK)
+    ):
+        position = _after_blanks(kinds, start, end, True)
+        if kinds[position - 1] & BREAK:
+            while position < end and (data[position] == 0x20 or data[position] == 0x09):
+                position += 1
+        return position
     return _end_of_rest(data, kinds, start, end, True)
 
 
@@ -202,7 +286,9 @@ def end_of_pretoken(data: Any, kinds: Any, start: int, end: int, rules: int) -> 
         return _end_gpt2(data, kinds, start, end)
     if rules == 1:
         return _end_cl100k(data, kinds, start, end)
-    return _end_o200k(data, kinds, start, end)
+    if rules == 2:
+        return _end_o200k(data, kinds, start, end)
+    return _end_scripts(data, kinds, start, end)
 
 
 @compiled

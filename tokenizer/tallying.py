@@ -1,26 +1,21 @@
 # mypy: disable-error-code="assignment,no-any-return,arg-type,operator,return-value"
 # Machine code has its own types: to mypy, numbers of numpy and of Python differ.
-"""The hash table behind counting and encoding, in arrays, for machine code.
-
-`table` is an open hash table of rows (key, value, start << 24 | size, more). The key of a piece of at most seven
-bytes is the piece itself with its size, so that a look-up touches one line of the cache; of a longer
-one it is a hash, and the piece is compared with `spelled[start:start + size]`. Key 0 is an empty row.
-Encoding puts more into a row (see `tokenizer.applying`).
-"""
+"""The loops of counting: the table is that of `tokenizer.pieces`, its third column the count."""
 
 from typing import Any
 
 import numpy as np
 
 from tokenizer.compiling import compiled, compiled_part
+from tokenizer.pieces import enter, has_room, is_long, key_of, place_of_long, rebuilt, row_of, with_room
 from tokenizer.scanning import classify, end_of_pretoken
 
-_MULTIPLIER = 0x9E3779B97F4A7C15
-_LONG = 1 << 63
+_TYPES, _SPELLED, _NUM_LONG, _LONG_BYTES, _LENGTH = range(5)  # the places of `sizes`
+NUM_SIZES = 5
 
 
 @compiled_part
-def hash_bytes(data: Any, start: int, end: int) -> Any:
+def _hash_bytes(data: Any, start: int, end: int) -> Any:
     """FNV-1a, 64 bits."""
     value = np.uint64(0xCBF29CE484222325)
     for index in range(start, end):
@@ -33,157 +28,81 @@ def hash_bytes_of(data: Any, offsets: Any) -> Any:
     """The FNV-1a hash of each of the pieces of `data` that `offsets` cut."""
     hashes = np.empty(len(offsets) - 1, np.uint64)
     for number in range(len(hashes)):
-        hashes[number] = hash_bytes(data, offsets[number], offsets[number + 1])
+        hashes[number] = _hash_bytes(data, offsets[number], offsets[number + 1])
     return hashes
 
 
 @compiled_part
-def _eight(data: Any, start: int) -> Any:
-    """Eight bytes as one number; the compiler makes one load of it."""
-    value = np.uint64(0)
-    for index in range(8):
-        value |= np.uint64(data[start + index]) << np.uint64(8 * index)
-    return value
-
-
-@compiled_part
-def key_of(data: Any, start: int, end: int) -> Any:
-    """The key of a piece; never 0."""
-    size = end - start
-    if size < 8:
-        key = np.uint64(size)
-        for index in range(start, end):
-            key = key << np.uint64(8) | np.uint64(data[index])
-        return key
-    key = np.uint64(size) * np.uint64(_MULTIPLIER)
-    position = start
-    while position + 8 < end:
-        key = (key ^ _eight(data, position)) * np.uint64(_MULTIPLIER)
-        key ^= key >> np.uint64(29)
-        position += 8
-    key = (key ^ _eight(data, end - 8)) * np.uint64(_MULTIPLIER)
-    return key ^ (key >> np.uint64(29)) | np.uint64(_LONG)
-
-
-@compiled_part
-def mixed(key: Any) -> Any:
-    """`key` with its bits stirred, so that any of them can choose a row."""
-    product = key * np.uint64(_MULTIPLIER)
-    return product ^ (product >> np.uint64(32))
-
-
-@compiled_part
-def _same(data: Any, start: int, end: int, spelled: Any, first: int) -> bool:
-    """Whether `data[start:end]`, of eight bytes or more, is what stands in `spelled` from `first` on."""
-    position = start
-    while position + 8 < end:
-        if _eight(data, position) != _eight(spelled, first + position - start):
-            return False
-        position += 8
-    return bool(_eight(data, end - 8) == _eight(spelled, first + end - 8 - start))
-
-
-@compiled_part
-def row_of(key: Any, data: Any, start: int, end: int, table: Any, spelled: Any) -> int:
-    """Where a piece is in `table`, or the empty row where it would go."""
-    mask = len(table) - 1
-    row = np.int64(mixed(key) & np.uint64(mask))
-    while table[row, 0] != 0:
-        if table[row, 0] == key:
-            if not key & np.uint64(_LONG):
-                return row
-            first = np.int64(table[row, 2] >> np.uint64(24))
-            if np.int64(table[row, 2] & np.uint64(0xFFFFFF)) == end - start and _same(data, start, end, spelled, first):
-                return row
-        row = (row + 1) & mask
-    return row
-
-
-@compiled
-def doubled(array: Any) -> Any:
-    """`array` with twice the room."""
-    bigger = np.empty(2 * len(array), array.dtype)
-    bigger[: len(array)] = array
-    return bigger
-
-
-@compiled
-def rebuilt(table: Any) -> Any:
-    """`table` with four times the rows."""
-    bigger = np.zeros((4 * len(table), 4), np.uint64)
-    mask = len(bigger) - 1
-    for old in range(len(table)):
-        key = table[old, 0]
-        if key != 0:
-            row = np.int64(mixed(key) & np.uint64(mask))
-            while bigger[row, 0] != 0:
-                row = (row + 1) & mask
-            for column in range(4):
-                bigger[row, column] = table[old, column]
-    return bigger
+def _count_until_full(
+    data: Any, kinds: Any, start: int, end: int, rules: int, longest: int, table: Any, spelled: Any, sizes: Any
+) -> int:
+    """Counts the pre-tokens of `data[start:end]` as far as there is room for new ones; returns how far that was."""
+    while start < end:
+        stop = end_of_pretoken(data, kinds, start, end, rules)
+        if stop - start > longest:
+            sizes[_NUM_LONG] += 1
+            sizes[_LONG_BYTES] += stop - start
+            start = stop
+            continue
+        first, second = key_of(data, start, stop)
+        row = row_of(first, second, data, start, stop, table, spelled)
+        if table[row, 1] == np.uint64(0):
+            if 2 * sizes[_TYPES] >= len(table) or not has_room(stop - start, sizes[_SPELLED], spelled):
+                sizes[_LENGTH] = stop - start
+                break
+            sizes[_SPELLED] = enter(row, first, second, data, start, stop, table, spelled, sizes[_SPELLED])
+            sizes[_TYPES] += 1
+        table[row, 2] += np.uint64(1)
+        start = stop
+    return start
 
 
 @compiled
 def count_pieces(
-    data: Any,
-    documents: Any,
-    page_of: Any,
-    pages: Any,
-    rules: int,
-    longest: int,
-    table: Any,
-    spelled: Any,
-    num_types: int,
-    num_spelled: int,
+    data: Any, documents: Any, page_of: Any, pages: Any, rules: int, longest: int, table: Any, spelled: Any, sizes: Any
 ) -> Any:
-    """Counts the pre-tokens of documents into `table`, whose values are counts.
+    """Counts the pre-tokens of documents into `table`. Returns table and spelled, grown.
 
-    Returns table and spelled (grown), types, bytes spelled, and how many pieces were too long, in pieces and bytes.
+    `sizes` has the number of types, of bytes spelled, and of pieces longer than `longest` with their bytes.
     """
-    num_long, long_bytes = 0, 0
     kinds = np.empty(len(data), np.uint16)
     classify(data, page_of, pages, kinds)
     for document in range(len(documents) - 1):
-        start, end = documents[document], documents[document + 1]
-        while start < end:
-            stop = end_of_pretoken(data, kinds, start, end, rules)
-            if stop - start > longest:
-                num_long += 1
-                long_bytes += stop - start
-                start = stop
-                continue
-            key = key_of(data, start, stop)
-            row = row_of(key, data, start, stop, table, spelled)
-            table[row, 1] += np.uint64(1)
-            if table[row, 0] == 0:
-                size = stop - start
-                while num_spelled + size > len(spelled):
-                    spelled = doubled(spelled)
-                for step in range(size):
-                    spelled[num_spelled + step] = data[start + step]
-                table[row, 0], table[row, 2] = key, np.uint64(num_spelled << 24 | size)
-                num_spelled += size
-                num_types += 1
-                if 2 * num_types > len(table):
+        position, end = documents[document], documents[document + 1]
+        while position < end:
+            position = _count_until_full(data, kinds, position, end, rules, longest, table, spelled, sizes)
+            if position < end:
+                if 2 * sizes[_TYPES] >= len(table):
                     table = rebuilt(table)
-            start = stop
-    return table, spelled, num_types, num_spelled, num_long, long_bytes
+                spelled = with_room(spelled, sizes[_SPELLED] + sizes[_LENGTH])
+    return table, spelled
 
 
 @compiled
-def collected(table: Any, spelled: Any, num_types: int, num_spelled: int) -> Any:
+def collected(table: Any, spelled: Any, num_types: int) -> Any:
     """The counted pieces one behind the other, their offsets, their counts."""
-    data = np.empty(num_spelled, np.uint8)
     offsets = np.zeros(num_types + 1, np.int64)
     counts = np.empty(num_types, np.int64)
+    rows = np.empty(num_types, np.int64)
     number = 0
     for row in range(len(table)):
-        if table[row, 0] != 0:
-            where, at = np.int64(table[row, 2]), offsets[number]
-            first, size = where >> 24, where & 0xFFFFFF
-            for step in range(size):
-                data[at + step] = spelled[first + step]
-            offsets[number + 1] = at + size
-            counts[number] = np.int64(table[row, 1])
+        if table[row, 1] != np.uint64(0):
+            rows[number], counts[number] = row, np.int64(table[row, 2])
+            if is_long(table[row, 1]):
+                offsets[number + 1] = offsets[number] + place_of_long(table[row, 1])[1]
+            else:
+                offsets[number + 1] = offsets[number] + np.int64(table[row, 1] >> np.uint64(56))
             number += 1
+    data = np.empty(offsets[num_types], np.uint8)
+    for number in range(num_types):
+        first, second = table[rows[number], 0], table[rows[number], 1]
+        at, size = offsets[number], offsets[number + 1] - offsets[number]
+        if is_long(second):
+            start = place_of_long(second)[0]
+            for step in range(size):
+                data[at + step] = spelled[start + step]
+        else:
+            for step in range(size):
+                part, place = (first, step) if step < 8 and size >= 8 else (second, step & 7)
+                data[at + step] = np.uint8(part >> np.uint64(8 * place) & np.uint64(0xFF))
     return data, offsets, counts

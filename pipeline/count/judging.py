@@ -14,10 +14,9 @@ def fertility(encoder: Encoder, table: Table) -> dict[str, Any]:
     """The report on one tokenizer as a JSON value.
 
     `total`, `languages` and `sources` hold the figures of `tokenizer.fertility.totals`. A tokenizer
-    with another pattern is judged by its merges on the pre-tokens of the table, which favours it:
-    where it would cut further, it gets more tokens on text.
+    with another known pattern cuts the pre-tokens of the table again; what it would not cut stays cut.
     """
-    pieces = PieceTokens(encoder.value(), table.words)
+    pieces = PieceTokens(encoder.value(), table.words, cut_by=table.info.pattern)
     sizes, lengths = pieces.sizes[table.word_of], np.diff(table.words.offsets)[table.word_of]
     groups = table.info.groups
 

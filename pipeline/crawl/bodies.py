@@ -15,6 +15,7 @@ except ImportError:
     import zlib as fast_zlib  # type: ignore[no-redef]
 
 _DAMAGED: Any = (zlib.error, brotli.error, zstandard.ZstdError, EOFError, fast_zlib.error)
+_NUM_ENCODINGS = 5  # as other clients; each may cost as much as the limit
 _STEP_BYTES = 1 << 16
 _ZSTD_STEP_BYTES = 256
 _ZSTD_WINDOW_BYTES = 1 << 23  # RFC 8878 and browsers: 8 MiB
@@ -22,9 +23,10 @@ _PAGE_TYPES = {"text/html": "text/html", "application/xhtml+xml": "text/html", "
 _XML_TYPES = frozenset({"text/xml", "application/xml"})
 _UNKNOWN_TYPES = frozenset({"", "unknown/unknown", "application/unknown", "*/*"})
 _HTML_START = re.compile(
-    rb"[\s\x00]*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body|title|meta|script|h1|div|p|a|table|br|b|font|style|iframe)[\s>/]",
-    re.IGNORECASE | re.DOTALL,
+    rb"<(?:!doctype\s+html|html|head|body|title|meta|script|h1|div|p|a|table|br|b|font|style|iframe)[\s>/]",
+    re.IGNORECASE,
 )
+_BLANKS = b" \t\n\v\f\r\x00"
 _XHTML_ROOT = re.compile(rb"<html[\s>]", re.IGNORECASE)
 _MAGIC = (
     b"%PDF-",
@@ -68,7 +70,10 @@ def decoded(body: bytes, content_encoding: str, limit: int) -> bytes:
     Raises:
         BodyError: it decodes to more than `limit` bytes, is damaged, or has an encoding that nobody knows.
     """
-    for name in reversed([part.strip().lower() for part in content_encoding.split(",")]):
+    names = [part.strip().lower() for part in content_encoding.split(",")]
+    if len(names) > _NUM_ENCODINGS:
+        raise BodyError("bad_encoding")
+    for name in reversed(names):
         if name in ("", "identity", "none"):
             continue
         decode = {"gzip": _gunzip, "x-gzip": _gunzip, "deflate": _inflate, "br": _unbrotli, "zstd": _unzstd}.get(name)
@@ -83,21 +88,24 @@ def decoded(body: bytes, content_encoding: str, limit: int) -> bytes:
     return body
 
 
-def decoded_start(body: bytes, content_encoding: str, limit: int) -> bytes:
-    """As much of the start of a body as can be had, whole lines only if something is missing. Nothing raises."""
+def decoded_start(body: bytes, content_encoding: str, limit: int) -> bytes | None:
+    """As much of the start of a body as can be had, whole lines only if something is missing. Nothing raises.
+
+    None is for a body of which nothing can be read: what it says is not known.
+    """
     name = content_encoding.strip().lower()
     if name not in ("gzip", "x-gzip"):
         try:
             start = decoded(body, name, max(limit, len(body)))
         except BodyError:
-            return b""
+            return None
         whole = len(start) < limit
     else:
         stream = zlib.decompressobj(31)
         try:
             start = stream.decompress(body, limit)
         except zlib.error:
-            return b""
+            return None
         whole = stream.eof
     return start[:limit] if whole else start[: start[:limit].rfind(b"\n") + 1]
 
@@ -179,8 +187,9 @@ def _unzstd(body: bytes, limit: int) -> bytes:
 
 
 def header_type(content_type: str) -> str:
-    """The media type in a Content-Type header, in lower case, without parameters."""
-    return content_type.partition(";")[0].strip().lower()
+    """The media type in a Content-Type header, in lower case, without parameters; of several headers the last one counts."""
+    values = [value for value in content_type.split(",") if "/" in value.partition(";")[0]]
+    return (values[-1] if values else content_type).partition(";")[0].strip().lower()
 
 
 def header_charset(content_type: str) -> str:
@@ -206,8 +215,17 @@ def page_type(content_type: str, payload: bytes) -> str:
     if name in _XML_TYPES:
         return "text/html" if _XHTML_ROOT.search(start) else ""
     if name in _UNKNOWN_TYPES or "/" not in name:
-        return "text/html" if _HTML_START.match(start.removeprefix(codecs.BOM_UTF8)) else "text/plain"
+        return "text/html" if _HTML_START.match(_after_comments(start)) else "text/plain"
     return ""
+
+
+def _after_comments(start: bytes) -> bytes:
+    """`start` from its first byte that is no mark, no space and in no comment or XML declaration."""
+    start = start.removeprefix(codecs.BOM_UTF8).lstrip(_BLANKS)
+    while start.startswith((b"<!--", b"<?")):
+        _, _, start = start.partition(b"-->" if start.startswith(b"<!--") else b">")
+        start = start.lstrip(_BLANKS)
+    return start
 
 
 def _is_binary(start: bytes) -> bool:

@@ -2,10 +2,12 @@
 
 import dataclasses
 import ipaddress
+import math
 import re
 from dataclasses import dataclass, field
 from typing import Literal
 
+from pipeline.crawl.guard import AddressGuard
 from pipeline.errors import SettingError
 from pipeline.urls import canonical_url
 
@@ -48,7 +50,7 @@ SKIPPED_EXTENSIONS = (
 def _at_least(table: str, config: object, least: float, *names: str) -> None:
     for name in names:
         value = getattr(config, name)
-        if value < least:
+        if not least <= value < math.inf:  # not a number is neither less nor more
             raise SettingError(f"{table}.{name} is {value}; allowed is {least:g} or more")
 
 
@@ -130,7 +132,7 @@ class OptOutConfig:
     """[crawl.opt_out]: which wishes not to be used for AI training (or not to be indexed) keep a page out."""
 
     robots_agents: tuple[str, ...] = AI_AGENTS  # a URL that robots.txt forbids to any of these by name is not fetched
-    content_signal: bool = True  # robots.txt: Content-Signal: ai-train=no
+    content_signal: bool = True  # robots.txt and header: Content-Signal: ai-train=no
     content_usage: bool = True  # robots.txt and header: Content-Usage: train-ai=n
     noai: bool = True  # X-Robots-Tag or meta robots: noai
     noml: bool = True  # the same: noml
@@ -228,6 +230,10 @@ class CrawlConfig:
             raise SettingError(
                 f"crawl.robots_cache_seconds is {self.robots_cache_seconds}; allowed is 0 to 86400 (RFC 9309)"
             )
+        for port in self.ports:
+            if not 1 <= port <= 65_535:
+                raise SettingError(f"crawl.ports holds {port}; allowed is 1 to 65535")
+        AddressGuard(self.allow_private_hosts, self.ports)
         for seed in self.seeds:
             check_seed(seed, "crawl.seeds")
         if self.seeds or self.seed_files:

@@ -7,12 +7,15 @@ around it. All that a server can send is bounded: headers, body, silence, time.
 """
 
 import asyncio
+import contextlib
 import contextvars
+import functools
 import ipaddress
 import socket
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -26,6 +29,9 @@ from pipeline.crawl.warc import Exchange
 from pipeline.urls import UrlParts, url_parts
 
 _DNS_SECONDS = 300.0
+_DNS_THREADS = 32
+_SHORT_BYTES = 1 << 18  # of bodies that are longer, only so many are in memory at a time:
+_NUM_LONG_BODIES = 16
 _NUM_HEADERS = 128
 _KEPT_SECONDS = 1.0  # connections are kept open only where the next request follows soon
 _ACCEPT = "text/html,application/xhtml+xml,text/plain;q=0.9,application/xml;q=0.5,*/*;q=0.1"
@@ -62,6 +68,7 @@ class Fetcher:
         self._config = config
         self._guard = AddressGuard(config.allow_private_hosts, config.ports)
         self._names = Names(config.addresses)
+        self._long_bodies = asyncio.Semaphore(_NUM_LONG_BODIES)
         self._per_address: defaultdict[str, asyncio.Semaphore] = defaultdict(
             lambda: asyncio.Semaphore(config.politeness.connections_per_address)
         )
@@ -114,7 +121,9 @@ class Fetcher:
         parts = url_parts(url)
         headers = {"User-Agent": self._config.user_agent, "Accept": _ACCEPT, "Accept-Encoding": "gzip", **(extra or {})}
         try:
-            async with self._per_address[await self._address(parts)]:
+            async with asyncio.timeout(self._config.limits.connect_seconds):
+                address = await self._address(parts)
+            async with self._per_address[address]:
                 _host_is_named.set(self._guard.is_named(parts.host, parts.port))
                 return await self._exchange(url, headers, limit, cut)
         except FetchError:
@@ -134,7 +143,7 @@ class Fetcher:
         async with self._session.get(yarl.URL(url, encoded=True), headers=headers, allow_redirects=False) as response:
             peer = _peer(response)
             wanted = limit(response.status, response.headers.get("Content-Type", ""))
-            body = await _body(response, wanted, cut) if wanted else b""
+            body, truncated = await self._body(response, wanted, cut) if wanted else (b"", False)
             exchange = Exchange(
                 url=url,
                 at=at,
@@ -148,16 +157,42 @@ class Fetcher:
                     for name, value in response.raw_headers
                 ],
                 body=body,
+                truncated=truncated,
             )
             if not wanted:
                 response.close()
             return Answer(exchange, skipped=not wanted)
+
+    async def _body(self, response: aiohttp.ClientResponse, limit: int, cut: bool) -> tuple[bytes, bool]:
+        """The body as sent, transfer encoding undone, and whether it was cut. Few long ones are read at a time, whatever all the servers send.
+
+        Raises:
+            FetchError: it is longer than `limit` and is not to be cut.
+        """
+        if (response.content_length or 0) > limit and not cut:
+            raise FetchError("too_large", retry=False, detail=f"Content-Length {response.content_length}")
+        chunks: list[bytes] = []
+        size = 0
+        async with contextlib.AsyncExitStack() as held:
+            async for chunk in response.content.iter_any():
+                chunks.append(chunk)
+                size += len(chunk)
+                if size > limit:
+                    if not cut:
+                        raise FetchError("too_large", retry=False, detail=f"more than {limit} bytes")
+                    response.close()
+                    break
+                if size > _SHORT_BYTES >= size - len(chunk):
+                    await held.enter_async_context(self._long_bodies)
+            return b"".join(chunks)[:limit], size > limit
 
     def _socket(self, info: tuple[Any, Any, int, str, tuple[Any, ...]]) -> socket.socket:
         """A socket for one address, after the guard has looked at it."""
         family, kind, protocol, _, address = info
         if not self._guard.allows(str(address[0]), int(address[1]), host_is_named=_host_is_named.get()):
             raise AddressRefused(f"{address[0]} is not a public address")
+        if not (_host_is_named.get() or self._guard.allows_port(str(address[0]), int(address[1]))):
+            raise AddressRefused(f"port {address[1]} is not in crawl.ports")
         made = socket.socket(family=family, type=kind, proto=protocol)
         made.setblocking(False)
         return made
@@ -169,6 +204,7 @@ class Names(AbstractResolver):
     def __init__(self, addresses: Mapping[str, str]) -> None:
         self._addresses = dict(addresses)
         self._known: dict[str, tuple[float, list[tuple[str, int]]]] = {}
+        self._threads = ThreadPoolExecutor(_DNS_THREADS, "dns")  # a name server that hangs takes one of them
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
@@ -192,35 +228,16 @@ class Names(AbstractResolver):
             return [(given, socket.AF_INET6 if ":" in given else socket.AF_INET)]
         until, found = self._known.get(host, (0.0, []))
         if time.monotonic() >= until:
-            infos = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+            lookup = functools.partial(socket.getaddrinfo, host, None, type=socket.SOCK_STREAM)
+            infos = await asyncio.get_running_loop().run_in_executor(self._threads, lookup)
             found = list(dict.fromkeys((str(info[4][0]), int(info[0])) for info in infos))
             self._known[host] = (time.monotonic() + _DNS_SECONDS, found)
         return found
 
     async def close(self) -> None:
-        """Forgets what was looked up."""
+        """Forgets what was looked up, and does not wait for what still is."""
         self._known.clear()
-
-
-async def _body(response: aiohttp.ClientResponse, limit: int, cut: bool) -> bytes:
-    """The body as sent, transfer encoding undone.
-
-    Raises:
-        FetchError: it is longer than `limit` and is not to be cut.
-    """
-    if (response.content_length or 0) > limit and not cut:
-        raise FetchError("too_large", retry=False, detail=f"Content-Length {response.content_length}")
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in response.content.iter_any():
-        chunks.append(chunk)
-        size += len(chunk)
-        if size > limit and not cut:
-            raise FetchError("too_large", retry=False, detail=f"more than {limit} bytes")
-        if size >= limit and cut:
-            response.close()
-            return b"".join(chunks)[:limit]
-    return b"".join(chunks)
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 def _peer(response: aiohttp.ClientResponse) -> str:

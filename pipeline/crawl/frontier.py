@@ -1,53 +1,19 @@
-"""The URLs that a shard knows: those that wait, by site, and fingerprints of all that were ever seen.
-
-Memory is bounded: of a site, only as many URLs are held as it may get requests in a round; the others
-stay in files, in order. What was seen is 16 bytes a URL.
-"""
+"""Which shard a URL belongs to, which URLs were ever seen (16 bytes each), and tables that pass a round on disk."""
 
 import hashlib
-from collections import Counter, deque
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+import tempfile
+import uuid
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from pipeline import storage
-from pipeline.storage import AtomicFile, FileEntry
+from pipeline.storage import AtomicFile, FileEntry, join
 from pipeline.tables import TableWriter, read_rows
 
-QUEUE = pa.schema(
-    [
-        ("domain", pa.string()),
-        ("url", pa.string()),
-        ("kind", pa.string()),
-        ("depth", pa.int32()),
-        ("hops", pa.int32()),
-        ("via", pa.string()),
-        ("tries", pa.int32()),
-        ("not_before", pa.float64()),
-        ("reason", pa.string()),
-    ]
-)
 _COMPACT_AT = 1 << 16
-
-
-class QueuedUrl(NamedTuple):
-    """A URL that waits. `reason` says what it waits for, if not just for its turn."""
-
-    url: str
-    depth: int
-    hops: int = 0
-    via: str = ""
-    kind: str = "page"
-    tries: int = 0
-    not_before: float = 0.0
-    reason: str = ""
-
-    def row(self, domain: str) -> dict[str, Any]:
-        """As a row of `QUEUE`."""
-        return {"domain": domain, **self._asdict()}
 
 
 def fingerprint(url: str) -> bytes:
@@ -92,11 +58,16 @@ class Seen:
         return False
 
     def _compact(self) -> None:
-        new = np.frombuffer(b"".join(sorted(self._recent)), dtype="<u8").reshape(-1, 2)
-        first = np.concatenate([self._first, new[:, 0]])
-        second = np.concatenate([self._second, new[:, 1]])
-        order = np.lexsort((second, first))
-        self._first, self._second, self._recent = first[order], second[order], set()
+        """Merges the latest into the array, which stays sorted by both halves."""
+        new = np.frombuffer(b"".join(self._recent), dtype="<u8").reshape(-1, 2)
+        new = new[np.lexsort((new[:, 1], new[:, 0]))]
+        places = self._first.searchsorted(new[:, 0])
+        self._first = np.insert(self._first, places, new[:, 0])
+        self._second = np.insert(self._second, places, new[:, 1])
+        self._recent = set()
+        if np.any(self._first[1:] == self._first[:-1]):
+            order = np.lexsort((self._second, self._first))
+            self._first, self._second = self._first[order], self._second[order]
 
     def save(self, path: str) -> FileEntry:
         """Writes the set; equal sets give equal bytes."""
@@ -111,46 +82,25 @@ class Seen:
         self._first, self._second = both[0].astype(np.uint64), both[1].astype(np.uint64)
 
 
-@dataclass(slots=True)
-class SiteQueue:
-    """The waiting URLs of one registrable domain: `urls` within reach of this round, others behind them in a file."""
+class Spool:
+    """Rows of one schema in a temporary table on the disk of the worker, made when it is needed."""
 
-    room: int
-    urls: deque[QueuedUrl] = field(default_factory=deque)
-    held: list[QueuedUrl] = field(default_factory=list)
-    num_behind: int = 0
+    def __init__(self, schema: pa.Schema) -> None:
+        self._schema = schema
+        self._path = join(tempfile.gettempdir(), f"corpusmill-{uuid.uuid4().hex}.parquet")
+        self._writer: TableWriter | None = None
+        self._num_rows = 0
 
     def __len__(self) -> int:
-        return len(self.urls) + len(self.held) + self.num_behind
+        return self._num_rows
 
-    def sort(self) -> None:
-        """Puts the least depth first; equal depths stay in order of arrival."""
-        self.urls = deque(sorted(self.urls, key=lambda entry: entry.depth))
-
-    def take(self, url: str) -> QueuedUrl | None:
-        """Removes one URL out of its turn, if it is within reach."""
-        if self.urls and self.urls[0].url == url:
-            return self.urls.popleft()
-        for place, entry in enumerate(self.urls):
-            if entry.url == url:
-                del self.urls[place]
-                return entry
-        return None
-
-
-class Overflow:
-    """URLs beyond the reach of this round, in a temporary table on the disk of the worker, made when it is needed."""
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self._writer: TableWriter | None = None
-
-    def append(self, domain: str, entry: QueuedUrl) -> None:
-        """Adds one URL."""
+    def append(self, row: Mapping[str, Any]) -> None:
+        """Adds one row."""
         if self._writer is None:
-            self._writer = TableWriter(self._path, QUEUE)
+            self._writer = TableWriter(self._path, self._schema)
             self._writer.__enter__()
-        self._writer.append(entry.row(domain))
+        self._writer.append(row)
+        self._num_rows += 1
 
     def drain(self) -> Iterator[dict[str, Any]]:
         """All rows in order; the table is gone afterwards."""
@@ -160,13 +110,3 @@ class Overflow:
         self._writer = None
         yield from read_rows(self._path)
         storage.remove_tree(self._path)
-
-
-def write_queue(path: str, rows: Iterable[dict[str, Any]]) -> tuple[FileEntry, Counter[str]]:
-    """Writes waiting URLs, and counts them by reason."""
-    reasons: Counter[str] = Counter()
-    with TableWriter(path, QUEUE) as table:
-        for row in rows:
-            table.append(row)
-            reasons[row["reason"]] += 1
-    return table.entry(), reasons

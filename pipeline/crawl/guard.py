@@ -13,12 +13,15 @@ from pipeline.errors import SettingError
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-_NAT64 = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("64:ff9b:1::/48"))
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _COMPATIBLE = ipaddress.IPv6Network("::/96")
 _TRANSLATED = ipaddress.IPv6Network("::ffff:0:0:0/96")  # SIIT, RFC 2765
 # Special-purpose blocks that the tables of some Python versions lack (IANA registries).
 _SPECIAL: tuple[Network, ...] = tuple(
-    map(ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24", "fec0::/10", "100::/64", "3fff::/20", "5f00::/16"))
+    map(
+        ipaddress.ip_network,
+        ("192.0.0.0/24", "192.88.99.0/24", "64:ff9b:1::/48", "fec0::/10", "100::/64", "3fff::/20", "5f00::/16"),
+    )
 )
 _ISATAP = (0x00005EFE, 0x02005EFE)
 
@@ -41,7 +44,7 @@ def _forms(address: Address) -> Iterator[Address]:
         return
     inner = [*_embedded(address)]
     yield from inner
-    if address.ipv4_mapped is None and not any(address in network for network in _NAT64):
+    if address.ipv4_mapped is None and address not in _NAT64:
         yield address
 
 
@@ -53,7 +56,7 @@ def _embedded(address: ipaddress.IPv6Address) -> Iterator[ipaddress.IPv4Address]
         yield address.sixtofour
     if address.teredo is not None:
         yield from address.teredo
-    if any(address in network for network in (*_NAT64, _COMPATIBLE, _TRANSLATED)):
+    if any(address in network for network in (_NAT64, _COMPATIBLE, _TRANSLATED)):
         yield low
     if (int(address) >> 32) & 0xFFFF_FFFF in _ISATAP:
         yield low

@@ -1,8 +1,8 @@
 """From the ledgers of all rounds to one row a URL, one row a page, one row a rejected answer. Pure, save for reading."""
 
 import json
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 import pyarrow as pa
@@ -14,7 +14,7 @@ from pipeline.tables import rejection_row
 
 PART_ROWS = 2000
 STAGE = "pages"
-_CHUNK_ROWS = 500
+_HELD_ROWS = 20_000
 LEDGER = pa.schema(
     [
         ("url", pa.string()),
@@ -39,6 +39,7 @@ LEDGER = pa.schema(
         ("at", pa.float64()),
     ]
 )
+_LEDGER_VALUES = attrgetter(*LEDGER.names)
 
 
 def final_visits(events: Iterable[Event], waiting: Iterable[Mapping[str, Any]]) -> Iterator[Visit]:
@@ -74,9 +75,12 @@ def _mark(kind: str, url: str) -> bytes:
     return fingerprint(f"{kind}:{url}")
 
 
-def ledger_row(visit: Visit) -> dict[str, Any]:
-    """A visit as a row of `LEDGER`."""
-    return {name: getattr(visit, name) for name in LEDGER.names}
+def ledger_batch(visits: Sequence[Visit]) -> pa.RecordBatch:
+    """Visits as rows of `LEDGER`, made by columns: most are links that were refused, and there are many."""
+    columns = zip(*map(_LEDGER_VALUES, visits), strict=True)
+    return pa.record_batch(
+        [pa.array(column, type=kind) for column, kind in zip(columns, LEDGER.types, strict=True)], schema=LEDGER
+    )
 
 
 def page_row(visit: Visit, source: str) -> dict[str, Any]:
@@ -112,19 +116,21 @@ def part_of(identity: str, parts: int) -> int:
 
 
 def packed_rows(visits: Iterable[Visit], source: str, parts: int) -> Iterator[tuple[int, bytes]]:
-    """(part, JSON of rows) pairs of the requested pages, a few hundred rows each; every part occurs."""
-    rows: dict[int, list[tuple[str, dict[str, Any]]]] = defaultdict(list, {part: [] for part in range(parts)})
+    """(part, JSON of rows) pairs of the requested pages, some at a time; every part occurs."""
+    rows: dict[int, list[tuple[str, dict[str, Any]]]] = {part: [] for part in range(parts)}
+    num_held = 0
     for visit in visits:
         if not visit.requested or visit.kind != "page":
             continue
         kept = visit.verdict in ("page", "not_modified")
-        part = part_of(visit.id, parts)
-        rows[part].append(("kept", page_row(visit, source)) if kept else ("rejected", rejected_row(visit)))
-        if len(rows[part]) >= _CHUNK_ROWS:
-            yield part, json.dumps(rows[part]).encode()
-            rows[part] = []
-    for part in sorted(rows):
-        yield part, json.dumps(rows[part]).encode()
+        rows[part_of(visit.id, parts)].append(
+            ("kept", page_row(visit, source)) if kept else ("rejected", rejected_row(visit))
+        )
+        num_held += 1
+        if num_held >= _HELD_ROWS:
+            yield from ((part, json.dumps(held).encode()) for part, held in rows.items() if held)
+            rows, num_held = {part: [] for part in range(parts)}, 0
+    yield from ((part, json.dumps(held).encode()) for part, held in rows.items())
 
 
 def unpacked_rows(packed: Iterable[bytes]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

@@ -10,7 +10,7 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, dataclass, replace
+from dataclasses import MISSING, dataclass
 from typing import IO, Any, NamedTuple, Self, cast
 
 from pipeline import storage
@@ -20,6 +20,7 @@ from pipeline.storage import FileEntry, join
 WARC_SUFFIX = ".warc.gz"
 LEDGER_SUFFIX = ".ledger.jsonl"
 _OPEN = ".open"
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 
 
 class Found(NamedTuple):
@@ -62,6 +63,8 @@ class Visit:
     etag: str = ""
     last_modified: str = ""
     end: int = -1  # of the archive part beside the ledger, after this visit
+    strikes: int = 0  # of the site, after a failure
+    pause_until: float = 0.0  # what a failure made of the pace of the site
     found: tuple[Found, ...] = ()
     sent: tuple[Found, ...] = ()
 
@@ -80,19 +83,23 @@ class RobotsVisit:
     tries: int = 0
     retry_at: float = 0.0
     end: int = -1
+    strikes: int = 0
+    pause_until: float = 0.0
 
 
 Event = Visit | RobotsVisit
 
 
-def event_line(event: Event) -> bytes:
-    """An event as a line of JSON; defaults are left out."""
+def event_line(event: Event, *, end: int | None = None) -> bytes:
+    """An event as a line of JSON; defaults are left out. `end` takes the place of the event's own."""
     kept = {}
     for name, about in event.__dataclass_fields__.items():
         value = getattr(event, name)
         if about.default is MISSING or value != about.default:
             kept[name] = value
-    return json.dumps(kept, separators=(",", ":"), ensure_ascii=True).encode() + b"\n"
+    if end is not None:
+        kept["end"] = end
+    return _ENCODER.encode(kept).encode() + b"\n"
 
 
 def parse_event(line: bytes) -> Event:
@@ -146,7 +153,7 @@ class Part:
         if records:
             self._write(records)
             self.num_records += 1
-        line = event_line(replace(event, end=self._offset))
+        line = event_line(event, end=self._offset)
         if self._ledger is None:
             self._lines.append(line)
         else:

@@ -18,8 +18,11 @@ from typing import NamedTuple
 from pipeline.crawl.config import OptOutConfig
 from pipeline.crawl.robots import Group, Robots, pattern_matches
 
+HEADERS = frozenset({"x-robots-tag", "content-signal", "content-usage", "tdm-reservation"})
 TDM_PATH = "/.well-known/tdmrep.json"
-_OTHER_AGENTS = re.compile(r"\s*([A-Za-z0-9_-]+)\s*:\s*(.*)", re.DOTALL)
+_NO = ("n", "no")  # one signal is spelt with the first, the other with the second; sites mix them up
+_AGENT_AND_RULES = re.compile(r"\s*([^\s:/]+)(?:/[^\s:]*)?\s*:\s*(.*)", re.DOTALL)
+_BETWEEN_RULES = re.compile(r"[,;\s]+")
 _RULES_WITH_VALUES = frozenset({"max-snippet", "max-image-preview", "max-video-preview", "unavailable_after"})
 
 
@@ -35,22 +38,28 @@ def robots_signal(robots: Robots, agent: str, target: str, config: OptOutConfig)
     refused = robots.agent_that_is_refused(config.robots_agents, target)
     if refused:
         return f"robots:{refused}"
-    groups = robots.groups_for(agent)
-    if config.content_signal and _most_specific(groups, "content_signals", "ai-train", target) == "no":
+    named = _lowered(config.robots_agents)
+    groups = [
+        robots.preamble,
+        *robots.groups_for(agent),
+        *(group for group in robots.groups if group.names_one_of(named)),
+    ]
+    if config.content_signal and _most_specific(groups, "content_signals", "ai-train", target) in _NO:
         return "content-signal:ai-train=no"
-    if config.content_usage and _most_specific(groups, "content_usages", "train-ai", target) == "n":
+    if config.content_usage and _most_specific(groups, "content_usages", "train-ai", target) in _NO:
         return "content-usage:train-ai=n"
     return ""
 
 
 def _most_specific(groups: Sequence[Group], name: str, key: str, target: str) -> str:
-    """The value of `key` on the line with the longest path that matches `target`; a line may start with a path."""
+    """The value of `key` on the line with the longest path that matches `target`, `no` before `yes`; a line may start with a path."""
     best_length, best = -1, ""
     for group in groups:
         for line in getattr(group, name):
             path, statements = _path_and_statements(line)
             value = _statement(statements, key)
-            if value and len(path) > best_length and (not path or pattern_matches(path, target)):
+            longer = len(path) > best_length or (len(path) == best_length and value.startswith("n"))
+            if value and longer and (not path or pattern_matches(path, target)):
                 best_length, best = len(path), value
     return best
 
@@ -61,24 +70,29 @@ def _path_and_statements(line: str) -> tuple[str, str]:
 
 
 def _statement(statements: str, key: str) -> str:
-    """The value of `key` in `a=b, c=d`, in lower case."""
-    for part in re.split(r"[,;]", statements):
-        name, equals, value = part.partition("=")
-        if equals and name.strip().lower() == key:
-            return value.strip().lower()
-    return ""
+    """The value of `key` in `a=b, c=d`, in lower case; of several, one that refuses."""
+    parts = [part.partition("=") for part in re.split(r"[,;]", statements)]
+    values = [value.strip().lower() for name, equals, value in parts if equals and name.strip().lower() == key]
+    return next((value for value in values if value.startswith("n")), values[0] if values else "")
 
 
 def header_signal(headers: Iterable[tuple[str, str]], agent: str, config: OptOutConfig) -> str:
     """The signal in response headers that keeps the page out, or an empty text. Names are in lower case."""
     headers = list(headers)
     for name, value in headers:
-        if name == "content-usage" and config.content_usage and _statement(value, "train-ai") == "n":
+        if name == "content-signal" and config.content_signal and _statement(value, "ai-train") in _NO:
+            return "header:content-signal:ai-train=no"
+        if name == "content-usage" and config.content_usage and _statement(value, "train-ai") in _NO:
             return "header:content-usage:train-ai=n"
-        if name == "tdm-reservation" and config.tdm_reservation and value.strip() == "1":
+        if name == "tdm-reservation" and config.tdm_reservation and _reserves(value):
             return "header:tdm-reservation"
     signal = rules_signal(header_rules(headers, agent, config), config)
     return f"header:{signal}" if signal else ""
+
+
+def _reserves(value: str) -> bool:
+    """Whether a value of `tdm-reservation` reserves the rights; of a header sent twice, both values may be in it."""
+    return "1" in {part.strip() for part in value.split(",")}
 
 
 def header_rules(headers: Iterable[tuple[str, str]], agent: str, config: OptOutConfig) -> set[str]:
@@ -92,35 +106,40 @@ def header_rules(headers: Iterable[tuple[str, str]], agent: str, config: OptOutC
 
 def _tag_rules(value: str, agent: str, config: OptOutConfig) -> set[str]:
     """The rules of one header. `name: rule, rule` speaks to that agent only, from there to its end."""
-    speaks, rules = True, set()
+    speaks = True
+    rules: set[str] = set()
     for part in value.split(","):
-        addressed = _OTHER_AGENTS.fullmatch(part)
+        addressed = _AGENT_AND_RULES.fullmatch(part)
         if addressed and addressed[1].lower() not in _RULES_WITH_VALUES:
             speaks = _means_us(addressed[1], agent, config)
             part = addressed[2]
         if speaks:
-            rules.add(part.strip().lower())
+            rules.update(rule.lower() for rule in _BETWEEN_RULES.split(part) if rule)
     return rules
 
 
 def _means_us(name: str, agent: str, config: OptOutConfig) -> bool:
-    name = name.lower()
+    name = name.strip().lower()
     if name in _names(agent, config.robots_agents):
         return True
     return config.other_agents and name.endswith("bot")
 
 
-@functools.lru_cache(maxsize=4)
 def _names(agent: str, others: tuple[str, ...]) -> frozenset[str]:
     """The names under which rules speak to us."""
-    return frozenset(name.lower() for name in ("robots", "*", agent, *others))
+    return _lowered(("robots", "*", agent, *others))
+
+
+@functools.lru_cache(maxsize=8)
+def _lowered(names: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(name.lower() for name in names)
 
 
 def meta_signal(metas: Iterable[tuple[str, str]], agent: str, config: OptOutConfig) -> str:
     """The signal in the meta elements of a page, given as (name, content), that keeps it out, or an empty text."""
     metas = list(metas)
     for name, content in metas:
-        if name.lower() == "tdm-reservation" and config.tdm_reservation and content.strip() == "1":
+        if name.strip().lower() == "tdm-reservation" and config.tdm_reservation and _reserves(content):
             return "meta:tdm-reservation"
     signal = rules_signal(meta_rules(metas, agent, config), config)
     return f"meta:{signal}" if signal else ""
@@ -129,7 +148,7 @@ def meta_signal(metas: Iterable[tuple[str, str]], agent: str, config: OptOutConf
 def meta_rules(metas: Iterable[tuple[str, str]], agent: str, config: OptOutConfig) -> set[str]:
     """The robots rules in the meta elements that speak to `agent`."""
     spoken = [content for name, content in metas if _means_us(name, agent, config)]
-    return {rule.lower() for content in spoken for rule in re.split(r"[,\s]+", content) if rule}
+    return {rule.lower() for content in spoken for rule in _BETWEEN_RULES.split(content) if rule}
 
 
 def rules_signal(rules: set[str], config: OptOutConfig) -> str:
@@ -157,12 +176,11 @@ def parse_tdm_rules(content: bytes) -> list[TdmRule]:
     entries = value if isinstance(value, list) else [value]
     rules = []
     for entry in entries:
-        if (
-            isinstance(entry, dict)
-            and isinstance(entry.get("location"), str)
-            and entry.get("tdm-reservation") in (0, 1)
-        ):
-            rules.append(TdmRule(entry["location"], bool(entry["tdm-reservation"])))
+        if not isinstance(entry, dict) or not isinstance(entry.get("location"), str):
+            continue
+        reservation = entry.get("tdm-reservation")
+        if reservation in (0, 1, "0", "1"):  # the protocol has numbers; in quotes they are as clear a wish
+            rules.append(TdmRule(entry["location"], bool(int(reservation))))
     return rules
 
 

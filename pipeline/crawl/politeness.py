@@ -64,6 +64,11 @@ class Pace:
         self.strikes += 1
         self.next_allowed = max(self.next_allowed, now + self.delay)
 
+    def recall(self, strikes: int, pause_until: float) -> None:
+        """Takes over what a failure in an attempt that was killed had led to."""
+        self.strikes = strikes
+        self.next_allowed = max(self.next_allowed, pause_until)
+
     def overloaded(self, now: float, retry_after: float | None) -> None:
         """Notes a 429 or 503: waits as long as the site asks, or twice as long at each strike."""
         pause = self.config.backoff_seconds * 2.0**self.strikes if retry_after is None else retry_after

@@ -1,22 +1,26 @@
 """What an earlier run fetched, for asking again only for what has changed (ETag, Last-Modified)."""
 
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline import storage
 from pipeline.crawl.frontier import shard_of
 from pipeline.crawl.warc import Exchange, warc_date
 from pipeline.errors import DataError
 from pipeline.storage import join
-from pipeline.tables import read_rows
+from pipeline.tables import read_batches
 from pipeline.urls import registrable_domain
 
 LEDGER_FOLDER = "pages/ledger"
 _CHUNK_BYTES = 1 << 16
+_BATCH_ROWS = 4096
 _COLUMNS = [
     "url",
-    "verdict",
     "id",
     "digest",
     "media_type",
@@ -68,14 +72,14 @@ class Earlier:
             InputError: there is no complete crawl.
         """
         storage.read_manifest(join(run, "pages"))
+        ledgers = [path for path in storage.list_files(join(run, LEDGER_FOLDER)) if path.endswith(".parquet")]
+        as_now = len(ledgers) == num_shards  # then the others hold nothing of this shard
+        ledgers = [sorted(ledgers)[number]] if as_now else ledgers
         pages = {}
-        for path in storage.list_files(join(run, LEDGER_FOLDER)):
-            for row in read_rows(path, _COLUMNS) if path.endswith(".parquet") else ():
-                url = row.pop("url")
-                if row.pop("verdict") not in ("page", "not_modified") or not (row["etag"] or row["last_modified"]):
-                    continue
-                if shard_of(registrable_domain(url), num_shards) == number:
-                    pages[url] = EarlierPage(**row)
+        for row in (row for path in ledgers for row in _asked_conditionally(path)):
+            url = row.pop("url")
+            if as_now or shard_of(registrable_domain(url), num_shards) == number:
+                pages[url] = EarlierPage(**row)
         return cls(run, pages)
 
     def find(self, url: str) -> EarlierPage | None:
@@ -117,6 +121,14 @@ class Earlier:
             body=body,
         )
         return member, exchange
+
+
+def _asked_conditionally(path: str) -> Iterator[dict[str, Any]]:
+    """The rows of a ledger that are pages with an ETag or a date."""
+    for batch in read_batches(path, [*_COLUMNS, "verdict"], _BATCH_ROWS):
+        kept = pc.is_in(batch["verdict"], value_set=pa.array(["page", "not_modified"]))
+        named = pc.or_(pc.not_equal(batch["etag"], ""), pc.not_equal(batch["last_modified"], ""))
+        yield from batch.filter(pc.and_(kept, named)).select(_COLUMNS).to_pylist()
 
 
 def _member(path: str, offset: int) -> tuple[bytes, bytes]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from pipeline import storage
 from pipeline.crawl.shard import ShardCrawler
+from pipeline.crawl.sites import Site
 from pipeline.storage import join
 
 _SECONDS = 2.0
@@ -33,8 +34,8 @@ class Reporter:
             "seconds": time.time() - self._started,
             "active": crawler.num_active,
             "sites": sum(1 for site in sites if len(site.queue)),
-            "queued": sum(len(site.queue.urls) for site in sites),
-            "deferred": sum(len(site.queue.held) + site.queue.num_behind for site in sites),
+            "queued": sum(within_reach(site) for site in sites),
+            "deferred": sum(len(site.queue) - within_reach(site) for site in sites),
             "requests": sum(site.requests_now for site in sites),
             "pages": stats["verdict/page"] + stats["verdict/not_modified"],
             "bytes": stats["bytes"],
@@ -44,16 +45,22 @@ class Reporter:
         storage.write_json(self._path, value)
 
 
+def within_reach(site: Site) -> int:
+    """How many of the waiting URLs of a site may still have their turn in this round."""
+    if site.pace.retired or site.pace.too_slow:
+        return 0
+    return max(0, min(site.queue.num_ready, site.queue.room - site.requests_now))
+
+
 def seconds_left(crawler: ShardCrawler, seconds: float) -> float:
     """How long the round will still take, after `seconds` of it: what the site with the most to wait for needs at its
     pace, or all sites at the rate so far; no longer than to the end of the round."""
     longest, num_left, num_done = 0.0, 0, 0
     for site in crawler.state.sites.values():
         num_done += site.requests_now
-        if not site.pace.retired and not site.pace.too_slow:
-            mine = max(0, min(len(site.queue.urls), site.queue.room - site.requests_now))
-            longest = max(longest, mine * site.pace.delay)
-            num_left += mine
+        mine = within_reach(site)
+        longest = max(longest, mine * site.pace.delay)
+        num_left += mine
     at_this_rate = num_left * seconds / num_done if num_done else 0.0
     return max(0.0, min(max(longest, at_this_rate), crawler.deadline - time.time()))
 

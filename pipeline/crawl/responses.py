@@ -1,7 +1,7 @@
 """What an answer is worth: the verdict on a response, and the links that it leads to. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pipeline.crawl import bodies, optout
 from pipeline.crawl.config import CrawlConfig
@@ -59,6 +59,13 @@ def judge_page(exchange: Exchange, config: CrawlConfig, *, skipped: bool) -> Jud
     return _judge_payload(exchange, payload, content_type, config)
 
 
+def renewed(answer: Exchange, not_modified: Exchange) -> Exchange:
+    """An earlier answer with the wishes of a 304: a site may have changed its mind about a page that it did not change."""
+    new = [(name, value) for name, value in not_modified.headers if name.lower() in optout.HEADERS]
+    names = {name.lower() for name, _ in new}
+    return replace(answer, headers=[*(header for header in answer.headers if header[0].lower() not in names), *new])
+
+
 def _redirect(exchange: Exchange) -> Judged:
     location = exchange.header("location")
     try:
@@ -72,7 +79,7 @@ def _redirect(exchange: Exchange) -> Judged:
 
 def _judge_payload(exchange: Exchange, payload: bytes, content_type: str, config: CrawlConfig) -> Judged:
     media_type = bodies.page_type(content_type, payload)
-    if not payload.strip():
+    if not payload or payload.isspace():
         return Judged(verdict="empty")
     if not media_type:
         return Judged(

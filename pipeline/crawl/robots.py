@@ -7,7 +7,7 @@ User-agent: Bad / Disallow: /` and mean only the bad one.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -25,6 +25,7 @@ _NUM_RULES = 20_000  # of one file; a match looks at each rule of a group
 _TOKEN = re.compile(r"[A-Za-z_-]+")
 _WORD = re.compile(r"[^\s/]+")
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
+_UNSAFE = re.compile(r'[^!-~]|["<>\\^`{|}]')  # RFC 3986: in no URL but escaped
 _PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 Access = Literal["parse", "allow", "defer", "disallow"]
@@ -69,12 +70,17 @@ class Group:
     content_signals: list[str] = field(default_factory=list)
     content_usages: list[str] = field(default_factory=list)
 
+    def names_one_of(self, names: Set[str]) -> bool:
+        """Whether the group names one of these agents, in lower case."""
+        return not (self.tokens.isdisjoint(names) and self.words.isdisjoint(names))
+
 
 @dataclass(slots=True)
 class Robots:
     """A parsed robots.txt."""
 
     groups: list[Group] = field(default_factory=list)
+    preamble: Group = field(default_factory=Group)  # what stands before any group; wishes there speak to everybody
     sitemaps: list[str] = field(default_factory=list)
 
     def groups_for(self, agent: str) -> list[Group]:
@@ -97,9 +103,9 @@ class Robots:
 
     def agent_that_is_refused(self, agents: Sequence[str], target: str) -> str:
         """The first of `agents` that a group of its own forbids `target`, or an empty text."""
+        named = set().union(*(group.tokens | group.words for group in self.groups)) if self.groups else set()
         for agent in agents:
-            groups = self.groups_naming(agent)
-            if groups and not allowed(groups, target):
+            if agent.lower() in named and not allowed(self.groups_naming(agent), target):
                 return agent
         return ""
 
@@ -144,12 +150,12 @@ def parse(content: bytes) -> Robots:
             _name(group, value)
         elif key == "sitemap":
             robots.sitemaps.append(value)
+        elif key == "content-signal":
+            (group if robots.groups else robots.preamble).content_signals.append(value)
+        elif key == "content-usage":
+            (group if robots.groups else robots.preamble).content_usages.append(value)
         elif not robots.groups:
             continue  # rules before any group address nobody
-        elif key == "content-signal":
-            group.content_signals.append(value)
-        elif key == "content-usage":
-            group.content_usages.append(value)
         elif key == "crawl-delay":
             in_rules = True
             group.crawl_delay = _seconds(value, group.crawl_delay)
@@ -223,12 +229,12 @@ def _comparable(target: str) -> str:
 
 
 def _normal(text: str) -> str:
-    """`text` with its escapes in one form: reserved and non-ASCII octets escaped in upper case, others plain."""
-    if text.isascii() and "%" not in text:
-        return text
-    octets = text.encode("utf-8", "surrogateescape")
-    ascii_text = "".join(chr(octet) if octet < 0x80 else f"%{octet:02X}" for octet in octets)
-    return _ESCAPE.sub(_one_escape, ascii_text)
+    """`text` with its escapes in one form: reserved, unsafe and non-ASCII octets escaped in upper case, others plain."""
+    return _ESCAPE.sub(_one_escape, _UNSAFE.sub(_escaped, text))
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return "".join(f"%{octet:02X}" for octet in match[0].encode("utf-8", "surrogateescape"))
 
 
 def _one_escape(match: re.Match[str]) -> str:

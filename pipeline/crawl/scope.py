@@ -7,6 +7,8 @@ from pipeline.crawl.config import ScopeConfig
 from pipeline.crawl.guard import AddressGuard
 from pipeline.urls import UrlParts, registrable_domain, url_parts
 
+_NUM_HOSTS = 100_000
+
 
 class Scope:
     """Answers with the reason why a URL is outside, or with an empty text."""
@@ -14,10 +16,11 @@ class Scope:
     def __init__(self, config: ScopeConfig, seeds: Iterable[str], guard: AddressGuard) -> None:
         self._config = config
         self._guard = guard
-        self._places = frozenset(_place(config.within, seed, url_parts(seed)) for seed in seeds)
+        self._places = _places(config.within, seeds)
         self._include = [re.compile(pattern) for pattern in config.include]
         self._exclude = [re.compile(pattern) for pattern in config.exclude]
-        self._extensions = frozenset(config.skip_extensions)
+        self._extensions = frozenset(name.removeprefix(".").lower() for name in config.skip_extensions)
+        self._hosts: dict[str, bool] = {}  # whether they belong to a domain of the seeds, of those asked for lately
 
     def refuses(self, url: str, parts: UrlParts, depth: int) -> str:
         """`out_of_scope`, `excluded`, `extension`, `port` or `too_deep`; an empty text for a URL of the crawl."""
@@ -37,8 +40,10 @@ class Scope:
         within = self._config.within
         if within == "any":
             return True
-        if within != "prefix":
-            return _place(within, url, parts) in self._places
+        if within == "host":
+            return parts.host in self._places
+        if within == "domain":
+            return self._is_of_domain(url, parts.host)
         place = _place(within, url, parts)
         while place not in self._places:
             shorter = place[: place.rstrip("/").rfind("/") + 1]
@@ -46,6 +51,23 @@ class Scope:
                 return False
             place = shorter
         return True
+
+    def _is_of_domain(self, url: str, host: str) -> bool:
+        known = self._hosts.get(host)
+        if known is None:
+            if len(self._hosts) >= _NUM_HOSTS:
+                self._hosts.clear()
+            known = self._hosts[host] = registrable_domain(url) in self._places
+        return known
+
+
+def _places(within: str, seeds: Iterable[str]) -> frozenset[str]:
+    """The places of all seeds. Many share a host, and then a domain: those are looked up once."""
+    parsed = ((seed, url_parts(seed)) for seed in seeds)
+    if within == "domain":
+        hosts = {parts.host: seed for seed, parts in parsed}
+        return frozenset(registrable_domain(seed) for seed in hosts.values())
+    return frozenset(_place(within, seed, parts) for seed, parts in parsed)
 
 
 def _place(within: str, url: str, parts: UrlParts) -> str:

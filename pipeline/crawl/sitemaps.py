@@ -7,6 +7,10 @@ from xml.parsers import expat
 
 from pipeline.urls import canonical_url
 
+_LONG_TAG = re.compile(rb"<[^<]{65536}")  # in XML, no attribute can hold a `<`
+_MAX_DEPTH = 50
+_MAX_PIECES = 100  # of the text of one element, which comments may cut up
+
 
 class Sitemap(NamedTuple):
     """What a sitemap lists, as canonical URLs in order, each once."""
@@ -60,12 +64,17 @@ class _Reader:
         self._parser.EntityDeclHandler = self._refuse
 
     def read(self, content: bytes) -> None:
-        """Reads until the end, the limit, or the first error."""
+        """Reads until the end, the limit, the first error, or a tag so long that its attributes would fill the memory."""
+        long_tag = _LONG_TAG.search(content)
+        if long_tag:
+            content = content[: long_tag.start()]
         with contextlib.suppress(expat.ExpatError, _Enough):
             self._parser.Parse(content, True)
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         local = name.rpartition(" ")[2].lower()
+        if len(self._path) >= _MAX_DEPTH:
+            raise _Enough
         self._path.append(local)
         self._text = []
         if (
@@ -77,7 +86,8 @@ class _Reader:
             self._add(attributes["href"])
 
     def _characters(self, text: str) -> None:
-        self._text.append(text)
+        if len(self._text) < _MAX_PIECES:
+            self._text.append(text)
 
     def _end(self, name: str) -> None:
         local = self._path.pop()

@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass, field
 from pipeline import storage
 from pipeline.crawl import optout, robots
 from pipeline.crawl.config import CrawlConfig
-from pipeline.crawl.frontier import SiteQueue
 from pipeline.crawl.ledger import RobotsVisit
 from pipeline.crawl.politeness import Pace
+from pipeline.crawl.queues import SiteQueue
 from pipeline.crawl.traps import PatternCounter
 from pipeline.storage import AtomicFile, FileEntry
 

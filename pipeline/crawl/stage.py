@@ -13,9 +13,12 @@ are bucketed by id and sorted, so they do not depend on shards, rounds or the or
 
 import asyncio
 import json
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import Any
 
 import apache_beam as beam
@@ -24,10 +27,11 @@ from pipeline import steps, storage
 from pipeline.crawl import index, ledger
 from pipeline.crawl.archive import Archive, warcinfo
 from pipeline.crawl.config import CrawlConfig
-from pipeline.crawl.frontier import shard_of, write_queue
+from pipeline.crawl.frontier import shard_of
 from pipeline.crawl.ledger import Found
 from pipeline.crawl.previous import LEDGER_FOLDER, Earlier
 from pipeline.crawl.progress import Reporter
+from pipeline.crawl.queues import write_queue
 from pipeline.crawl.shard import ShardCrawler
 from pipeline.crawl.sites import write_sites
 from pipeline.crawl.state import LINKS, Sent, ShardState, link_rows, read_incoming
@@ -37,6 +41,7 @@ from pipeline.storage import FileEntry, hash_of, join
 from pipeline.tables import PAGES, REJECTIONS, TableWriter, read_rows
 
 SEEDS = "pages/seeds.txt"
+_BATCH_ROWS = 4096
 
 
 def round_output(number: int) -> str:
@@ -91,34 +96,41 @@ class CrawlShard:
         """Crawls one shard for one round; returns `requests`, `queued`, `ready` and a count for each verdict."""
         work = RoundWork(**shard.work)
         output = round_output(work.round)
+        with closing(ShardState(self.config, self._seeds())) as state:
+            self._crawl(shard.name, work, state, outputs, output)
+            return self._leave(shard.name, work, state, outputs, output)
+
+    def _crawl(self, shard: str, work: "RoundWork", state: ShardState, outputs: Outputs, output: str) -> None:
+        """Does the round, or what a killed attempt left of it."""
         folder = join(self.run, output)
-        state, parts = self._state(shard.name, work, folder)
-        marker = join(self.attempt_folder, "begun", shard.name + ".json")
+        parts = self._remember(shard, work, state, folder)
+        marker = join(self.attempt_folder, "begun", shard + ".json")
         resumed = storage.exists(marker)
         storage.write_json(marker, {})
-        archive = Archive(
-            self.run, output, shard.name, self.config.limits, warcinfo(self.config.user_agent), num_parts=len(parts)
-        )
+        info = warcinfo(self.config.user_agent)
+        archive = Archive(self.run, output, shard, self.config.limits, info, num_parts=len(parts))
         earlier = Earlier.load(self.config.previous, work.number, work.num_shards) if self.config.previous else None
         crawler = ShardCrawler(state, archive, quota=work.quota, level=work.level, earlier=earlier)
         try:
-            asyncio.run(_run(crawler, resumed, Reporter(join(self.attempt_folder, "progress"), shard.name)))
+            asyncio.run(_run(crawler, resumed, Reporter(join(self.attempt_folder, "progress"), shard)))
         finally:
             archive.close()
-        for part in ledger.recover_parts(folder, shard.name):
+        for part in ledger.recover_parts(folder, shard):
             _add(outputs, output, ledger.part_entries(folder, part))
-        return self._leave(shard.name, work, state, outputs, output)
 
-    def _state(self, shard: str, work: "RoundWork", folder: str) -> tuple[ShardState, list[str]]:
-        """What the shard knows at this point of the round, and the parts that killed attempts left."""
-        seeds = storage.read_bytes(join(self.run, SEEDS)).decode().split()
-        state = ShardState(self.config, seeds)
+    def _seeds(self) -> Iterator[str]:
+        with storage.open_read(join(self.run, SEEDS)) as file:
+            for line in file:
+                yield line.decode().strip()
+
+    def _remember(self, shard: str, work: "RoundWork", state: ShardState, folder: str) -> list[str]:
+        """Tells `state` what the shard knows at this point of the round; returns the parts that killed attempts left."""
         if work.round == 0:
-            mine = (seed for seed in seeds if shard_of(state.domain_of(seed), work.num_shards) == work.number)
+            mine = (seed for seed in self._seeds() if shard_of(state.domain_of(seed), work.num_shards) == work.number)
             state.receive(Sent(Found(seed, 0, 0), "") for seed in mine)
         else:
             before = join(self.run, round_output(work.round - 1))
-            state.load(before, shard)
+            state.load(before, shard, time.time())
             names = [path for path in storage.list_files(before) if path.endswith(".links.parquet")]
             state.receive(sent for path in names for sent in read_incoming(path, work.number))
         parts = ledger.recover_parts(folder, shard)
@@ -126,7 +138,7 @@ class CrawlShard:
             for event in ledger.read_events(folder, part):
                 state.replay(event)
         state.stats["replayed"] = sum(state.stats.values())
-        return state, parts
+        return parts
 
     def _leave(self, shard: str, work: "RoundWork", state: ShardState, outputs: Outputs, output: str) -> dict[str, int]:
         """Writes what the next round starts from."""
@@ -134,7 +146,7 @@ class CrawlShard:
             site.end_round()
         waiting = Waiting()
         with TableWriter(outputs.path(output, ".links.parquet"), LINKS) as links:
-            for row in link_rows(state.sent, state.domain_of, work.num_shards):
+            for row in link_rows(state, work.num_shards):
                 links.append(row)
                 waiting.send(row)
         queue, reasons = write_queue(outputs.path(output, ".queue.parquet"), waiting.watch(state))
@@ -242,10 +254,19 @@ class MergeLedgers(beam.DoFn):  # type: ignore[misc,type-arg,unused-ignore]
             for part in ledger.recover_parts(folder, name)
             for event in ledger.read_events(folder, part)
         )
-        for visit in index.final_visits(events, read_rows(join(rounds[-1], name + ".queue.parquet"))):
-            table.append(index.ledger_row(visit))
-            counts.update(("urls", f"verdict/{visit.verdict}"))
-            yield visit
+        waiting = read_rows(join(rounds[-1], name + ".queue.parquet"))
+        for visits in batched(index.final_visits(events, waiting)):
+            table.append_batch(index.ledger_batch(visits))
+            counts["urls"] += len(visits)
+            for visit in visits:
+                counts[f"verdict/{visit.verdict}"] += 1
+                yield visit
+
+
+def batched(visits: Iterator[ledger.Visit]) -> Iterator[list[ledger.Visit]]:
+    """The same, some thousands at a time."""
+    while batch := list(islice(visits, _BATCH_ROWS)):
+        yield batch
 
 
 def _uncounted(entry: FileEntry) -> FileEntry:

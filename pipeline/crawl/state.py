@@ -5,33 +5,38 @@ come from the network or from the ledger of a killed attempt: what was done once
 leads to the same state.
 """
 
-import tempfile
-import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.crawl.archive import Stored
 from pipeline.crawl.config import CrawlConfig
-from pipeline.crawl.frontier import Overflow, QueuedUrl, Seen, fingerprint, shard_of
+from pipeline.crawl.frontier import Seen, Spool, fingerprint, shard_of
 from pipeline.crawl.guard import AddressGuard
 from pipeline.crawl.ledger import Event, Found, RobotsVisit, Visit
+from pipeline.crawl.queues import QueuedUrl, Turn, UrlQueues
 from pipeline.crawl.scope import Scope
 from pipeline.crawl.sites import Policy, Site, read_sites
 from pipeline.crawl.traps import TrapRules
 from pipeline.crawl.warc import warc_date
 from pipeline.storage import join
-from pipeline.tables import read_rows
+from pipeline.tables import read_batches, read_rows
 from pipeline.urls import canonical_url, registrable_domain, url_parts
 
 LINKS = pa.schema(
     [("shard", pa.int32()), ("url", pa.string()), ("depth", pa.int32()), ("hops", pa.int32()), ("via", pa.string())]
 )
+_REFUSED = pa.schema(
+    [("url", pa.string()), ("verdict", pa.string()), ("depth", pa.int32()), ("hops", pa.int32()), ("via", pa.string())]
+)
 FINISHED = frozenset({"page", "not_modified"})
 _COUNTED = frozenset({"", "trap/calendar", "trap/parameter_values"})
 _NUM_DOMAINS = 100_000
+_NUM_MET = 50_000
+_BATCH_ROWS = 4096
 
 
 class Sent(NamedTuple):
@@ -42,44 +47,49 @@ class Sent(NamedTuple):
 
 
 class ShardState:
-    """The frontier of one shard, in memory as far as one round can reach."""
+    """The frontier of one shard. What waits, comes in or leaves is on disk; of what was seen, 16 bytes a URL are in memory."""
 
-    def __init__(self, config: CrawlConfig, seeds: Sequence[str]) -> None:
+    def __init__(self, config: CrawlConfig, seeds: Iterable[str]) -> None:
         self.config = config
         self.sites: dict[str, Site] = {}
         self.seen = Seen()
-        self.sent: list[Sent] = []
-        self.refused: dict[str, Visit] = {}  # of the URLs that came in: not in the ledger yet
+        self.sent = Spool(LINKS)
+        self.queues = UrlQueues()
         self.payloads: dict[str, Stored] = {}
         self.stats: Counter[str] = Counter()
-        self.overflow = Overflow(join(tempfile.gettempdir(), f"corpusmill-{uuid.uuid4().hex}.parquet"))
-        self._left: set[bytes] = set()
+        self._refused = Spool(_REFUSED)  # of the URLs that came in
+        self._noted = Seen()  # those of them that are in the ledger of a killed attempt
+        self._left = Seen()
+        self._met: dict[str, int] = {}  # the least depth of URLs that were linked to lately
         self._domains: dict[str, str] = {}
         self._traps = TrapRules(config.traps)
         self._scope = Scope(config.scope, seeds, AddressGuard(config.allow_private_hosts, config.ports))
 
     # --- loading ------------------------------------------------------------------------------------
 
-    def load(self, folder: str, shard: str) -> None:
-        """Takes over what this shard knew after the previous round."""
+    def load(self, folder: str, shard: str, now: float) -> None:
+        """Takes over what this shard knew after the previous round. What is not due `now` waits for another one."""
         self.seen.load(join(folder, f"{shard}.seen"))
         self.sites = read_sites(join(folder, f"{shard}.sites.jsonl"), self.config)
         for site in self.sites.values():
             site.queue.room = self._room(site)
         for row in read_rows(join(folder, f"{shard}.queue.parquet")):
             domain = row.pop("domain")
-            self.put(domain, QueuedUrl(**row))
-        for site in self.sites.values():  # least depth first; otherwise in the order of arrival
-            site.queue.sort()
+            self.put(domain, QueuedUrl(**row), held=row["not_before"] > now)
 
     def receive(self, incoming: Iterable[Sent]) -> None:
         """Takes up links from other sites. Which of several links to a URL counts does not depend on their order."""
-        for link, via in sorted(incoming, key=lambda sent: (sent.link.depth, sent.link.url, sent.link.hops, sent.via)):
-            found = self.offer(self.domain_of(link.url), link, via)
+        links = ((link.depth, link.url, link.hops, via) for link, via in incoming)
+        for depth, url, hops, via in self.queues.sorted_links(links):
+            found = self.offer(self.domain_of(url), Found(url, depth, hops), via)
             if found is not None and found.refusal:
-                self.refused[link.url] = Visit(
-                    url=link.url, verdict=found.refusal, depth=link.depth, hops=link.hops, via=via
-                )
+                self._refused.append({"url": url, "verdict": found.refusal, "depth": depth, "hops": hops, "via": via})
+
+    def refused(self) -> Iterator[Visit]:
+        """The verdicts on links from other sites that were not admitted and are in no ledger yet. They have no time."""
+        for row in self._refused.drain():
+            if self._noted.add(fingerprint(row["url"])):
+                yield Visit(**row)
 
     def _room(self, site: Site) -> int:
         limits = self.config.limits
@@ -109,14 +119,23 @@ class ShardState:
         else:
             self.put(domain, QueuedUrl(found.url, found.depth, found.hops, via, found.kind))
 
-    def put(self, domain: str, entry: QueuedUrl) -> None:
-        """Queues a URL: in memory if it may get its turn in this round, else in the overflow."""
+    def put(self, domain: str, entry: QueuedUrl, *, held: bool = False) -> None:
+        """Queues a URL; one that is held, for a later round."""
         queue = self.site(domain).queue
-        if queue.num_behind == 0 and len(queue.urls) < 2 * queue.room + 16:
-            queue.urls.append(entry)
-        else:
-            queue.num_behind += 1
-            self.overflow.append(domain, entry)
+        queue.num_ready += not held
+        queue.num_held += held
+        self.queues.put(domain, entry, held=held)
+
+    def next_turn(self, site: Site, max_depth: int | None) -> Turn | None:
+        """Takes the next URL of a site out of its queue."""
+        turn = self.queues.pop(site.domain, max_depth) if site.queue.num_ready else None
+        site.queue.num_ready -= turn is not None
+        return turn
+
+    def put_back(self, site: Site, turn: Turn) -> None:
+        """Gives a URL that had no luck its place again."""
+        site.queue.num_ready += 1
+        self.queues.put_back(site.domain, turn)
 
     def site(self, domain: str) -> Site:
         """The site of a domain, a new one if need be."""
@@ -135,6 +154,15 @@ class ShardState:
                 self._domains.clear()
             domain = self._domains[host] = registrable_domain(url)
         return domain
+
+    def not_met(self, urls: Iterable[str], depth: int) -> list[str]:
+        """Those of `urls` that no page at this depth or above has just linked to: the pages of a site repeat each other's links."""
+        met = self._met
+        new = [url for url in urls if met.get(url, depth + 1) > depth]
+        if len(met) > _NUM_MET:
+            met.clear()
+        met.update(dict.fromkeys(new, depth))
+        return new
 
     def sort(self, site: Site, links: Iterable[Found], via: str) -> tuple[tuple[Found, ...], tuple[Found, ...]]:
         """The new ones among the links of a page: those of its own site, admitted or refused, and those to other sites."""
@@ -155,11 +183,13 @@ class ShardState:
         """Takes in an event of a killed attempt as if it had happened now."""
         if isinstance(event, RobotsVisit):
             self.learn(event)
+            self.site(event.domain).pace.recall(event.strikes, event.pause_until)
             return
-        if self.refused.pop(event.url, None) is not None:
+        if not event.at:  # refused as it came in
+            self._noted.add(fingerprint(event.url))
             return
         site = self.site(self.domain_of(event.url))
-        site.queue.take(event.url)
+        site.queue.num_ready -= self.queues.take(site.domain, event.kind, event.url, event.depth)
         for found in event.found:
             self.seen.add(_mark(found))
             if found.kind == "page" and found.refusal in _COUNTED:
@@ -167,11 +197,14 @@ class ShardState:
             self._admit(site.domain, found, event.url)
         for link in event.sent:
             _leaves(self._left, link)
+        if event.requested:
+            site.pace.recall(event.strikes, event.pause_until)
         self.apply(site, event)
 
     def apply(self, site: Site, visit: Visit) -> None:
         """What a visit changes. The URLs that it found are in the frontier already."""
-        self.sent += [Sent(link, visit.url) for link in visit.sent]
+        for link in visit.sent:
+            self.sent.append({"url": link.url, "depth": link.depth, "hops": link.hops, "via": visit.url})
         self.stats[f"verdict/{visit.verdict}"] += 1
         site.num_visits += 1
         if visit.requested and visit.kind == "page":
@@ -184,7 +217,7 @@ class ShardState:
             entry = QueuedUrl(
                 visit.url, visit.depth, visit.hops, visit.via, visit.kind, visit.tries + 1, visit.at + wait, "retry"
             )
-            site.queue.held.append(entry)
+            self.put(site.domain, entry, held=True)
         if visit.verdict in FINISHED:
             self._note_payload(site, visit)
 
@@ -215,45 +248,32 @@ class ShardState:
 
     def rest(self) -> Iterator[dict[str, Any]]:
         """Every URL that still waits, as rows of the queue of the next round, with the reason."""
-        for domain in sorted(self.sites):
-            site = self.sites[domain]
-            for entry in (*site.queue.urls, *site.queue.held):
-                yield entry._replace(reason=entry.reason or site.reason).row(domain)
-        for row in self.overflow.drain():
-            site = self.sites[row["domain"]]
-            yield {**row, "reason": row["reason"] or site.reason}
+        for row in self.queues.rows():
+            row["reason"] = row["reason"] or self.sites[row["domain"]].reason
+            yield row
+
+    def close(self) -> None:
+        """Gives the disk back."""
+        self.queues.close()
 
 
 def read_incoming(path: str, number: int) -> Iterator[Sent]:
     """The links in a file that go to the shard with this number."""
-    for row in read_rows(path):
-        if row["shard"] == number:
+    for batch in read_batches(path, batch_rows=_BATCH_ROWS):
+        for row in batch.filter(pc.equal(batch["shard"], number)).to_pylist():
             yield Sent(Found(row["url"], row["depth"], row["hops"]), row["via"])
 
 
-def link_rows(sent: Iterable[Sent], domain_of: Any, num_shards: int) -> list[dict[str, Any]]:
-    """Links as rows of `LINKS`, by shard and URL."""
-    rows = [
-        {
-            "shard": shard_of(domain_of(link.url), num_shards),
-            "url": link.url,
-            "depth": link.depth,
-            "hops": link.hops,
-            "via": via,
-        }
-        for link, via in sent
-    ]
-    return sorted(rows, key=lambda row: (row["shard"], row["url"], row["depth"], row["via"]))
+def link_rows(state: ShardState, num_shards: int) -> Iterator[dict[str, Any]]:
+    """The links that a shard sends, as rows of `LINKS` with the shard that they go to."""
+    for row in state.sent.drain():
+        yield {**row, "shard": shard_of(state.domain_of(row["url"]), num_shards)}
 
 
 def _mark(found: Found) -> bytes:
     return fingerprint(found.url if found.kind == "page" else f"{found.kind}:{found.url}")
 
 
-def _leaves(left: set[bytes], link: Found) -> bool:
+def _leaves(left: Seen, link: Found) -> bool:
     """Whether a link to another site is sent for the first time in this shard and round."""
-    mark = fingerprint(f"{link.depth}:{link.url}")
-    if mark in left:
-        return False
-    left.add(mark)
-    return True
+    return left.add(fingerprint(f"{link.depth}:{link.url}"))

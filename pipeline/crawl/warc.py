@@ -6,6 +6,7 @@ content encoding stays, the transfer encoding is undone (its header is kept as `
 
 import base64
 import hashlib
+import struct
 import uuid
 import zlib
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 Headers = Sequence[tuple[str, str]]
+_GZIP_HEAD = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
+_STORED_BYTES = 0xFFFF
 _ENCODED = ("gzip", "x-gzip", "br", "zstd", "deflate")
 REVISIT_IDENTICAL = "http://netpreserve.org/warc/1.1/revisit/identical-payload-digest"
 REVISIT_UNCHANGED = "http://netpreserve.org/warc/1.1/revisit/server-not-modified"
@@ -32,6 +35,7 @@ class Exchange:
     headers: Headers
     body: bytes
     method: str = "GET"
+    truncated: bool = False  # only the start of the body was read
 
     def header(self, name: str) -> str:
         """The value of a response header, several joined by commas; empty if there is none."""
@@ -44,15 +48,16 @@ def warcinfo_record(fields: Mapping[str, str], *, filename: str, at: float) -> b
     return _record("warcinfo", "", at, headers, _fields(list(fields.items())))[0]
 
 
-def exchange_records(exchange: Exchange, metadata: Headers) -> bytes:
-    """Response, request and metadata records of one exchange; the response comes first."""
+def exchange_records(exchange: Exchange, metadata: Headers, *, digest: str = "") -> bytes:
+    """Response, request and metadata records of one exchange; the response comes first. `digest` is that of the body, if known."""
     response, response_id = _record(
         "response",
         exchange.url,
         exchange.at,
         [
             ("WARC-IP-Address", exchange.address),
-            ("WARC-Payload-Digest", block_digest(exchange.body)),
+            ("WARC-Payload-Digest", digest or block_digest(exchange.body)),
+            ("WARC-Truncated", "length" if exchange.truncated else ""),
             ("Content-Type", "application/http;msgtype=response"),
         ],
         response_head(exchange, len(exchange.body)) + exchange.body,
@@ -102,6 +107,7 @@ def _companions(exchange: Exchange, metadata: Headers, concurrent_to: str) -> by
         exchange.at,
         [*together, ("Content-Type", "application/http;msgtype=request")],
         "\r\n".join(lines).encode(),
+        stored=True,
     )
     together = [("WARC-Concurrent-To", concurrent_to or request_id)]
     about, _ = _record(
@@ -110,6 +116,7 @@ def _companions(exchange: Exchange, metadata: Headers, concurrent_to: str) -> by
         exchange.at,
         [*together, ("Content-Type", "application/warc-fields")],
         _fields(metadata),
+        stored=True,
     )
     return request + about
 
@@ -137,20 +144,32 @@ def _fields(fields: Headers) -> bytes:
 def _record(
     kind: str, url: str, at: float, headers: Headers, block: bytes, *, stored: bool = False
 ) -> tuple[bytes, str]:
-    """One record as a gzip member, and its id. `stored` skips the deflation of what is deflated already."""
+    """One record as a gzip member, and its id. `stored` skips the deflation of what is deflated already or short."""
     record_id = f"<urn:uuid:{uuid.uuid4()}>"
     lines = ["WARC/1.1", f"WARC-Type: {kind}", f"WARC-Record-ID: {record_id}", f"WARC-Date: {warc_date(at)}"]
     if url:
         lines.append(f"WARC-Target-URI: {url}")
     lines += [f"{name}: {value}" for name, value in headers if value]
     lines += [f"WARC-Block-Digest: {block_digest(block)}", f"Content-Length: {len(block)}", "", ""]
-    member = zlib.compressobj(0 if stored else 1, zlib.DEFLATED, 31)
-    data = (
-        member.compress("\r\n".join(lines).encode("utf-8", "replace"))
-        + member.compress(block)
-        + member.compress(b"\r\n\r\n")
-    )
-    return data + member.flush(), record_id
+    content = "\r\n".join(lines).encode("utf-8", "replace") + block + b"\r\n\r\n"
+    return (_stored if stored else _deflated)(content), record_id
+
+
+def _deflated(content: bytes) -> bytes:
+    """A gzip member."""
+    member = zlib.compressobj(1, zlib.DEFLATED, 31)
+    return member.compress(content) + member.flush()
+
+
+def _stored(content: bytes) -> bytes:
+    """A gzip member that holds `content` as it is, without the cost of setting up a compressor (RFC 1951, 3.2.4)."""
+    parts = [_GZIP_HEAD]
+    last = max(0, len(content) - 1) // _STORED_BYTES * _STORED_BYTES
+    for start in range(0, last + 1, _STORED_BYTES):
+        piece = content[start : start + _STORED_BYTES]
+        parts += (struct.pack("<BHH", start == last, len(piece), len(piece) ^ 0xFFFF), piece)
+    parts.append(struct.pack("<II", zlib.crc32(content), len(content) & 0xFFFF_FFFF))
+    return b"".join(parts)
 
 
 def block_digest(content: bytes) -> str:
@@ -160,4 +179,4 @@ def block_digest(content: bytes) -> str:
 
 def warc_date(at: float) -> str:
     """A time as WARC writes it."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{datetime.fromtimestamp(int(at), UTC):%Y-%m-%dT%H:%M:%SZ}"

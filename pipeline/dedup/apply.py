@@ -1,8 +1,4 @@
-"""The decisions applied: each document of a part leaves once, as a survivor or as a rejection that names one.
-
-Decisions meet documents by reference, and every time the id and the hash of the text are compared. What
-does not agree, or is left over, ends the job: nothing is ever removed in the place of something else.
-"""
+"""The decisions applied: each document of a part leaves once, as a survivor or as a rejection that names one."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -14,12 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline.dedup.clusters import NEAR
+from pipeline.dedup.decisions import Ledger, rejection_of
 from pipeline.dedup.decontaminate import MATCHES, STAGE
-from pipeline.dedup.exact import DUPLICATE
-from pipeline.dedup.exchange import Records, gather
 from pipeline.dedup.finish import Finish
-from pipeline.dedup.index import SignatureWriter, read_identities, read_signatures
+from pipeline.dedup.index import SignatureWriter, read_signatures
 from pipeline.dedup.passages import PASSAGES
 from pipeline.dedup.plan import (
     CONTAMINATION_OUTPUT,
@@ -28,161 +22,13 @@ from pipeline.dedup.plan import (
     REJECTED_OUTPUT,
     SIGNATURES_OUTPUT,
     Plan,
-    References,
-    id_text,
-    own,
-    parts_of,
-    rows_of,
 )
-from pipeline.dedup.verify import SetReader, check_same, similarities
-from pipeline.errors import DataError
-from pipeline.records import Rejection
 from pipeline.steps import Shard
 from pipeline.storage import FileEntry
 from pipeline.tables import DOCUMENTS, REJECTIONS, TableWriter, read_batches, rejection_row
 
 if TYPE_CHECKING:
     from pipeline.stage import Outputs
-
-SAME_PAGE, EXACT_DUPLICATE, NEAR_DUPLICATE = range(3)
-REASONS = ("same_page", "exact_duplicate", "near_duplicate")
-
-# What becomes of one rejected document. `by` is the survivor, but for the same page the earlier capture;
-# `earlier` says that it is of an earlier corpus.
-DECISION = np.dtype(
-    [
-        ("ref", "<u8"),
-        ("id_high", "<u8"),
-        ("id_low", "<u8"),
-        ("by_high", "<u8"),
-        ("by_low", "<u8"),
-        ("similarity", "<f8"),
-        ("reason", "<u1"),
-        ("earlier", "<u1"),
-    ]
-)
-
-
-def decisions_for(plan: Plan, part: int) -> Records:
-    """The decisions about the documents of one part, by reference."""
-    files = plan.num_identity_partitions
-    captures = gather(plan.work_files("captures", files), DUPLICATE, part)
-    equals = gather(plan.work_files("equals", files), DUPLICATE, part)
-    own = near_decisions(plan, np.array([part]))
-    inherited, stand_ins, left = inherit(equals, near_decisions(plan, np.unique(parts_of(equals["by"]))))
-    near = np.concatenate((own, inherited))
-    values = completed(plan, np.concatenate((own["ref"], stand_ins)), near)
-    decisions = np.concatenate(
-        (
-            _decisions(plan, captures, SAME_PAGE, np.full(len(captures), np.nan)),
-            _decisions(plan, left, EXACT_DUPLICATE, np.ones(len(left))),
-            _decisions(plan, near, NEAR_DUPLICATE, values),
-        )
-    )
-    return decisions[np.argsort(decisions["ref"], kind="stable")]
-
-
-def near_decisions(plan: Plan, parts: npt.NDArray[np.int64]) -> Records:
-    """The near duplicates among the documents of some parts, by reference."""
-    if not plan.config.near:
-        return np.zeros(0, NEAR)
-    found = [gather(plan.work_files("near", plan.num_near_files), NEAR, int(part)) for part in parts]
-    near = np.concatenate([np.zeros(0, NEAR), *found])
-    return near[np.argsort(near["ref"], kind="stable")]
-
-
-def inherit(equals: Records, near: Records) -> tuple[Records, References, Records]:
-    """Passes on what became of those that stand for others: where one is a near duplicate of a survivor, so
-    are the documents of equal text. Returns those, who stood for each of them, and the equals that are left."""
-    at = np.minimum(np.searchsorted(near["ref"], equals["by"]), max(len(near) - 1, 0))
-    gone = near["ref"][at] == equals["by"] if len(near) else np.zeros(len(equals), dtype=bool)
-    inherited = near[at[gone]]
-    for name in ("ref", "id_high", "id_low"):
-        inherited[name] = equals[name][gone]
-    return inherited, equals["by"][gone], equals[~gone]
-
-
-def completed(plan: Plan, documents: References, near: Records) -> npt.NDArray[np.float64]:
-    """The similarity of each of `documents` to the survivor in `near`, computed now where no edge gave it."""
-    values = near["similarity"].copy()
-    missing = np.flatnonzero(np.isnan(values))
-    if len(missing):
-        pairs = np.stack((documents[missing], near["by"][missing]), 1)
-        values[missing] = np.concatenate([value for *_, value in similarities(pairs, SetReader(plan))])
-    return values
-
-
-def _decisions(plan: Plan, records: Records, reason: int, values: npt.NDArray[np.float64]) -> Records:
-    decisions = np.zeros(len(records), DECISION)
-    for name in ("ref", "id_high", "id_low", "by_high", "by_low"):
-        decisions[name] = records[name]
-    decisions["similarity"], decisions["reason"] = values, reason
-    decisions["earlier"] = ~own(records["by"], plan)
-    return decisions
-
-
-def check_decisions(plan: Plan, part: int, decisions: Records, ids: npt.NDArray[np.uint64]) -> None:
-    """Compares decisions with the ids of the documents that they are about.
-
-    Raises:
-        DataError: one is about a document that is not there, about another one, or there are two about one.
-    """
-    rows = rows_of(decisions["ref"])
-    wrong = rows >= len(ids)
-    wrong[1:] |= np.diff(rows) == 0
-    inside = np.flatnonzero(~wrong)
-    about = np.stack((decisions["id_high"], decisions["id_low"]), 1)
-    wrong[inside] |= (about[inside] != ids[rows[inside]]).any(axis=1)
-    if wrong.any():
-        at = int(np.flatnonzero(wrong)[0])
-        raise DataError(
-            f"{plan.where(part, int(rows[at]))} does not hold {id_text(*about[at])}, about which there is a decision: "
-            "a record was lost or moved between phases"
-        )
-
-
-class Ledger:
-    """The decisions about one part beside what was signed, taken batch by batch in the order of the documents."""
-
-    def __init__(self, plan: Plan, part: int) -> None:
-        self._plan = plan
-        self._part = part
-        self._ids, self._contents = read_identities(plan.signature_table(part))
-        self._decisions = decisions_for(plan, part)
-        self._rows = rows_of(self._decisions["ref"])
-        check_decisions(plan, part, self._decisions, self._ids)
-        self.num_read = 0
-
-    def take(self, batch: pa.RecordBatch) -> tuple[npt.NDArray[np.bool_], Records]:
-        """Which of the next documents survive, and the decisions about the others in order.
-
-        Raises:
-            DataError: they are not the documents that were signed.
-        """
-        start, end = self.num_read, self.num_read + batch.num_rows
-        if end > len(self._ids):
-            raise DataError(
-                f"{self._plan.parts[self._part]} has more than the {len(self._ids)} documents that were signed"
-            )
-        check_same(
-            self._plan, self._part, np.arange(start, end), batch, self._ids[start:end], self._contents[start:end]
-        )
-        low, high = np.searchsorted(self._rows, (start, end))
-        survives = np.ones(batch.num_rows, dtype=bool)
-        survives[self._rows[low:high] - start] = False
-        self.num_read = end
-        return survives, self._decisions[low:high]
-
-    def close(self) -> None:
-        """Checks that every document that was signed came by.
-
-        Raises:
-            DataError: some are missing.
-        """
-        if self.num_read != len(self._ids):
-            raise DataError(
-                f"{self._plan.parts[self._part]} has {self.num_read} documents, but {len(self._ids)} were signed"
-            )
 
 
 @dataclass(kw_only=True)
@@ -233,13 +79,14 @@ class ApplyDecisions:
         if config.keep_signatures:
             outputs.add(SIGNATURES_OUTPUT, self._keep_signatures(part, outputs, np.concatenate(survived)))
         counts.update(read=ledger.num_read, kept=kept.num_records, rejected=rejected.num_records)
+        counts["received/decisions"] = ledger.num_decisions
         return counts
 
     def _keep_signatures(self, part: int, outputs: "Outputs", survives: npt.NDArray[np.bool_]) -> FileEntry:
         start = 0
         with SignatureWriter(outputs.path(SIGNATURES_OUTPUT, ".parquet"), self.plan.config) as table:
             for rows in read_signatures(self.plan.signature_table(part)):
-                table.append(rows.taken(survives[start : start + len(rows)]))
+                table.add(rows.taken(survives[start : start + len(rows)]))
                 start += len(rows)
         return table.entry()
 
@@ -249,21 +96,3 @@ def _report(
 ) -> AbstractContextManager[TableWriter | None]:
     """The table of a report, where it is wanted."""
     return outputs.table(name, schema) if wanted else nullcontext()
-
-
-def rejection_of(decision: np.void, threshold: float, url: str = "") -> Rejection:
-    """The rejection that a decision stands for."""
-    value, reason = float(decision["similarity"]), int(decision["reason"])
-    detail = "of an earlier corpus" if decision["earlier"] else ""
-    if detail and reason == NEAR_DUPLICATE:
-        detail += ", similarity estimated from signatures"
-    return Rejection(
-        id=id_text(decision["id_high"], decision["id_low"]),
-        url=url,
-        stage=STAGE,
-        reason=REASONS[reason],
-        detail=detail,
-        value=None if np.isnan(value) else value,
-        threshold=threshold if reason == NEAR_DUPLICATE else None,
-        duplicate_of=id_text(decision["by_high"], decision["by_low"]),
-    )

@@ -44,8 +44,8 @@ def band_keys(signatures: npt.NDArray[np.uint32], banding: Banding) -> npt.NDArr
 def covered(plan: Plan, part: int) -> References:
     """The documents of a part that another one stands for already (equal text, earlier capture), sorted."""
     files = [
-        *plan.work_files("captures", plan.num_identity_partitions),
-        *plan.work_files("equals", plan.num_identity_partitions),
+        *plan.arrivals("captures", plan.identity_partitions),
+        *plan.arrivals("equals", plan.identity_partitions),
     ]
     return np.unique(gather(files, DUPLICATE, part)["ref"])
 
@@ -75,4 +75,4 @@ class BandParts:
                 records["id"], records["ref"] = rows.ids[left, :1], refs[left, None]
                 bands.add(records.ravel(), partition_of(records["key"].ravel(), partitions))
                 start += len(rows)
-        return {"banded": bands.num_records // banding.bands, "too_short_for_shingles": short}
+        return {**bands.sent("bands"), "too_short_for_shingles": short}

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.dedup.clusters import NEAR, components, survivors_of
-from pipeline.dedup.exchange import Records, gather, write_exchange
+from pipeline.dedup.exchange import Records, gather, received, write_exchange
 from pipeline.dedup.plan import Plan, References, parts_of, references
 from pipeline.dedup.verify import EDGE, read_index
 from pipeline.steps import Shard
@@ -71,13 +71,18 @@ def partition_nodes(nodes: References, num_partitions: int) -> npt.NDArray[np.in
     return ((nodes * _FACTOR >> np.uint64(32)) * np.uint64(num_partitions) >> np.uint64(32)).astype(np.int64)
 
 
-def _send(path: str, links: References, num_partitions: int) -> None:
-    records = np.ascontiguousarray(links).view(LINK).reshape(-1)
-    write_exchange(path, records, partition_nodes(links[:, 0], num_partitions), num_partitions)
+def _send(plan: Plan, number: int, place: int, links: References, num_partitions: int) -> Mapping[str, int]:
+    """Sends the links that round `number` left to the next; returns the counts of that."""
+    kind, records = round_name(number), np.ascontiguousarray(links).view(LINK).reshape(-1)
+    places = partition_nodes(links[:, 0], num_partitions)
+    return write_exchange(plan.work(kind, place), records, places, num_partitions).sent(kind)
 
 
-def _received(plan: Plan, kind: str, count: int, partition: int) -> References:
-    return gather(plan.work_files(kind, count), LINK, partition).view("<u8").reshape(-1, 2)
+def _received(plan: Plan, number: int, senders: int, partition: int) -> tuple[References, Mapping[str, int]]:
+    """The links that round `number` left for a partition, and the counts of that."""
+    kind = round_name(number)
+    records = gather(plan.work_files(kind, senders), LINK, partition)
+    return records.view("<u8").reshape(-1, 2), received(kind, records)
 
 
 def round_name(number: int) -> str:
@@ -104,8 +109,8 @@ class SpreadEdges:
         roots = components(np.searchsorted(nodes, pairs[:, 0]), np.searchsorted(nodes, pairs[:, 1]), len(nodes))
         stars = np.stack((nodes, nodes[roots]), 1)[roots != np.arange(len(nodes))]
         place = part - self.plan.num_earlier
-        _send(self.plan.work(round_name(0), place), directed(stars, "large"), self.num_partitions)
-        return {"spread_pairs": len(stars)}
+        sent = _send(self.plan, 0, place, directed(stars, "large"), self.num_partitions)
+        return {**received("edges", edges), **sent}
 
 
 @dataclass(kw_only=True)
@@ -123,11 +128,11 @@ class StarRound:
         """Works through one partition; counts the edges that the round changed."""
         large, partition = self.number % 2 == 1, shard.work["index"]
         senders = len(self.plan.own_parts) if self.number == 1 else self.num_partitions
-        links = _received(self.plan, round_name(self.number - 1), senders, partition)
+        links, arrived = _received(self.plan, self.number - 1, senders, partition)
         found, changed = large_star(links) if large else small_star(links)
         following: Kind = "small" if large else "large"
-        _send(self.plan.work(round_name(self.number), partition), directed(found, following), self.num_partitions)
-        return {f"changed/{self.number:03d}": changed}
+        sent = _send(self.plan, self.number, partition, directed(found, following), self.num_partitions)
+        return {**arrived, **sent, f"changed/{self.number:03d}": changed}
 
 
 @dataclass(kw_only=True)
@@ -144,12 +149,12 @@ class SendLabels:
     def process(self, shard: Shard, outputs: "Outputs") -> Mapping[str, int]:
         """Sends the labels of one partition; the last round was a small-star, so links go both ways."""
         partition = shard.work["index"]
-        links = np.unique(_received(self.plan, round_name(self.number), self.num_partitions, partition), axis=0)
-        labels = links.reshape(-1, 2)
+        links, arrived = _received(self.plan, self.number, self.num_partitions, partition)
+        labels = np.unique(links, axis=0).reshape(-1, 2)
         labels = np.ascontiguousarray(labels[labels[:, 0] > labels[:, 1]])
         path, num_parts = self.plan.work("labels", partition), len(self.plan.parts)
-        write_exchange(path, labels.view(LINK).reshape(-1), parts_of(labels[:, 0]), num_parts)
-        return {"labels": len(labels)}
+        sent = write_exchange(path, labels.view(LINK).reshape(-1), parts_of(labels[:, 0]), num_parts)
+        return {**arrived, **sent.sent("labels")}
 
 
 @dataclass(kw_only=True)
@@ -166,15 +171,15 @@ class SendMembers:
         """Sends the candidates of one part."""
         plan, part = self.plan, shard.work["index"]
         labels = gather(plan.work_files("labels", self.num_partitions), LINK, part)
-        labels = labels[np.argsort(labels["node"])]
+        arrived, labels = received("labels", labels), labels[np.argsort(labels["node"])]
         nodes = read_index(plan.work("sets", part))
         members = np.zeros(len(nodes), MEMBER)
         members["ref"] = members["root"] = references(part, nodes["row"])
         members["root"][np.searchsorted(members["ref"], labels["node"])] = labels["other"]
         members["high"], members["low"], members["rank"] = nodes["id_high"], nodes["id_low"], nodes["rank"]
         destinations = partition_nodes(members["root"], self.num_partitions)
-        write_exchange(plan.work("members", part), members, destinations, self.num_partitions)
-        return {}
+        sent = write_exchange(plan.work("members", part), members, destinations, self.num_partitions)
+        return {**arrived, **sent.sent("members")}
 
 
 @dataclass(kw_only=True)
@@ -193,7 +198,7 @@ class DecideComponents:
         members = gather(plan.work_files("members", len(plan.parts)), MEMBER, partition)
         found = decide_members(members)
         write_exchange(plan.work("near", partition), found, parts_of(found["ref"]), len(plan.parts))
-        return {"found/near": len(found)}
+        return {**received("members", members), "sent/decisions": len(found)}
 
 
 def decide_members(members: Records) -> Records:

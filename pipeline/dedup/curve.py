@@ -30,7 +30,14 @@ class Banding(NamedTuple):
         return float((1 - 0.5 ** (1 / self.bands)) ** (1 / self.rows))
 
 
-PRESETS = {"20x7": Banding(20, 7), "14x8": Banding(14, 8), "20x13": Banding(20, 13), "450x20": Banding(450, 20)}
+DEFAULT_PRESET = "28x5"
+PRESETS = {
+    DEFAULT_PRESET: Banding(28, 5),
+    "20x7": Banding(20, 7),
+    "14x8": Banding(14, 8),
+    "20x13": Banding(20, 13),
+    "450x20": Banding(450, 20),
+}
 
 
 def match_probability(similarity: float, banding: Banding) -> float:
@@ -60,10 +67,10 @@ def expected_errors(target: float, banding: Banding) -> Errors:
     return Errors(float(np.mean(positives)), float(np.mean(negatives)))
 
 
-def choose_banding(target: float, num_permutations: int, *, false_negative_weight: float = 0.9) -> Banding:
+def choose_banding(target: float, num_permutations: int, *, false_negative_weight: float = 0.99) -> Banding:
     """The bands and rows within `num_permutations` with the least weighted expected errors around `target`.
 
-    Missed pairs weigh nine times as much as needless candidates: verification removes the latter.
+    Missed pairs weigh 99 times as much as needless candidates: verification removes the latter.
     Ties go to the shorter signature.
     """
     options = [Banding(num_permutations // rows, rows) for rows in range(1, num_permutations + 1)]
@@ -76,8 +83,8 @@ def choose_banding(target: float, num_permutations: int, *, false_negative_weigh
     return min(options, key=cost)
 
 
-def describe(banding: Banding, target: float) -> str:
-    """The curve and the expected errors as lines for people."""
+def described(banding: Banding, target: float) -> str:
+    """The curve and the expected errors around the similarity `target` as lines for people."""
     errors = expected_errors(target, banding)
     lines = [
         f"{banding.bands} bands × {banding.rows} rows = {banding.num_permutations} permutations; "
@@ -87,8 +94,24 @@ def describe(banding: Banding, target: float) -> str:
         f"  s = {similarity:.2f}  candidate with probability {chance:.4f}"
         for similarity, chance in curve(banding).items()
     ]
-    lines.append(
-        f"  around s = {target}: expected false positives {errors.false_positives:.4f} (verification rejects them), "
-        f"false negatives {errors.false_negatives:.4f}"
-    )
+    lines += [
+        f"  around s = {target}, for similarities spread evenly:",
+        f"  expected false positives {errors.false_positives:.4f} of the pairs below it (verification rejects them)",
+        f"  expected false negatives {errors.false_negatives:.4f} of the pairs above it (missed)",
+    ]
     return "\n".join(lines)
+
+
+def compared(target: float) -> str:
+    """The curves of the presets side by side, and their expected errors around the similarity `target`."""
+    names = list(PRESETS)
+    lines = [f"{'':>16}" + "".join(f"{name:>10}" for name in names)]
+    for similarity in SIMILARITIES:
+        chances = (match_probability(similarity, PRESETS[name]) for name in names)
+        lines.append(f"{f's = {similarity:.2f}':>16}" + "".join(f"{chance:10.4f}" for chance in chances))
+    errors = [expected_errors(target, PRESETS[name]) for name in names]
+    lines.append(f"{'false positives':>16}" + "".join(f"{one.false_positives:10.4f}" for one in errors))
+    lines.append(f"{'false negatives':>16}" + "".join(f"{one.false_negatives:10.4f}" for one in errors))
+    return "\n".join(
+        [*lines, f"errors: expected around s = {target}, for similarities spread evenly; default {DEFAULT_PRESET}"]
+    )

@@ -7,6 +7,7 @@ least `min_words`, it counts as one n-gram of its own length. A document is cont
 holds at least the share `threshold` of the item's n-grams. What is too short to be searched for is counted.
 """
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ MATCHES = pa.schema(
         ("contaminated", pa.bool_()),
     ]
 )
+_LOG = logging.getLogger(__name__)
 _EXCERPT_WORDS = 40
 _BITS_PER_NGRAM = 32
 
@@ -108,11 +110,12 @@ class EvaluationIndex:
     def __init__(self, config: DecontaminateConfig) -> None:
         self.config = config
         self.num_unsearchable = 0
-        self._table = Shingling().table()
+        self._table = Shingling(fold_accents=True).table()
         self._items: list[tuple[str, int]] = []
         pairs = [np.zeros((0, 2), np.uint64)]
         self.sizes: set[int] = set()
         for path in config.sets:
+            before, number = len(self._items), -1
             for number, record in enumerate(read_records(path)):
                 ngrams = self._ngrams(record)
                 if len(ngrams):
@@ -120,6 +123,12 @@ class EvaluationIndex:
                     self._items.append((_set_name(path), number + 1))
                 else:
                     self.num_unsearchable += 1
+            searched = len(self._items) - before
+            if searched <= number:
+                _LOG.warning(
+                    "%s: %d of %d items have no string of %d words or more and are not searched for",
+                    path, number + 1 - searched, number + 1, config.min_words,
+                )  # fmt: skip
         if config.sets and not self._items:
             raise InputError(
                 f"{config.sets[0]}: no item has a string of {config.min_words} words or more to search for"

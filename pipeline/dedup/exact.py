@@ -1,7 +1,7 @@
 """Pages that were captured twice, and documents whose normalised text is the same.
 
-Equal are texts with the same words and punctuation in the same order; white space, case, diacritics
-and compatibility forms do not count. 128 bits decide.
+Equal are texts with the same words and punctuation in the same order; white space, case and
+Unicode form (composed, decomposed, compatible) do not count. 128 bits decide.
 """
 
 from collections.abc import Mapping
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.dedup.exchange import Records, gather, write_exchange
-from pipeline.dedup.plan import Plan, References, parts_of
+from pipeline.dedup.exchange import Records, gather, received, write_exchange
+from pipeline.dedup.plan import STANDING_FOR, Plan, References, check_places, partition_of, parts_of
 from pipeline.dedup.signatures import IDENTITY
 from pipeline.steps import Shard
 
@@ -20,17 +20,7 @@ if TYPE_CHECKING:
     from pipeline.stage import Outputs
 
 # A document that another one stands for. `same_page`: both have one id, and `by` is the earlier capture.
-DUPLICATE = np.dtype(
-    [
-        ("ref", "<u8"),
-        ("id_high", "<u8"),
-        ("id_low", "<u8"),
-        ("by", "<u8"),
-        ("by_high", "<u8"),
-        ("by_low", "<u8"),
-        ("same_page", "<u1"),
-    ]
-)
+DUPLICATE = np.dtype([*STANDING_FOR, ("same_page", "<u1")])
 
 
 def later_captures(identities: Records) -> tuple[Records, Records]:
@@ -92,11 +82,12 @@ class FindCaptures:
     def process(self, shard: Shard, outputs: "Outputs") -> Mapping[str, int]:
         """Works through one range of ids."""
         plan, index = self.plan, shard.work["index"]
-        identities = gather(plan.work_files("by_id", len(plan.parts)), IDENTITY, index)
+        identities = gather(plan.arrivals("by_id", plan.all_parts), IDENTITY, index)
+        check_places("by_id", partition_of(identities["id_high"], plan.num_identity_partitions), index)
         found, changed = later_captures(identities)
         write_exchange(plan.work("captures", index), found, parts_of(found["ref"]), len(plan.parts))
         write_exchange(plan.work("changed", index), changed, np.zeros(len(changed), np.int64), 1)
-        return {"identified": len(identities), "found/same_page": len(found)}
+        return {**received("by_id", identities), "sent/decisions": len(found)}
 
 
 @dataclass(kw_only=True)
@@ -111,8 +102,9 @@ class FindEqualTexts:
     def process(self, shard: Shard, outputs: "Outputs") -> Mapping[str, int]:
         """Works through one range of text hashes."""
         plan, index = self.plan, shard.work["index"]
-        identities = gather(plan.work_files("by_text", len(plan.parts)), IDENTITY, index)
+        identities = gather(plan.arrivals("by_text", plan.all_parts), IDENTITY, index)
+        check_places("by_text", partition_of(identities["hash_high"], plan.num_identity_partitions), index)
         changed = gather(plan.work_files("changed", plan.num_identity_partitions), DUPLICATE, 0)
         found = equal_texts(first_captures(identities, changed["ref"]))
         write_exchange(plan.work("equals", index), found, parts_of(found["ref"]), len(plan.parts))
-        return {"found/exact": len(found)}
+        return {**received("by_text", identities), "sent/decisions": len(found)}

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.dedup.apply import decisions_for, rejection_of
 from pipeline.dedup.config import DedupConfig
+from pipeline.dedup.decisions import decisions_for, rejection_of
 from pipeline.dedup.exact import DUPLICATE
 from pipeline.dedup.exchange import gather
 from pipeline.dedup.finish import Finish
@@ -189,7 +189,7 @@ def found_pairs(texts: Sequence[str], config: DedupConfig) -> tuple[list[tuple[i
         for part in plan.own_parts:
             edges, equals = (
                 gather([plan.work("edges", part)], EDGE, 0),
-                plan.work_files("equals", plan.num_identity_partitions),
+                plan.arrivals("equals", plan.identity_partitions),
             )
             pairs += list(zip(edges["a_low"].tolist(), edges["b_low"].tolist(), strict=True))
             duplicates = gather(equals, DUPLICATE, part)

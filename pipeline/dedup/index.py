@@ -9,7 +9,7 @@ that mean something else are refused.
 import json
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,8 +20,9 @@ from pipeline.dedup import alphabet, minhash, shingles
 from pipeline.dedup.config import DedupConfig
 from pipeline.dedup.plan import id_numbers
 from pipeline.errors import DataError, InputError
-from pipeline.storage import AtomicFile, FileEntry, Manifest, join, open_read, read_manifest, write_manifest
-from pipeline.tables import read_batches
+from pipeline.steps import content_of
+from pipeline.storage import MANIFEST, Manifest, exists, hash_of, join, open_read, read_manifest, write_manifest
+from pipeline.tables import TableWriter, read_batches
 
 VERSIONS = {"alphabet": alphabet.VERSION, "shingles": shingles.VERSION, "signatures": minhash.VERSION}
 CONTENT_BYTES = 8
@@ -55,6 +56,7 @@ def meaning(config: DedupConfig) -> dict[str, Any]:
         "words": config.shingle_words,
         "characters": config.shingle_characters,
         "fold_digits": config.fold_digits,
+        "fold_accents": config.fold_accents,
     }
     return {**settings, **shingling, **VERSIONS}
 
@@ -73,61 +75,25 @@ def schema(config: DedupConfig) -> pa.Schema:
     return pa.schema(fields, metadata={_META: json.dumps(meaning(config), sort_keys=True).encode()})
 
 
-class SignatureWriter:
-    """Writes signature rows to one Parquet file, uncompressed: hashes do not compress."""
+class SignatureWriter(TableWriter):
+    """Writes signature rows to one Parquet file, uncompressed."""
 
     def __init__(self, path: str, config: DedupConfig, *, like: pa.Schema | None = None) -> None:
         self._schema = like or schema(config)
-        self._sink = AtomicFile(path)
-        self._held: list[pa.RecordBatch] = []
-        self._held_rows = 0
-        self.num_records = 0
+        super().__init__(path, self._schema, compressed=False)
 
-    def __enter__(self) -> Self:
-        self._sink.__enter__()
-        sink = pa.PythonFile(self._sink, mode="w")
-        self._writer = pq.ParquetWriter(
-            sink, self._schema, compression="none", use_dictionary=False, write_statistics=False
-        )
-        return self
-
-    def append(self, rows: SignatureRows) -> None:
+    def add(self, rows: SignatureRows) -> None:
         """Adds rows."""
         fixed = [_fixed(array.astype(">u8"), len(rows)) for array in (rows.ids, rows.contents, rows.text_hashes)]
         columns = [*fixed, pa.array(rows.num_shingles), pa.array(rows.ranks), _fixed(rows.signatures, len(rows))]
         if len(rows):
-            self._held.append(pa.RecordBatch.from_arrays(columns, schema=self._schema))
-        self._held_rows += len(rows)
-        self.num_records += len(rows)
-        if self._held_rows >= _BATCH_ROWS:
-            self._flush()
+            self.append_batch(pa.RecordBatch.from_arrays(columns, schema=self._schema))
 
-    def appended(self, found: Iterable[SignatureRows]) -> Iterator[SignatureRows]:
+    def added(self, found: Iterable[SignatureRows]) -> Iterator[SignatureRows]:
         """Adds rows as they pass."""
         for rows in found:
-            self.append(rows)
+            self.add(rows)
             yield rows
-
-    def _flush(self) -> None:
-        if self._held:
-            self._writer.write_table(pa.Table.from_batches(self._held))
-            self._held, self._held_rows = [], 0
-
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        if kind is not None:
-            self._writer.is_open = False  # its destructor would write to the file that was given up
-        else:
-            try:
-                self._flush()
-                self._writer.close()
-            except BaseException as failure:
-                self._sink.__exit__(type(failure), failure, failure.__traceback__)
-                raise
-        self._sink.__exit__(kind, error, trace)
-
-    def entry(self) -> FileEntry:
-        """What a manifest says of this file, after the block."""
-        return self._sink.entry(num_records=self.num_records)
 
 
 def read_signatures(path: str) -> Iterator[SignatureRows]:
@@ -182,6 +148,13 @@ def index_files(folders: Iterable[str], config: DedupConfig) -> tuple[list[str],
     return paths, num_documents
 
 
+def _meaning_of(path: str) -> dict[str, Any]:
+    found = (_schema_of(path).metadata or {}).get(_META)
+    if found is None:
+        raise DataError(f"{path} is no signature table")
+    return dict(json.loads(found))
+
+
 def _schema_of(path: str) -> pa.Schema:
     try:
         with open_read(path) as file:
@@ -191,7 +164,7 @@ def _schema_of(path: str) -> pa.Schema:
 
 
 def _check_meaning(path: str, config: DedupConfig) -> None:
-    found = json.loads((_schema_of(path).metadata or {}).get(_META, b"{}"))
+    found = _meaning_of(path)
     for name, value in meaning(config).items():
         if found.get(name) != value:
             raise DataError(
@@ -200,27 +173,53 @@ def _check_meaning(path: str, config: DedupConfig) -> None:
             )
 
 
+def summary(folder: str) -> dict[str, Any]:
+    """How many documents a kept index holds, and what its signatures mean.
+
+    Raises:
+        InputError: the folder is no complete dataset.
+        DataError: its files are no signature tables.
+    """
+    manifest = read_manifest(folder)
+    found = [_meaning_of(join(folder, entry.path)) for entry in manifest.files[:1]]
+    num_bytes = sum(entry.num_bytes for entry in manifest.files)
+    return {"documents": manifest.num_records, "files": len(manifest.files), "bytes": num_bytes, **dict(*found)}
+
+
 def take_out(folder: str, ids: Collection[str], target: str) -> Manifest:
     """Writes the signature dataset of `folder` without the documents `ids` to the folder `target`.
 
     Raises:
-        InputError: one of them is not in it.
+        InputError: one of them is not in it, or `target` is the folder itself or holds a dataset already.
     """
-    manifest = read_manifest(folder)
-    unwanted = {tuple(pair) for pair in id_numbers(sorted(set(ids)), "the list of ids").tolist()}
-    entries, found = [], set()
-    for entry in manifest.files:
-        path = join(folder, entry.path)
+    manifest, wanted = read_manifest(folder), sorted(set(ids))
+    if target.rstrip("/") == folder.rstrip("/") or exists(join(target, MANIFEST)):
+        raise InputError(f"{target} holds a dataset already; the smaller index needs a folder of its own")
+    unwanted = _packed(id_numbers(wanted, "the list of ids"))
+    paths = [join(folder, entry.path) for entry in manifest.files]
+    found = [np.isin(unwanted, _packed(read_identities(path)[0])) for path in paths]
+    missing = np.flatnonzero(~np.any(found, axis=0)) if found else np.arange(len(wanted))
+    if len(missing):
+        raise InputError(
+            f"{folder} has no signature of {len(missing)} of the {len(wanted)} documents to take out, "
+            f"such as {wanted[missing[0]]}"
+        )
+    entries = []
+    for entry, path in zip(manifest.files, paths, strict=True):
         with SignatureWriter(join(target, entry.path), DedupConfig(), like=_schema_of(path)) as table:
             for rows in read_signatures(path):
-                pairs = [tuple(pair) for pair in rows.ids.tolist()]
-                found.update(unwanted.intersection(pairs))
-                table.append(rows.taken(np.array([pair not in unwanted for pair in pairs])))
+                table.add(rows.taken(~np.isin(_packed(rows.ids), unwanted)))
         entries.append(table.entry().relative_to(target))
-    if unwanted - found:
-        raise InputError(
-            f"{folder} has no signature of {len(unwanted - found)} of the {len(unwanted)} documents to take out"
-        )
-    smaller = replace(manifest, files=tuple(entries), counts={**manifest.counts, "taken_out": len(found)})
+    smaller = replace(
+        manifest,
+        fingerprint=hash_of({"without": wanted, "of": content_of(manifest)}),
+        files=tuple(entries),
+        counts={**manifest.counts, "taken_out": manifest.num_records - sum(entry.num_records for entry in entries)},
+    )
     write_manifest(target, smaller)
     return smaller
+
+
+def _packed(ids: npt.NDArray[np.uint64]) -> npt.NDArray[np.void]:
+    """Ids as values of 16 bytes each, which compare as a whole."""
+    return np.ascontiguousarray(ids.astype(">u8")).view("V16")[:, 0]

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from pipeline.dedup.shingles import Bytes, Hashes, Shingling, join_words, scan, shingle_size
 
 VERSION = "affine32"
+COMPILED_WITH = "shingles-4"
 EMPTY = np.uint32(0xFFFFFFFF)
 _BLOCK = 4096  # hashes that are mixed at a time: they stay in the first-level cache
 

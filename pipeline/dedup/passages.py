@@ -1,8 +1,10 @@
-"""Lines or paragraphs that many documents repeat: menus, notices, boilerplate. Found by hash, removed or counted.
+"""Lines, paragraphs or runs of words that many documents repeat: menus, notices. Found by hash, removed or counted.
 
-Two passages are the same when their words and punctuation are (as for whole documents). A passage of at least
-`min_words` words that stands in at least `min_documents` surviving documents is a repeated one. Memory of the last
-step: 24 bytes a repeated passage. Exact repeated runs of tokens would be found in the same way, by hashing windows.
+Two lines or paragraphs are the same when their words and punctuation are (as for whole documents). One of at least
+`min_words` words that stands in at least `min_documents` surviving documents is a repeated one. Runs are found
+wherever they begin: every window of `run_words` words is hashed (16 bytes a word on disk while the step runs), and
+what repeated windows cover, overlapping or not, is one run. Memory of the last step: 24 bytes a repeated passage or
+window.
 """
 
 from collections.abc import Mapping
@@ -15,10 +17,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.dedup.alphabet import code_point_table
-from pipeline.dedup.exchange import ExchangeWriter, Records, gather, write_exchange
+from pipeline.dedup.decisions import Ledger
+from pipeline.dedup.exchange import ExchangeWriter, Records, gather, received, write_exchange
 from pipeline.dedup.passages_config import PassagesConfig
-from pipeline.dedup.plan import Plan, id_numbers, partition_of
-from pipeline.dedup.shingles import Bytes, Hashes, mixed, scan
+from pipeline.dedup.plan import Plan, check_places, id_numbers, partition_of
+from pipeline.dedup.shingles import Bytes, Hashes, join_words, mixed, scan
 from pipeline.steps import Shard
 from pipeline.tables import read_batches
 
@@ -29,6 +32,7 @@ PASSAGE = np.dtype([("hash", "<u8"), ("id", "<u8")])
 REPEATED = np.dtype([("hash", "<u8"), ("first", "<u8"), ("documents", "<i8")])
 PASSAGES = pa.schema([("id", pa.string()), ("num_passages", pa.int64()), ("num_bytes", pa.int64())])
 EMPTIED = "only_repeated_passages"
+COMPILED_WITH = "shingles-4"
 _NEWLINE = np.uint8(10)
 
 
@@ -67,12 +71,25 @@ def split(text: str, config: PassagesConfig) -> tuple[bytes, npt.NDArray[np.int6
     """The bytes of `text`, and the bounds and hashes of its passages that have enough words."""
     content = text.encode(errors="replace")
     data = np.frombuffer(content, np.uint8)
+    if config.unit == "run":
+        return content, *_windows(data, config.run_words)
     most = content.count(b"\n") + 1
     bounds, hashes = np.empty((most, 2), np.int64), np.empty(most, np.uint64)
     words = np.empty(len(data) + 1, np.uint64)
     paragraphs = config.unit == "paragraph"
     count = _split(data, paragraphs, config.min_words, code_point_table(fold_digits=False), words, bounds, hashes)
     return content, bounds[:count], hashes[:count]
+
+
+def _windows(data: Bytes, size: int) -> tuple[npt.NDArray[np.int64], Hashes]:
+    """The bounds and hashes of all runs of `size` words; each goes on to where the next word begins."""
+    words, starts = np.empty(len(data) + 1, np.uint64), np.empty(len(data) + 1, np.int64)
+    table = code_point_table(fold_digits=False)
+    num_words, _ = scan(data, 0, len(data), table, words, np.empty(2, np.uint64), starts)
+    hashes = np.empty(max(num_words - size + 1, 0), np.uint64)
+    join_words(words, num_words, size, hashes)
+    ends = np.append(starts[:num_words], len(data))
+    return np.stack((starts[: len(hashes)], ends[size : size + len(hashes)]), 1), hashes
 
 
 class Removal(NamedTuple):
@@ -108,12 +125,21 @@ class RepeatedPassages:
             gone &= self._firsts[at] != id_numbers([id], "the document")[0, 0]
         if not gone.any():
             return Removal(text, 0, 0)
+        covered = bounds[gone]
+        if self._config.unit == "run":
+            covered = merged(covered)
         pieces, start = [], 0
-        for first, end in bounds[gone].tolist():
+        for first, end in covered.tolist():
             pieces.append(content[start:first])
             start = end
         left = b"".join([*pieces, content[start:]])
-        return Removal(left.decode().strip("\n"), int(gone.sum()), len(content) - len(left))
+        return Removal(left.decode().strip("\n"), len(covered), len(content) - len(left))
+
+
+def merged(bounds: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Ranges in order, those that overlap or touch as one."""
+    new = np.concatenate(([True], bounds[1:, 0] > bounds[:-1, 1]))
+    return np.stack((bounds[new, 0], bounds[np.append(new[1:], True), 1]), 1)
 
 
 @dataclass(kw_only=True)
@@ -127,7 +153,6 @@ class SendPassages:
 
     def process(self, shard: Shard, outputs: "Outputs") -> Mapping[str, int]:
         """Works through one part; a passage that a document repeats itself counts once."""
-        from pipeline.dedup.apply import Ledger  # the ledger of survivors is also the last phase's
 
         plan, part = self.plan, shard.work["index"]
         ledger, partitions = Ledger(plan, part), plan.num_band_partitions
@@ -141,7 +166,7 @@ class SendPassages:
                     records["hash"], records["id"] = hashes, numbers[at]
                     sent.add(records, partition_of(hashes, partitions))
             ledger.close()
-        return {"passages": sent.num_records}
+        return sent.sent("passages")
 
 
 @dataclass(kw_only=True)
@@ -156,9 +181,11 @@ class FindRepeated:
     def process(self, shard: Shard, outputs: "Outputs") -> Mapping[str, int]:
         """Works through one range of hashes."""
         plan, index = self.plan, shard.work["index"]
-        found = repeated(gather(plan.own_work_files("passages"), PASSAGE, index), plan.config.passages.min_documents)
+        passages = gather(plan.arrivals("passages", plan.own_parts), PASSAGE, index)
+        check_places("passages", partition_of(passages["hash"], plan.num_band_partitions), index)
+        found = repeated(passages, plan.config.passages.min_documents)
         write_exchange(plan.work("repeated", index), found, np.zeros(len(found), np.int64), 1)
-        return {"repeated_passages": len(found)}
+        return {**received("passages", passages), "repeated_passages": len(found)}
 
 
 def repeated(passages: Records, min_documents: int) -> Records:

@@ -10,9 +10,11 @@ VerifyPairs      part       pairs → exact Jaccard, kept at or above the thresh
 ClusterDocuments one        pairs → connected components → survivors by policy
 ApplyDecisions   part       documents → documents/, rejected/dedup/
 ReportClusters   one        duplicates/clusters.json
+
+Where a phase leaves very many files, MergeExchanges makes few of them before the next.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline.dedup.apply import ApplyDecisions
@@ -21,15 +23,17 @@ from pipeline.dedup.candidates import PairBuckets
 from pipeline.dedup.clusters import ClusterDocuments
 from pipeline.dedup.components import DecideComponents, SendLabels, SendMembers, SpreadEdges, StarRound
 from pipeline.dedup.exact import FindCaptures, FindEqualTexts
+from pipeline.dedup.merging import MergeExchanges
 from pipeline.dedup.passages import FindRepeated, SendPassages
 from pipeline.dedup.plan import Plan, shard
 from pipeline.dedup.report import ReportClusters
 from pipeline.dedup.signatures import SignParts
 from pipeline.dedup.verify import GatherSets, VerifyPairs
+from pipeline.errors import DataError
+from pipeline.steps import Shard
 
 if TYPE_CHECKING:
     from pipeline.stage import ShardWorker
-    from pipeline.steps import Shard
 
 
 class Phase(NamedTuple):
@@ -37,26 +41,42 @@ class Phase(NamedTuple):
 
     name: str
     worker: "ShardWorker"
-    shards: "Sequence[Shard]"
+    shards: Sequence[Shard]
 
 
 def _phase(name: str, worker: "ShardWorker", numbers: range) -> Phase:
     return Phase(name, worker, [shard(name, number) for number in numbers])
 
 
+def _merging(plan: Plan, numbers: range, *kinds: str) -> list[Phase]:
+    """The phase that merges what the shards `numbers` of the phase before left; none where their files are few."""
+    name, groups = f"merge-{kinds[0]}", plan.groups(numbers)
+    shards = [
+        Shard(
+            name=f"{name}/{kind}-{group:05d}",
+            work={"phase": name, "kind": kind, "group": group, "numbers": [members.start, members.stop]},
+        )
+        for kind in kinds
+        for group, members in enumerate(groups)
+    ]
+    return [Phase(name, MergeExchanges(plan=plan), shards)] if shards else []
+
+
 def finding_phases(plan: Plan) -> list[Phase]:
     """From texts to verified pairs."""
-    parts = range(len(plan.parts))
-    identities, bands = range(plan.num_identity_partitions), range(plan.num_band_partitions)
     exact = [
-        _phase("signatures", SignParts(plan=plan), parts),
-        _phase("captures", FindCaptures(plan=plan), identities),
-        _phase("exact", FindEqualTexts(plan=plan), identities),
+        _phase("signatures", SignParts(plan=plan), plan.all_parts),
+        *_merging(plan, plan.all_parts, "by_id", "by_text"),
+        _phase("captures", FindCaptures(plan=plan), plan.identity_partitions),
+        _phase("exact", FindEqualTexts(plan=plan), plan.identity_partitions),
+        *_merging(plan, plan.identity_partitions, "captures", "equals"),
     ]
     near = [
-        _phase("bands", BandParts(plan=plan), parts),
-        _phase("candidates", PairBuckets(plan=plan), bands),
-        _phase("shingles", GatherSets(plan=plan), parts),
+        _phase("bands", BandParts(plan=plan), plan.all_parts),
+        *_merging(plan, plan.all_parts, "bands"),
+        _phase("candidates", PairBuckets(plan=plan), plan.band_partitions),
+        *_merging(plan, plan.band_partitions, "pairs", "wanted"),
+        _phase("shingles", GatherSets(plan=plan), plan.all_parts),
         _phase("verify", VerifyPairs(plan=plan), plan.own_parts),
     ]
     return exact + near if plan.config.near else exact
@@ -85,7 +105,7 @@ def labelling_phases(plan: Plan, partitions: int, last: int) -> list[Phase]:
     numbers = range(partitions)
     return [
         _phase("labels", SendLabels(plan=plan, number=last, num_partitions=partitions), numbers),
-        _phase("members", SendMembers(plan=plan, num_partitions=partitions), range(len(plan.parts))),
+        _phase("members", SendMembers(plan=plan, num_partitions=partitions), plan.all_parts),
         _phase("components", DecideComponents(plan=plan, num_partitions=partitions), numbers),
     ]
 
@@ -96,7 +116,8 @@ def passage_phases(plan: Plan) -> list[Phase]:
         return []
     return [
         _phase("passages", SendPassages(plan=plan), plan.own_parts),
-        _phase("repeated", FindRepeated(plan=plan), range(plan.num_band_partitions)),
+        *_merging(plan, plan.own_parts, "passages"),
+        _phase("repeated", FindRepeated(plan=plan), plan.band_partitions),
     ]
 
 
@@ -106,6 +127,25 @@ def applying_phases(plan: Plan) -> list[Phase]:
     return [Phase("apply", ApplyDecisions(plan=plan), parts), _phase("report", ReportClusters(plan=plan), range(1))]
 
 
-def shards_of(phases: Sequence[Phase]) -> "list[Shard]":
+def check_arrivals(counts: Mapping[str, int]) -> None:
+    """Compares what the phases sent (`sent/KIND`) with what arrived (`received/KIND`).
+
+    Raises:
+        DataError: records of some kind were lost, came twice, or are not those that were sent.
+    """
+    for name, sent in sorted(counts.items()):
+        kind = name.removeprefix("sent/")
+        arrived = counts.get(f"received/{kind}", 0)
+        if name == kind or sent == arrived:
+            continue
+        if kind.endswith("/sum"):
+            kind = kind.removesuffix("/sum")
+            raise DataError(
+                f"the records ({kind}) that arrived between the phases of dedup are not those that were sent"
+            )
+        raise DataError(f"{sent} records ({kind}) were sent between the phases of dedup, but {arrived} arrived")
+
+
+def shards_of(phases: Sequence[Phase]) -> list[Shard]:
     """The shards of some phases."""
     return [one for phase in phases for one in phase.shards]

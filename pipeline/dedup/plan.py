@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from pipeline.dedup.config import DedupConfig
 from pipeline.errors import DataError
@@ -26,10 +27,15 @@ CONTAMINATION_OUTPUT, PASSAGES_OUTPUT = "contamination", "passages"
 OUTPUTS = (DOCUMENTS_OUTPUT, DUPLICATES_OUTPUT, REJECTED_OUTPUT)
 ROW_BITS = np.uint64(32)
 ROW_MASK = np.uint64(0xFFFFFFFF)
+# A document, by reference and id, and the one (`by`) that stands for it.
+STANDING_FOR = [
+    ("ref", "<u8"), ("id_high", "<u8"), ("id_low", "<u8"), ("by", "<u8"), ("by_high", "<u8"), ("by_low", "<u8"),
+]  # fmt: skip
 
 References = npt.NDArray[np.uint64]
 
 _PARTITION_RECORDS = 1_000_000
+MERGED_FILES = 128  # work files that are merged into one, where there are more
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +56,21 @@ class Plan:
     def own_parts(self) -> range:
         """The numbers of the input files."""
         return range(self.num_earlier, len(self.parts))
+
+    @property
+    def all_parts(self) -> range:
+        """The numbers of the earlier tables and of the input files."""
+        return range(len(self.parts))
+
+    @property
+    def identity_partitions(self) -> range:
+        """The numbers of the partitions by id and by text hash."""
+        return range(self.num_identity_partitions)
+
+    @property
+    def band_partitions(self) -> range:
+        """The numbers of the partitions by band key."""
+        return range(self.num_band_partitions)
 
     @property
     def num_identity_partitions(self) -> int:
@@ -77,9 +98,22 @@ class Plan:
         """The paths of the work files of all shards of a phase."""
         return [self.work(kind, index, suffix) for index in range(count)]
 
-    def own_work_files(self, kind: str) -> list[str]:
-        """The paths of the work files of a phase that goes through the input files only."""
-        return [self.work(kind, part) for part in self.own_parts]
+    def merged(self, kind: str, group: int) -> str:
+        """The path of the file that a group of work files is merged into."""
+        return self.work(f"{kind}-merged", group)
+
+    def groups(self, numbers: range) -> list[range]:
+        """The groups in which the work files of the shards `numbers` are merged: none where they are few."""
+        if len(numbers) <= MERGED_FILES:
+            return []
+        return [numbers[start : start + MERGED_FILES] for start in range(0, len(numbers), MERGED_FILES)]
+
+    def arrivals(self, kind: str, numbers: range) -> list[str]:
+        """The files in which a phase finds what the shards `numbers` of the phase before sent."""
+        groups = self.groups(numbers)
+        if groups:
+            return [self.merged(kind, group) for group in range(len(groups))]
+        return [self.work(kind, number) for number in numbers]
 
     def where(self, part: int, row: int) -> str:
         """A document's place, for messages."""
@@ -94,6 +128,17 @@ def shard(phase: str, index: int, name: str = "") -> Shard:
 def own(refs: References, plan: Plan) -> npt.NDArray[np.bool_]:
     """Which documents are of the input, not of an earlier corpus."""
     return refs >= np.uint64(plan.num_earlier) << ROW_BITS
+
+
+def check_places(kind: str, places: npt.NDArray[np.int64], index: int) -> None:
+    """Compares where records belong with where they arrived.
+
+    Raises:
+        DataError: one belongs elsewhere.
+    """
+    moved = places[places != index]
+    if len(moved):
+        raise DataError(f"a record ({kind}) for {moved[0]} arrived at {index}: it moved between phases")
 
 
 def phase_of(work: Any) -> str:
@@ -137,6 +182,13 @@ def id_numbers(ids: list[str], where: str) -> npt.NDArray[np.uint64]:
 
 def _is_id(value: str) -> bool:
     return len(value) == 32 and all(digit in "0123456789abcdef" for digit in value)
+
+
+def id_texts(numbers: npt.NDArray[np.uint64]) -> pa.StringArray:
+    """The ids that pairs of numbers stand for, one a row."""
+    data = np.ascontiguousarray(numbers).astype(">u8").tobytes().hex().encode()
+    offsets = np.arange(len(numbers) + 1, dtype=np.int32) * 32
+    return pa.StringArray.from_buffers(len(numbers), pa.py_buffer(offsets), pa.py_buffer(data))
 
 
 def id_text(high: int, low: int) -> str:

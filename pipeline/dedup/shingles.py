@@ -4,6 +4,9 @@ A word is a maximal run of letters, marks and digits (see `alphabet`), folded; i
 its code points. A shingle is `size` words in a row; its hash is a polynomial over theirs, mixed. Two
 shingles are equal when their words are, up to collisions of 64 bits. Works on UTF-8 bytes as Arrow
 holds them, without making a Python object of a word: about 6 µs per KB of text on one core.
+
+numba caches machine code by the file of the outermost function: who changes `scan` or `join_words` must touch the
+compiled callers in other files too (`COMPILED_WITH` there), or they go on with the old code.
 """
 
 from dataclasses import dataclass
@@ -13,9 +16,18 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline.dedup.alphabet import TABLE_SIZE, code_point_table
+from pipeline.dedup.alphabet import (
+    ACCENTS_FROM,
+    ACCENTS_TO,
+    CONNECTOR,
+    EXPANDED,
+    LENGTH_BITS,
+    TABLE_SIZE,
+    UNSPACED,
+    code_point_table,
+)
 
-VERSION = "shingles-1"
+VERSION = "shingles-4"
 
 Bytes = npt.NDArray[np.uint8]
 Hashes = npt.NDArray[np.uint64]
@@ -29,23 +41,27 @@ _TEXT_FACTOR_2 = np.uint64(0x4CF5AD432745937F)
 _MIX_1 = np.uint64(0xFF51AFD7ED558CCD)
 _MIX_2 = np.uint64(0xC4CEB9FE1A85EC53)
 _TABLE_SIZE = np.uint32(TABLE_SIZE)
-_UNSPACED = np.uint32(1 << 31)
-_LETTER = np.uint32(3)
+_UNSPACED, _EXPANDED = np.uint32(UNSPACED), np.uint32(EXPANDED)
+_LENGTH_BITS, _LENGTH_MASK = np.uint32(LENGTH_BITS), np.uint32((1 << LENGTH_BITS) - 1)
+_CONNECTOR, _LETTER = np.uint32(CONNECTOR), np.uint32(4)
+_ACCENTS_FROM, _ACCENTS_TO = np.uint32(ACCENTS_FROM), np.uint32(ACCENTS_TO)
 NO_STARTS = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shingling:
     """What a shingle is: `words` words, or `characters` characters where most words are single characters
-    of a script without spaces; `fold_digits` makes all digits alike."""
+    of a script without spaces; `fold_digits` makes all digits alike, `fold_accents` takes
+    accents off letters."""
 
     words: int = 5
     characters: int = 10
     fold_digits: bool = False
+    fold_accents: bool = False
 
     def table(self) -> npt.NDArray[np.uint32]:
         """The code point table to read texts with."""
-        return code_point_table(fold_digits=self.fold_digits)
+        return code_point_table(fold_digits=self.fold_digits, fold_accents=self.fold_accents)
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
@@ -83,6 +99,25 @@ def _meaning(point: np.uint32, table: npt.NDArray[np.uint32]) -> np.uint32:
     return point | _UNSPACED if point < np.uint32(0x40000) else np.uint32(2)
 
 
+@numba.njit(cache=True, nogil=True, inline="always")
+def _and_letter(word: np.uint64, letter: np.uint32) -> np.uint64:
+    """The hash of a word with one more letter. Accents are added, so that their order, which canonical forms change,
+    is of no account."""
+    if letter >= _ACCENTS_FROM and letter < _ACCENTS_TO:
+        return word + np.uint64(letter) * _SHINGLE_FACTOR
+    word = (word ^ np.uint64(letter)) * _WORD_FACTOR
+    return word ^ (word >> np.uint64(29))
+
+
+@numba.njit(cache=True, nogil=True)
+def _goes_on(data: Bytes, at: int, end: int, table: npt.NDArray[np.uint32]) -> bool:
+    """Whether a letter stands at `at`, which continues a word."""
+    if at >= end:
+        return False
+    meaning = _meaning(_code_point(data, at, end)[0], table)
+    return bool(meaning >= _LETTER and meaning < _UNSPACED)
+
+
 @numba.njit(cache=True, nogil=True)
 def scan(
     data: Bytes,
@@ -97,7 +132,7 @@ def scan(
     are single characters of an unspaced script.
 
     `text_hash` gets 128 bits over the words and the punctuation between them: texts that differ in white
-    space, case and diacritics alone have the same. `words` must have room for one hash a byte; so must `starts`,
+    space, case and Unicode form alone have the same. `words` must have room for one hash a byte; so must `starts`,
     which gets the position of each word, unless it is empty.
     """
     num_words, num_unspaced, at, begins = 0, 0, start, start
@@ -111,11 +146,17 @@ def scan(
             meaning = _meaning(point, table)
             if meaning == np.uint32(2):
                 continue
+            if meaning == _CONNECTOR:
+                meaning = point if inside and _goes_on(data, at, end, table) else np.uint32(1)
         else:
             at += 1
         if meaning >= _LETTER and meaning < _UNSPACED:
-            word = (word ^ np.uint64(meaning)) * _WORD_FACTOR
-            word ^= word >> np.uint64(29)
+            if meaning < _EXPANDED:
+                word = _and_letter(word, meaning)
+            else:
+                first = np.int64((meaning ^ _EXPANDED) >> _LENGTH_BITS)
+                for place in range(first, first + np.int64(meaning & _LENGTH_MASK)):
+                    word = _and_letter(word, np.uint32(table[place]))
             if not inside:
                 inside, begins = True, before
             continue

@@ -57,11 +57,13 @@ class SignParts:
         """Signs one part, or passes on an earlier one."""
         part = shard.work["index"]
         if part < self.plan.num_earlier:
-            return {"earlier": self._identify(part, read_signatures(self.plan.signature_table(part)), -np.inf)}
+            sent = self._identify(part, read_signatures(self.plan.signature_table(part)), -np.inf)
+            return {"earlier": sent["sent/by_id"], **sent}
         with SignatureWriter(self.plan.signature_table(part), self.plan.config) as table:
-            return {"signed": self._identify(part, table.appended(self._sign(part)))}
+            sent = self._identify(part, table.added(self._sign(part)))
+        return {"signed": sent["sent/by_id"], **sent}
 
-    def _identify(self, part: int, found: Iterable[SignatureRows], rank: float | None = None) -> int:
+    def _identify(self, part: int, found: Iterable[SignatureRows], rank: float | None = None) -> Mapping[str, int]:
         plan, partitions, start = self.plan, self.plan.num_identity_partitions, 0
         with (
             ExchangeWriter(plan.work("by_id", part), IDENTITY, partitions) as by_id,
@@ -74,7 +76,7 @@ class SignParts:
                 by_id.add(identities, partition_of(identities["id_high"], partitions))
                 by_text.add(identities, partition_of(identities["hash_high"], partitions))
                 start += len(rows)
-        return start
+        return {**by_id.sent("by_id"), **by_text.sent("by_text")}
 
     def _sign(self, part: int) -> Iterator[SignatureRows]:
         config, path = self.plan.config, self.plan.parts[part]

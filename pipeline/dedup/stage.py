@@ -7,7 +7,7 @@ The phases are listed in `phases`.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -27,12 +27,13 @@ class RunPhases(beam.PTransform):  # type: ignore[type-arg]  # Beam's generics s
         self._phases = phases
 
     def expand(self, shards: Any) -> Any:
-        """Chains the phases; each waits for the receipts of the one before as a side input."""
+        """Chains the phases; each waits for the end of the one before, as a side input that holds nothing."""
         done = None
         for phase in self._phases:
             mine = shards | f"Take/{phase.name}" >> beam.Filter(_is_of, phase.name)
             if done is not None:
-                mine = mine | f"Await/{phase.name}" >> beam.Map(_after, beam.pvalue.AsIter(done))
+                ended = done | f"End/{phase.name}" >> beam.FlatMap(_nothing)  # that it ended, not 10,000 receipts
+                mine = mine | f"Await/{phase.name}" >> beam.Map(_after, beam.pvalue.AsIter(ended))
             done = mine | f"Run/{phase.name}" >> ProcessShards(self._step, phase.worker)
         return done
 
@@ -41,5 +42,9 @@ def _is_of(element: str, phase: str) -> bool:
     return phase_of(json.loads(element)["work"]) == phase
 
 
-def _after(element: str, _receipts: Any) -> str:
+def _nothing(_receipt: str) -> Iterable[str]:
+    return ()
+
+
+def _after(element: str, _ended: Any) -> str:
     return element

@@ -8,17 +8,28 @@ compared by the share of equal values (standard error at most 0.5 / √permutati
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import numba
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline.dedup.candidates import PAIR, WANTED, distinct
-from pipeline.dedup.exchange import ExchangeWriter, Records, gather
+from pipeline.dedup.candidates import WANTED, gathered_pairs, owner
+from pipeline.dedup.exchange import ExchangeWriter, Records, gather, received
 from pipeline.dedup.index import read_signatures
-from pipeline.dedup.plan import DUPLICATES_OUTPUT, Plan, References, id_numbers, id_text, parts_of, rows_of
+from pipeline.dedup.joining import JoiningPairs
+from pipeline.dedup.plan import (
+    DUPLICATES_OUTPUT,
+    Plan,
+    References,
+    check_places,
+    id_numbers,
+    id_text,
+    id_texts,
+    parts_of,
+    rows_of,
+)
 from pipeline.dedup.shingles import Hashes, shingle_hashes
 from pipeline.dedup.signatures import content_hashes
 from pipeline.errors import DataError
@@ -45,6 +56,7 @@ EDGES = pa.schema([("id_a", pa.string()), ("id_b", pa.string()), ("similarity", 
 
 _CHUNK_PAIRS = 8192
 _CHUNK_BYTES = 64 << 20
+_GAP_BYTES = 4096  # read along where a set lies close behind another
 
 
 @numba.njit(cache=True, nogil=True)
@@ -98,11 +110,15 @@ class SetReader:
         self._nodes = np.zeros(0, NODE)
 
     def nodes(self, refs: References) -> Records:
-        """The index entries of documents of one part.
+        """The index entries of documents, which must be sorted.
 
         Raises:
             DataError: one of them left no shingles: it was lost between two phases.
         """
+        return np.concatenate([self._nodes_of_part(group) for group in by_part(refs)])
+
+    def _nodes_of_part(self, refs: References) -> Records:
+        """The index entries of documents of one part."""
         part = int(parts_of(refs[:1])[0])
         if part != self._part:
             self._part, self._nodes = part, read_index(self._plan.work("sets", part))
@@ -115,18 +131,31 @@ class SetReader:
             raise DataError(f"{lost} is a candidate but left no shingles: it was lost between phases")
         return self._nodes[at]
 
-    def fetch(self, refs: References) -> tuple[Records, Hashes, npt.NDArray[np.int64]]:
-        """Index entries, sets one behind the other, and the bounds of each. `refs` must be sorted."""
-        nodes, pieces = [], []
-        for part_refs in np.split(refs, np.flatnonzero(np.diff(parts_of(refs))) + 1):
-            entries = self.nodes(part_refs)
-            nodes.append(entries)
-            with open_read(self._plan.work("sets", int(parts_of(part_refs[:1])[0]))) as file:
-                for start, end in entries[["start", "end"]].tolist():
-                    file.seek(start)
-                    pieces.append(np.frombuffer(file.read(end - start), dtype="<u8"))
+    def fetch(self, refs: References, nodes: Records) -> tuple[Hashes, npt.NDArray[np.int64]]:
+        """The sets of documents, one behind the other, and the bounds of each. `nodes` are their index entries."""
+        pieces: list[Hashes] = []
+        for group in by_part(refs):
+            entries = nodes[len(pieces) : len(pieces) + len(group)]
+            with open_read(self._plan.work("sets", int(parts_of(group[:1])[0]))) as file:
+                pieces += read_near(file, entries["start"], entries["end"])
         bounds = np.concatenate(([0], np.cumsum([len(piece) for piece in pieces]))).astype(np.int64)
-        return np.concatenate(nodes), np.concatenate(pieces), bounds
+        return np.concatenate(pieces), bounds
+
+
+def by_part(refs: References) -> list[References]:
+    """Sorted documents, those of each part together."""
+    return np.split(refs, np.flatnonzero(np.diff(parts_of(refs))) + 1)
+
+
+def read_near(file: IO[bytes], starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> Iterator[Hashes]:
+    """The numbers in some ranges of a file, in order of place; ranges that lie close together are read at once."""
+    firsts = np.flatnonzero(np.concatenate(([True], starts[1:] - ends[:-1] > _GAP_BYTES)))
+    for first, end in zip(firsts, np.append(firsts[1:], len(starts)), strict=True):
+        begin = int(starts[first])
+        file.seek(begin)
+        content = memoryview(file.read(int(ends[end - 1]) - begin))
+        for low, high in zip((starts[first:end] - begin).tolist(), (ends[first:end] - begin).tolist(), strict=True):
+            yield np.frombuffer(content[low:high], dtype="<u8")
 
 
 def signature_words(plan: Plan) -> int:
@@ -152,19 +181,14 @@ def similarities(
     while stack:
         chunk = stack.pop()
         refs = np.unique(chunk)
-        if len(chunk) > 1 and _set_bytes(refs, reader) > _CHUNK_BYTES:
+        nodes = reader.nodes(refs)
+        if len(chunk) > 1 and (nodes["end"] - nodes["start"]).sum() > _CHUNK_BYTES:
             stack += [chunk[len(chunk) // 2 :], chunk[: len(chunk) // 2]]
             continue
-        nodes, sets, bounds = reader.fetch(refs)
+        sets, bounds = reader.fetch(refs, nodes)
         firsts, seconds = (np.searchsorted(refs, chunk[:, 0]), np.searchsorted(refs, chunk[:, 1]))
         values = _compare(sets, bounds, firsts, seconds, reader.signature_words, reader.num_permutations)
         yield chunk, nodes[firsts], nodes[seconds], values
-
-
-def _set_bytes(refs: References, reader: SetReader) -> int:
-    groups = np.split(refs, np.flatnonzero(np.diff(parts_of(refs))) + 1)
-    nodes = (reader.nodes(group) for group in groups)
-    return sum(int((entries["end"] - entries["start"]).sum()) for entries in nodes)
 
 
 @dataclass(kw_only=True)
@@ -179,7 +203,8 @@ class GatherSets:
     def process(self, shard: Shard, outputs: "Outputs") -> Mapping[str, int]:
         """Works through one part; its file is read only where it holds candidates."""
         plan, part = self.plan, shard.work["index"]
-        wanted = gather(plan.work_files("wanted", plan.num_band_partitions), WANTED, part)
+        wanted = gather(plan.arrivals("wanted", plan.band_partitions), WANTED, part)
+        check_places("wanted", parts_of(wanted["ref"]), part)
         rows = np.unique(rows_of(wanted["ref"]))
         nodes = np.zeros(len(rows), NODE)
         nodes["row"] = rows
@@ -192,7 +217,7 @@ class GatherSets:
                 self._write_sets(part, nodes, signatures, file)
             file.write(nodes.tobytes())
             file.write(len(nodes).to_bytes(8, "little"))
-        return {"candidates": len(rows)}
+        return {"candidates": len(rows), **received("wanted", wanted)}
 
     def _describe(self, part: int, nodes: Records) -> npt.NDArray[np.uint64]:
         """Takes ids and ranks from the signature table, and returns the signatures; keeps the content hash in
@@ -259,7 +284,9 @@ def check_same(
 
 @dataclass(kw_only=True)
 class VerifyPairs:
-    """Phase 7, a part each: compares the pairs that fell to it, leaves those at or above the threshold."""
+    """Phase 7, a part each: compares the pairs that fell to it, leaves those at or above the threshold.
+
+    Not compared is what would change no cluster: see `joining`."""
 
     plan: Plan
 
@@ -269,18 +296,32 @@ class VerifyPairs:
     def process(self, shard: Shard, outputs: "Outputs") -> Mapping[str, int]:
         """Compares the pairs of one part."""
         plan, part = self.plan, shard.work["index"]
-        found = gather(plan.work_files("pairs", plan.num_band_partitions), PAIR, part)
-        pairs = distinct(found.view("<u8").reshape(-1, 2)) if len(found) else np.zeros((0, 2), np.uint64)
+        pairs, arrived = gathered_pairs(plan.arrivals("pairs", plan.band_partitions), part)
+        check_places("pairs", owner(pairs, plan), part)
         path = join(plan.run, DUPLICATES_OUTPUT, "edges", plan.part_name(part) + ".parquet")
+        joining, reader, candidates, compared = (
+            JoiningPairs(pairs, plan.config.max_bucket),
+            SetReader(plan),
+            len(pairs),
+            0,
+        )
+        del pairs
         with ExchangeWriter(plan.work("edges", part), EDGE, 1) as edges, TableWriter(path, EDGES) as table:
-            for chunk, firsts, seconds, values in similarities(pairs, SetReader(plan)):
+            for chunk, firsts, seconds, values in (found for some in joining for found in similarities(some, reader)):
+                compared += len(chunk)
                 alike = values >= plan.config.threshold
+                joining.join(chunk[alike])
                 records = _edges(chunk[alike], firsts[alike], seconds[alike], values[alike])
                 edges.add(records, np.zeros(len(records), np.int64))
-                for row in _edge_rows(records):
-                    table.append(row)
+                table.append_batch(_edge_rows(records))
         outputs.add(DUPLICATES_OUTPUT, table.entry())
-        return {"candidate_pairs": len(pairs), "verified_pairs": edges.num_records}
+        return {
+            **arrived,
+            **edges.sent("edges"),
+            "candidate_pairs": candidates,
+            "compared_pairs": compared,
+            "verified_pairs": edges.num_records,
+        }
 
 
 def _edges(pairs: References, firsts: Records, seconds: Records, values: npt.NDArray[np.float64]) -> Records:
@@ -293,7 +334,10 @@ def _edges(pairs: References, firsts: Records, seconds: Records, values: npt.NDA
     return edges
 
 
-def _edge_rows(edges: Records) -> Iterator[dict[str, str | float]]:
-    for edge in edges:
-        first, second = (id_text(edge["a_high"], edge["a_low"]), id_text(edge["b_high"], edge["b_low"]))
-        yield {"id_a": min(first, second), "id_b": max(first, second), "similarity": float(edge["similarity"])}
+def _edge_rows(edges: Records) -> pa.RecordBatch:
+    """The edges as rows of `EDGES`: the smaller id first."""
+    ids = [np.stack((edges[f"{letter}_high"], edges[f"{letter}_low"]), 1) for letter in "ab"]
+    swapped = (ids[1][:, 0] < ids[0][:, 0]) | ((ids[1][:, 0] == ids[0][:, 0]) & (ids[1][:, 1] < ids[0][:, 1]))
+    smaller, larger = np.where(swapped[:, None], ids[1], ids[0]), np.where(swapped[:, None], ids[0], ids[1])
+    columns = [id_texts(smaller), id_texts(larger), pa.array(edges["similarity"])]
+    return pa.RecordBatch.from_arrays(columns, schema=EDGES)

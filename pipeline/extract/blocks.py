@@ -209,6 +209,8 @@ class _Walk:
         item = 0
         if tag == "li":
             item = parent.item = parent.item + 1
+        elif tag == "ol" and (start := (attributes.get("start") or "").strip()).isdecimal():
+            item = int(start[:9]) - 1
         list_depth = parent.list_depth + 1 if tag in _LISTS else parent.list_depth
         elements.append(
             Element(self._element, tag, ancestors, names, parent.depth + 1, list_depth, len(page.blocks), 0, item)

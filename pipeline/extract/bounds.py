@@ -6,7 +6,6 @@ tree; what still gets past it meets the limits of the child process (see `isolat
 """
 
 import re
-from collections import Counter
 
 from pipeline.extract.config import ExtractConfig
 from pipeline.extract.results import Refused
@@ -23,6 +22,7 @@ _MAX_RECONSTRUCTED = 1_000_000
 _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]{0,20})")
 _VOID = _set("area base br col embed hr img input link meta param source track wbr")
 _CLOSED_BY_NEXT = _set("p li dt dd tr td th thead tbody tfoot option optgroup colgroup caption rt rp html head body")
+_UNCOUNTED = _VOID | _CLOSED_BY_NEXT
 _FORMATTING = _set("a b big code em font i nobr s small strike strong tt u")
 
 
@@ -51,20 +51,25 @@ def refuse_markup(html: str, config: ExtractConfig) -> Refused | None:
 
 def nesting(html: str) -> tuple[int, int]:
     """The greatest estimated depth of elements, and of formatting elements alone."""
-    open_now: Counter[str] = Counter()
+    open_now: dict[str, int] = {}
     depth = deepest = formatting = most_formatting = 0
     for closing, name in _TAG.findall(html):
-        name = name.lower()
-        if name in _VOID or name in _CLOSED_BY_NEXT:
+        if name in _UNCOUNTED:
             continue
+        name = name.lower()
+        if name in _UNCOUNTED:
+            continue
+        number = open_now.get(name, 0)
         if not closing:
-            open_now[name] += 1
+            open_now[name] = number + 1
             depth += 1
-            formatting += name in _FORMATTING
-        elif open_now[name] > 0:
-            open_now[name] -= 1
+            if depth > deepest:
+                deepest = depth
+            if name in _FORMATTING:
+                formatting += 1
+                most_formatting = max(most_formatting, formatting)
+        elif number > 0:
+            open_now[name] = number - 1
             depth -= 1
             formatting -= name in _FORMATTING
-        deepest = max(deepest, depth)
-        most_formatting = max(most_formatting, formatting)
     return deepest, most_formatting

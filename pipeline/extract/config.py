@@ -18,14 +18,19 @@ def _require(holds: bool, name: str, value: object, allowed: str) -> None:
 class LanguageConfig:
     """How the language of a document is found, and which languages are kept."""
 
-    # `py3langid` knows 140 languages and needs no download; `fasttext` needs a model file.
-    identifier: Literal["py3langid", "fasttext"] = "py3langid"
-    # The fastText model, for example lid.176.bin; any path, also s3://.
+    # `combined` and `py3langid` know 140 languages and need no download: the first asks py3langid and, for short texts,
+    # a small model of ours as well. `fasttext` needs a model file.
+    identifier: Literal["combined", "py3langid", "fasttext"] = "combined"
+    # The fastText model, for example lid.176.bin; any path, also s3://. One at https:// is downloaded once, into
+    # the user's cache folder, and needs `model_sha256`.
     model_path: str = ""
     # If given, the model is refused unless its SHA-256 is this one.
     model_sha256: str = ""
     # At most this much of a document is looked at, in pieces spread over it. 0: all of it.
     sample_chars: int = 1000
+    # The languages of this many paragraphs, spread over the text, are measured: `main_language_share` is the share of
+    # those in the language of the document, `second_language_share` that of the commonest other. 0: none.
+    paragraphs: int = 5
     # Documents in other languages are rejected as `other_language`. Empty: every language is kept.
     keep: tuple[str, ...] = ()
     # Documents whose language is less certain are rejected as `unsure_language`.
@@ -33,10 +38,15 @@ class LanguageConfig:
 
     def __post_init__(self) -> None:
         _require(self.sample_chars >= 0, "extract.language.sample_chars", self.sample_chars, "0 or more")
+        _require(self.paragraphs >= 0, "extract.language.paragraphs", self.paragraphs, "0 or more")
         _require(0 <= self.min_score <= 1, "extract.language.min_score", self.min_score, "between 0 and 1")
         if self.identifier == "fasttext" and not self.model_path:
             raise SettingError(
                 'extract.language.identifier = "fasttext" needs extract.language.model_path, the model file'
+            )
+        if self.model_path.startswith(("http://", "https://")) and not self.model_sha256:
+            raise SettingError(
+                f"extract.language.model_path is a download ({self.model_path}), so extract.language.model_sha256 must say what it has to be"
             )
         if self.identifier != "fasttext" and (self.model_path or self.model_sha256):
             raise SettingError(

@@ -15,6 +15,7 @@ from pipeline.extract.classifier import ARTICLE, PAGE, Flags, Model, choose, loa
 from pipeline.extract.config import ExtractConfig
 from pipeline.extract.features import FEATURES, features
 from pipeline.extract.render import render
+from pipeline.extract.trimming import trim_article
 
 # With less than this share of the text of the page, the article is not what the page is for. Pages that declare
 # themselves articles are believed.
@@ -102,7 +103,9 @@ def by_blocks(source: Source, config: ExtractConfig, model: Model) -> Found:
     title = source.tree.css_first("title")
     matrix = features(page, " ".join(title.text().split()) if title is not None else "", model.hints)
     num_chars = np.array([len(block.text) for block in page.blocks])
-    chosen, expected = _in_scope(matrix, num_chars, source.is_article, config, model)
+    chosen, expected, scope = _in_scope(matrix, num_chars, source.is_article, config, model)
+    if scope == ARTICLE:
+        chosen = trim_article(page, chosen)
     chosen &= ~((matrix[:, _IS_H1] > 0) & (matrix[:, _LIKE_TITLE] > 0))
     if not config.tables:
         chosen &= ~_in_tables(page)
@@ -115,19 +118,19 @@ def _in_scope(
     is_article: bool,
     config: ExtractConfig,
     model: Model,
-) -> tuple[Flags, float]:
-    """The blocks to keep by the scope that the settings want, and the F1 to expect."""
+) -> tuple[Flags, float, float]:
+    """The blocks to keep by the scope that the settings want, the F1 to expect, and the scope."""
     if config.scope == "page":
-        return choose(model.network.probabilities(matrix, PAGE)[0], num_chars)
+        return *choose(model.network.probabilities(matrix, PAGE)[0], num_chars), PAGE
     if config.scope == "article":
-        return choose(model.network.probabilities(matrix, ARTICLE)[0], num_chars)
+        return *choose(model.network.probabilities(matrix, ARTICLE)[0], num_chars), ARTICLE
     of_article, of_page = model.network.probabilities(matrix, ARTICLE, PAGE)
     article, expected = choose(of_article, num_chars)
     whole, expected_whole = choose(of_page, num_chars)
     least = _MIN_DECLARED_SHARE if is_article else _MIN_ARTICLE_SHARE
     if num_chars[article].sum() < least * num_chars[whole].sum():
-        return whole, expected_whole
-    return article, expected
+        return whole, expected_whole, PAGE
+    return article, expected, ARTICLE
 
 
 def _in_tables(page: Blocks) -> Flags:

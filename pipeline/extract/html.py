@@ -4,6 +4,7 @@ No I/O; nothing is remembered from page to page that could change an answer.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from selectolax.lexbor import LexborHTMLParser, SelectolaxError
 
@@ -16,6 +17,7 @@ from pipeline.extract.language import LanguageFinder
 from pipeline.extract.metadata import licence_name, read_metadata
 from pipeline.extract.normalise import normalise, one_line
 from pipeline.extract.results import Extracted, Metadata, Refused
+from pipeline.extract.threads import OneThread
 
 
 class PageExtractor:
@@ -25,6 +27,7 @@ class PageExtractor:
         self._config = config
         self._finder = TextFinder(config)
         self.languages = LanguageFinder(config.language)
+        self._one_thread = OneThread()
 
     def extract(
         self,
@@ -36,13 +39,19 @@ class PageExtractor:
         metadata: Mapping[str, str] | None = None,
     ) -> Extracted | Refused:
         """The text of a page with its language. What the page does not say of itself comes from `metadata`."""
+        with self._one_thread:
+            return self._extract(payload, url, media_type, charset, metadata or {})
+
+    def _extract(
+        self, payload: bytes, url: str, media_type: str, charset: str, metadata: Mapping[str, str]
+    ) -> Extracted | Refused:
         if media_type == "text/plain":
             result = extract_plain(payload, charset=charset, config=self._config)
         else:
             result = extract_html(payload, url=url, charset=charset, config=self._config, finder=self._finder)
         if isinstance(result, Refused):
             return result
-        return _with_language(_with_source_metadata(result, metadata or {}), self._config, self.languages)
+        return _with_language(_with_source_metadata(result, metadata), self._config, self.languages)
 
 
 def extract_html(
@@ -59,7 +68,7 @@ def extract_html(
         tree = LexborHTMLParser(html)
     except SelectolaxError as error:
         return Refused(reason="unparsable", detail=str(error))
-    metadata = read_metadata(tree, url)
+    metadata = read_metadata(tree, url, html)
     found = (finder or TextFinder(config)).find(Source(html, tree, metadata.kind == "article"))
     if found.text and found.expected_f1 < config.min_expected_f1:
         return Refused(reason="no_main_text", value=found.expected_f1, threshold=config.min_expected_f1)
@@ -115,6 +124,5 @@ def _with_language(result: Extracted, config: ExtractConfig, languages: Language
         return Refused(reason="other_language", detail=language, value=score)
     if score < wanted.min_score:
         return Refused(reason="unsure_language", detail=language, value=score, threshold=wanted.min_score)
-    return Extracted(
-        text=result.text, metadata=result.metadata, language=language, language_score=score, charset=result.charset
-    )
+    shares = languages.shares(result.text, wanted.paragraphs) if wanted.paragraphs else {}
+    return replace(result, language=language, language_score=score, language_shares=shares)

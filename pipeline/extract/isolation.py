@@ -25,6 +25,7 @@ from pipeline.extract.results import Extracted, Refused
 # Waiting on the wall clock ends at this many times the CPU limit: for a child that sleeps, not one that computes.
 _WALL_FACTOR = 20
 _START_SECONDS = 120
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 # The child is replaced after this many pages, so that slow leaks in libraries stay small.
 _PAGES_PER_CHILD = 20_000
 
@@ -117,7 +118,7 @@ class _Child:
 
     def __init__(self, config: ExtractConfig) -> None:
         ours, theirs = socket.socketpair()
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"}
+        environment = {**os.environ, **_ONE_THREAD, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "pipeline.extract.child", str(theirs.fileno())],

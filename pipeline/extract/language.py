@@ -2,27 +2,41 @@
 
 Codes are ISO 639-1 where there is one, else ISO 639-3. Text in which nothing can be recognised is
 `und` with score 0. The answer depends on the text alone.
+
+The default needs no download: py3langid (naive Bayes over byte n-grams, 140 languages) for texts of a paragraph or more,
+and for shorter ones its probabilities times those of a small model of ours (`short_text.card.md`).
 """
 
 import hashlib
+import math
 import os
 import re
 import tempfile
 from collections import Counter
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from pipeline.errors import InputError
+from pipeline.errors import DataError, InputError
 from pipeline.extract.config import LanguageConfig
+from pipeline.extract.model_files import verified_model
 from pipeline.storage import is_local, read_bytes
 
 UNDETERMINED = "und"
 _NUM_PIECES = 5
 _MIN_PARAGRAPH_LETTERS = 20
-_MAX_PARAGRAPHS = 40
+_PARAGRAPH_CHARS = 200
 _SPACE_NEAR = 40
 _LETTER = re.compile(r"[^\W\d_]")
 _ADDRESS = re.compile(r"(?:https?://|www\.)\S+|\S{1,64}@\S+\.\S+")
 _ADDRESS_MARKS = ("://", "www.", "@")
+_SHORT_CHARS = 120
+SHORT_TEXT_MODEL = Path(__file__).with_name("short_text.ftz")
+_SHORT_TEXT_SHA256 = Path(__file__).with_name("short_text.sha256.txt")
+# The weight of a language that the model of short texts was not taught, and the least share that counts of the others.
+# Its shares count as their square roots, since it is surer of itself than it is right.
+_UNTAUGHT, _LEAST = 0.2, 1e-4
+_CANDIDATES = 12
+_LABEL = "__label__"
 
 
 class Identified(NamedTuple):
@@ -43,6 +57,8 @@ class Identifier(Protocol):
 class LanguageFinder:
     """Finds languages with a loaded model; make it in `setup`, it does not pickle small."""
 
+    short_chars = _SHORT_CHARS
+
     def __init__(self, config: LanguageConfig) -> None:
         self._sample_chars = config.sample_chars
         self._identifier = load_identifier(config)
@@ -60,14 +76,15 @@ class LanguageFinder:
             return Identified(UNDETERMINED, 0.0)
         return self._identifier.identify(text)
 
-    def shares(self, text: str) -> dict[str, float]:
+    def shares(self, text: str, max_paragraphs: int = 0) -> dict[str, float]:
         """The share of the letters in paragraphs of each language, largest first.
 
-        Long texts are judged by paragraphs spread over them; paragraphs too short to judge are left out.
+        With `max_paragraphs`, so many paragraphs spread over a longer text stand for all; those too short to judge are left out.
         """
         letters: Counter[str] = Counter()
-        for paragraph in _spread(_paragraphs(text), _MAX_PARAGRAPHS):
-            letters[self.of_line(paragraph[:600]).language] += len(paragraph)
+        paragraphs = _paragraphs(text)
+        for paragraph in _spread(paragraphs, max_paragraphs or len(paragraphs)):
+            letters[self.of_line(paragraph[:_PARAGRAPH_CHARS]).language] += len(paragraph)
         total = sum(letters.values())
         return {
             language: round(count / total, 4)
@@ -111,7 +128,22 @@ def load_identifier(config: LanguageConfig) -> Identifier:
     """
     if config.identifier == "fasttext":
         return _FastText(config.model_path, config.model_sha256)
-    return _Py3LangId()
+    return _Combined() if config.identifier == "combined" else _Py3LangId()
+
+
+def known_languages() -> frozenset[str]:
+    """The codes that the default can answer, `und` apart."""
+    return frozenset(_Py3LangId().model.labels) - {"zxx"}
+
+
+def short_text_sha256() -> str:
+    """What names the model of short texts in the fingerprint of a step."""
+    return _SHORT_TEXT_SHA256.read_text().split()[0]
+
+
+def short_text_input(text: str) -> str:
+    """A text as the model of short texts is taught and asked it."""
+    return " ".join(text.lower().split())
 
 
 class _Py3LangId:
@@ -120,17 +152,46 @@ class _Py3LangId:
     def __init__(self) -> None:
         from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
-        self._model = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+        self.model = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
 
     def identify(self, text: str) -> Identified:
-        language, score = self._model.classify(text)
+        language, score = self.model.classify(text)
         return Identified(UNDETERMINED if language == "zxx" else language, float(score))
+
+
+class _Combined:
+    """py3langid, for short texts with the opinion of our model; languages that this was not taught are not ruled out."""
+
+    def __init__(self) -> None:
+        self._bayes = _Py3LangId()
+        content = SHORT_TEXT_MODEL.read_bytes()
+        if hashlib.sha256(content).hexdigest() != short_text_sha256():
+            raise DataError(f"{SHORT_TEXT_MODEL} is damaged: its SHA-256 is not {short_text_sha256()}")
+        self._short = _load_fasttext(str(SHORT_TEXT_MODEL), content)
+        self._taught = dict.fromkeys(label.removeprefix(_LABEL) for label in self._short.get_labels())
+
+    def identify(self, text: str) -> Identified:
+        if len(text) >= _SHORT_CHARS:
+            return self._bayes.identify(text)
+        labels, scores = self._short.predict(short_text_input(text), k=_CANDIDATES)
+        said = {label[len(_LABEL) :]: float(score) for label, score in zip(labels, scores, strict=True)}
+        ranked = self._bayes.model.rank(text)
+        shares = dict(ranked)
+        joint = {
+            language: shares[language]
+            * (math.sqrt(max(said.get(language, 0.0), _LEAST)) if language in self._taught else _UNTAUGHT)
+            for language in sorted({*said, *(language for language, _ in ranked[:_CANDIDATES])} & shares.keys())
+        }
+        best = max(joint, key=joint.__getitem__)
+        score = round(joint[best] / sum(joint.values()), 6) if joint[best] else 0.0
+        return Identified(UNDETERMINED, 0.0) if best == "zxx" else Identified(best, score)
 
 
 class _FastText:
     """A fastText model whose labels are `__label__CODE`, such as lid.176."""
 
     def __init__(self, path: str, sha256: str) -> None:
+        path = verified_model(path, sha256)
         content = read_bytes(path)
         found = hashlib.sha256(content).hexdigest()
         if sha256 and found != sha256.lower():
@@ -143,7 +204,7 @@ class _FastText:
         labels, scores = self._model.predict(text)
         if not labels:
             return Identified(UNDETERMINED, 0.0)
-        return Identified(labels[0].removeprefix("__label__"), min(1.0, float(scores[0])))
+        return Identified(labels[0].removeprefix(_LABEL), min(1.0, float(scores[0])))
 
 
 def _load_fasttext(path: str, content: bytes) -> Any:

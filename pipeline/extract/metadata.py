@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from html import unescape
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urldefrag, urljoin, urlsplit
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
@@ -40,7 +40,8 @@ _BYLINES = (
     ".byline", ".author", '[class*="author" i] a', '[class*="byline" i]', '[class*="author" i]', '[class*="autor" i]',
 )  # fmt: skip
 _DATED = (
-    '[class*="date" i], [class*="publi" i], [class*="posted" i], [id*="date" i], [class*="time" i], [class*="datum" i]'
+    '[class*="date" i], [class*="publi" i], [class*="posted" i], [id*="date" i], [class*="time" i], [class*="datum" i], '
+    '[class*="byline" i]'
 )
 _RIGHTS = ("dc.rights", "dcterms.rights", "dcterms.license", "dc.rights.license", "copyright-license", "license")
 _MAX_SCRIPT_CHARS = 300_000
@@ -63,11 +64,35 @@ _CREATIVE_COMMONS = re.compile(r"creativecommons\.org/(licenses|publicdomain)/([
 _BYLINE_WORD = re.compile(
     r"^(?:written\s+|posted\s+|published\s+)?(?:by|von|par|por|di|door|av|od)\s*:?\s+", re.IGNORECASE
 )
+# What stands behind a name in a byline: the date, the place, the office.
+_AFTER_NAME = re.compile(
+    r"\s+[|·•–—]\s|\s-\s"
+    r"|,?\s+(?:on\s+|am\s+|le\s+)?(?=\d{1,4}[./-]\d|\d{1,2}(?:st|nd|rd|th|\.)?\s+[^\W\d_]{3,10}\.?,?\s+\d{4}"
+    r"|[^\W\d_]{3,10}\.?\s+\d{1,2}(?:st|nd|rd|th)?,?\s+\d{4})"
+)
+_CC_WORDS = [
+    "Attribution",
+    "NonCommercial",
+    "Non-Commercial",
+    "NoDerivatives",
+    "NoDerivs",
+    "No-Derivatives",
+    "ShareAlike",
+    "Share-Alike",
+]
+_CC_SHORT = {
+    word: "BY" if word[0] == "A" else "SA" if word[0] == "S" else "NC" if "om" in word else "ND" for word in _CC_WORDS
+}
+_CC_PHRASE = re.compile(
+    rf"Creative Commons\s+({'|'.join(_CC_WORDS)})((?:[\s-]+(?:{'|'.join(_CC_WORDS)}))*)(?:\s+(?:Unported|International))?(?:\s+(\d\.\d))?"
+)
+_CC_CODE = re.compile(r"\bCC[ -](BY(?:-(?:NC|ND|SA)){0,2}|0)(?:[ -](\d\.\d))?(?![\w.])")
+_MARKUP = re.compile(r"<[^>]{0,300}>")
 _SITE_SUFFIX = re.compile(r"\s+[|»–—·•-]\s+[^|»–—·•]{2,60}$")
 
 
-def read_metadata(tree: LexborHTMLParser, url: str) -> Metadata:
-    """The metadata of a parsed page; its address helps with relative links and dates."""
+def read_metadata(tree: LexborHTMLParser, url: str, html: str = "") -> Metadata:
+    """The metadata of a parsed page; its address helps with relative links and dates, its markup with licences."""
     meta = _meta_values(tree)
     facts = _linked_data(tree)
     return Metadata(
@@ -75,7 +100,7 @@ def read_metadata(tree: LexborHTMLParser, url: str) -> Metadata:
         author=_author(tree, meta, facts),
         date=_date(tree, meta, facts, url),
         canonical=_canonical(tree, meta, url),
-        licence=_licence(tree, meta, facts),
+        licence=_licence(tree, meta, facts, html),
         kind="article" if _declares_article(meta, facts) else "",
     )
 
@@ -165,7 +190,7 @@ def _title(tree: LexborHTMLParser, meta: Mapping[str, str], facts: Mapping[str, 
 def _without_site(title: str, site: str) -> str:
     """`title` without the name of the site behind its last separator."""
     match = _SITE_SUFFIX.search(title)
-    if match is None or match.start() < 10:
+    if match is None or (not site and match.start() < 10):
         return title
     return title[: match.start()] if not site or site.casefold() in match[0].casefold() else title
 
@@ -199,6 +224,8 @@ def _people(value: Any, depth: int) -> Iterator[str]:
 def _name(text: str) -> str:
     """`text` if it can be somebody's name: without the word for "by", not an address, not a sentence."""
     text = _BYLINE_WORD.sub("", one_line(unescape(text), 120)).strip(" ,;|·-")
+    if after := _AFTER_NAME.search(text):
+        text = text[: after.start()]
     if not text or "://" in text or "@" in text or len(text.split()) > 8:
         return ""
     return text
@@ -228,29 +255,52 @@ def _date(tree: LexborHTMLParser, meta: Mapping[str, str], facts: Mapping[str, A
 
 def _canonical(tree: LexborHTMLParser, meta: Mapping[str, str], url: str) -> str:
     link = tree.css_first('link[rel~="canonical" i]')
-    stated = (link.attributes.get("href") if link is not None else None) or meta.get("og:url", "")
+    stated = ((link.attributes.get("href") if link is not None else None) or meta.get("og:url", "")).strip()
+    base = tree.css_first("base[href]")
     try:
-        address = urljoin(url, stated.strip())
-        return address if stated and urlsplit(address).scheme in ("http", "https") else ""
+        address = urljoin(urljoin(url, (base.attributes.get("href") or "") if base is not None else ""), stated)
+        return urldefrag(address).url if stated and urlsplit(address).scheme in ("http", "https") else ""
     except ValueError:  # not an address
         return ""
 
 
-def _licence(tree: LexborHTMLParser, meta: Mapping[str, str], facts: Mapping[str, Any]) -> str:
+def _licence(tree: LexborHTMLParser, meta: Mapping[str, str], facts: Mapping[str, Any], html: str) -> str:
     links = tree.css('[rel~="license" i][href], a[href*="creativecommons.org/" i]')
     for node in sorted(links[:20], key=lambda node: "license" not in (node.attributes.get("rel") or "").lower()):
         if name := licence_name(node.attributes.get("href") or ""):
             return name
     stated = facts.get("license")
-    return licence_name(stated if isinstance(stated, str) else _first(meta, _RIGHTS))
+    if isinstance(stated, dict):
+        stated = stated.get("url") or stated.get("@id") or stated.get("name")
+    stated = stated if isinstance(stated, str) else _first(meta, _RIGHTS)
+    return licence_name(stated) or creative_commons(meta.get("copyright", "")) or _licence_in_words(html)
+
+
+def _licence_in_words(html: str) -> str:
+    """The Creative Commons licence that a sentence of the page names without a link."""
+    place = html.find("Creative Commons ")
+    return creative_commons(" ".join(_MARKUP.sub(" ", html[place : place + 300]).split())) if place >= 0 else ""
 
 
 def licence_name(stated: str) -> str:
-    """A short name for a Creative Commons address, such as `CC-BY-SA-4.0`; other statements as they are."""
-    match = _CREATIVE_COMMONS.search(stated)
-    if match is None:
-        return "" if "creativecommons.org" in stated.lower() else one_line(stated, 200)
-    family, kind, version = match[1].lower(), match[2].lower(), match[3]
-    if family == "publicdomain":
-        return "CC0-1.0" if kind == "zero" else "public domain"
-    return f"CC-{kind.upper()}" + (f"-{version}" if version else "")
+    """A short name for a Creative Commons licence, such as `CC-BY-SA-4.0`; other statements as they are."""
+    return creative_commons(stated) or ("" if "creativecommons.org" in stated.lower() else one_line(stated, 200))
+
+
+def creative_commons(stated: str) -> str:
+    """The short name of the Creative Commons licence whose address, name or code is in `stated`, or empty."""
+    if match := _CREATIVE_COMMONS.search(stated):
+        family, kind, version = match[1].lower(), match[2].lower(), match[3]
+        if family == "publicdomain":
+            return "CC0-1.0" if kind == "zero" else "public domain"
+        return _cc_name(kind.upper(), version)
+    if match := _CC_PHRASE.search(stated):
+        parts = dict.fromkeys(_CC_SHORT[word] for word in re.findall("|".join(_CC_WORDS), match[1] + match[2]))
+        return _cc_name("-".join(parts), match[3])
+    if match := _CC_CODE.search(stated):
+        return "CC0-1.0" if match[1] == "0" else _cc_name(match[1], match[2])
+    return ""
+
+
+def _cc_name(kind: str, version: str | None) -> str:
+    return f"CC-{kind}" + (f"-{version}" if version else "")

@@ -13,7 +13,8 @@ _UNWANTED = re.compile(
     "\ud800-\udfff\ufdd0-\ufdef\ufeff\ufff9-\ufffc\ufffe\uffff]"
 )
 _ODD_SPACES = re.compile("[\xa0\u1680\u2000-\u200a\u202f\u205f\u3000]")
-_TRAILING = re.compile("[ \t]+\n")
+# Looking back keeps it linear: else a long run of spaces inside a line is tried from each of them.
+_TRAILING = re.compile("(?<![ \t])[ \t]+\n")
 _MANY_BREAKS = re.compile("\n{3,}")
 _ALL_PLAIN = re.compile("[\n\t -~]*")
 

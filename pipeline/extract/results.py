@@ -1,5 +1,6 @@
 """What extraction gives for one page: `Extracted`, or `Refused` with the reason."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 
@@ -20,12 +21,13 @@ class Metadata:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extracted:
-    """The text of a page with its metadata, its language and the charset of its bytes."""
+    """The text of a page with its metadata, its language (also by paragraph) and the charset of its bytes."""
 
     text: str
     metadata: Metadata = field(default_factory=Metadata)
     language: str = ""
     language_score: float = 0.0
+    language_shares: Mapping[str, float] = field(default_factory=dict)
     charset: str = ""
 
 

@@ -15,6 +15,8 @@ from pipeline.extract.isolation import ChildExtractor, Question
 from pipeline.extract.results import Extracted, Refused
 from pipeline.records import Document, Page, Rejection
 
+LANGUAGE_MEASURES = ("main_language_share", "second_language_share")
+
 
 class ExtractText:
     """The judge of extraction: a page becomes a `Document` or a `Rejection`."""
@@ -30,8 +32,8 @@ class ExtractText:
 
     @property
     def measures(self) -> Sequence[str]:
-        """None: the filter measures texts."""
-        return ()
+        """The shares of the languages of paragraphs; the filter measures texts."""
+        return LANGUAGE_MEASURES if self._config.language.paragraphs else ()
 
     def setup(self) -> None:
         """Starts the child process, or loads the models here where isolation is off."""
@@ -56,7 +58,17 @@ class ExtractText:
             id=page.id, url=page.url, text=result.text, source=page.source,
             title=result.metadata.title, author=result.metadata.author, date=result.metadata.date,
             licence=result.metadata.licence, language=result.language, language_score=result.language_score,
+            canonical=result.metadata.canonical, measures=_language_measures(result),
         )  # fmt: skip
+
+
+def _language_measures(result: Extracted) -> dict[str, float]:
+    """The shares by paragraph as measures; none where no paragraph could be judged."""
+    if not result.language_shares:
+        return {}
+    main = result.language_shares.get(result.language, 0.0)
+    others = (share for language, share in result.language_shares.items() if language != result.language)
+    return dict(zip(LANGUAGE_MEASURES, (main, max(others, default=0.0)), strict=True))
 
 
 class _InProcess:

@@ -54,7 +54,7 @@ class GopherRepetitionConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class C4Config:
-    """`[filter.c4]`: the rules of C4 (Raffel et al. 2020). The first three decide documents and can be replayed.
+    """`[filter.c4]`: the rules of C4 (Raffel et al. 2020). The first four decide documents and can be replayed.
 
     The others choose the lines that stay in the text; changing one needs the text again.
     """
@@ -62,6 +62,10 @@ class C4Config:
     min_sentences: int = 5
     max_lorem_ipsum_lines: int = 0
     max_curly_bracket_lines: int = 0
+    # Places with a word of the lists in `bad_words`.
+    max_bad_words: int = 0
+    # A folder with a list of bad words for each language, a file named after its code; none is shipped. Empty: not asked.
+    bad_words: str = ""
     # FineWeb leaves the next one off; C4 itself has it on.
     require_terminal_punctuation: bool = True
     min_words_per_line: int = 3
@@ -73,7 +77,7 @@ class C4Config:
     edit_text: bool = True
 
 
-C4_LINE_SETTINGS = tuple(each.name for each in fields(C4Config))[3:]
+C4_LINE_SETTINGS = tuple(each.name for each in fields(C4Config))[5:]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,6 +178,9 @@ class FilterConfig:
     min_language_score: float = 0.0
     # Whose reading of the rules the measures follow where the published implementations disagree.
     dialect: Dialect = "datatrove"
+    # Whether documents in the languages of `by_language` are compared with FineWeb-2's thresholds for them, where the
+    # settings below have their defaults, which fit English.
+    thresholds_by_language: bool = True
     urls: UrlConfig = field(default_factory=UrlConfig)
     gopher_quality: GopherQualityConfig = field(default_factory=GopherQualityConfig)
     gopher_repetition: GopherRepetitionConfig = field(default_factory=GopherRepetitionConfig)
@@ -192,6 +199,8 @@ class FilterConfig:
             raise SettingError(f"filter.min_language_score is {self.min_language_score}; it is a share, 0 to 1")
         for name in RULE_SETS:
             for setting, value in vars(getattr(self, name)).items():
+                if isinstance(value, str):
+                    continue
                 if value < 0 or (setting.endswith("_share") and value > 1):
                     raise SettingError(
                         f"filter.{name}.{setting} is {value}; allowed is {'0 to 1' if setting.endswith('_share') else '0 or more'}"

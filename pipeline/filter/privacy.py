@@ -7,6 +7,7 @@ changes nothing. Names and addresses of people are not looked for. What has chec
 
 import ipaddress
 import re
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -16,18 +17,52 @@ from pipeline.filter.identities import find_national_ids
 from pipeline.filter.phones import find_phones
 from pipeline.records import Document, Rejection
 
+# Letters of local parts and hosts: ASCII, the Latin ones with marks (müller@bücher.example), Greek, Cyrillic. Not those
+# of scripts without spaces, whose words would stick to the address before or after them.
+_LATIN = "a-z0-9\u00df-\u00f6\u00f8-\u024f\u0370-\u03ff\u0400-\u04ff"
+_ATOM = rf"[{_LATIN}_!#$%&'*+/=?^`{{|}}~-]+"
 _EMAIL = re.compile(
-    r"(?<![\w.+@/%-])[\w!#$%&'*+/=?^`{|}~-]+(?:\.[\w!#$%&'*+/=?^`{|}~-]+)*@(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.)+[^\W\d_]{2,24}(?![\w@])",
+    rf"(?<![{_LATIN}_.+@/%-]){_ATOM}(?:\.{_ATOM})*@(?:[{_LATIN}](?:[{_LATIN}-]{{0,61}}[{_LATIN}])?\.)+"
+    rf"(?:[a-z\u00df-\u00f6\u00f8-\u024f\u0370-\u03ff\u0400-\u04ff]{{2,24}}|xn--[a-z0-9-]{{2,58}})(?![{_LATIN}_@])",
+    re.I,
+)
+# Written out against robots: jane (at) example [dot] org.
+_SPELT_EMAIL = re.compile(
+    r"(?<![\w.@])[\w.+-]{1,64}\s?[\[({]\s?at\s?[\])}]\s?(?:[\w-]{1,63}\s?(?:[\[({]\s?(?:dot|punkt|punto|point)\s?[\])}]|\.)\s?){1,4}[a-z]{2,24}(?![\w@])",
     re.ASCII | re.I,
 )
+_SPELT_AT = re.compile(r"[\[({]\s?at\s?[\])}]", re.I)
+# The names of pictures for dense screens have the form of an address: logo@2x.png.
+_FILE_ENDINGS = frozenset((
+    "png", "jpg", "jpeg", "gif", "webp", "svg", "avif", "bmp", "ico", "tiff", "css", "js", "mjs", "json", "xml", "html", "htm", "php", "pdf",
+    "mp3", "mp4", "webm", "woff", "woff2", "ttf",
+))  # fmt: skip
 _IPV4 = re.compile(r"(?<![\w.])(?<!\d-)(?:\d{1,3}\.){3}\d{1,3}(?![\w-])(?!\.\d)", re.ASCII)
 _IPV6 = re.compile(
     r"(?<![\w:.])(?=[0-9a-fA-F]*:[0-9a-fA-F:]*:)[0-9a-fA-F:]{2,39}(?:(?<=:)(?:\d{1,3}\.){3}\d{1,3})?(?![\w:])"
 )
 _VERSION_BEFORE = re.compile(
-    r"(?:\bv|\bver\.?|versions?|release[sd]?|build|firmware|driver|chapter|section|§)[\s:]*$|[<>=~^]=?\s*$|[A-Za-z]-$",
+    r"(?:\b(?:v\.?|ver\.?|versions?(?:\snumber|\sno\.?)?|release[sd]?|build|revision|rev\.|patch|update|firmware|driver|kernel"
+    r"|chapter|section"
+    # software that is named with its version
+    r"|mozilla|applewebkit|chrome|chromium|firefox|safari|edge|opera|android|ios|macos|windows|linux|openssl|openssh|nginx|apache|httpd|tomcat"
+    r"|php|perl|python|java|jdk|jre|ruby|rails|node(?:\.js)?|npm|mysql|mariadb|postgres(?:ql)?|sqlite|django"
+    r"|wordpress|drupal|joomla|flash(?:\splayer)?|acrobat|skype|photoshop|gcc|bash|samba)|§|\.net)"
+    r"[\s:(/]*$|[<>=~^]=?\s*$|[A-Za-z][-_]$",
     re.I,
 )
+_VERSION_AFTER = re.compile(
+    r"\s(?:release|version|update|patch|firmware|build|beta|alpha|rc\d|and\s(?:earlier|later|below|above)|or\s(?:earlier|later|newer|higher))\b",
+    re.I,
+)
+# Four small numbers are a version or the number of a section more often than a host, unless something says so.
+_MAX_VERSION_PART = 19
+_ADDRESS_NEAR = re.compile(
+    r"\b(?:ip|ipv4|addr(?:ess)?|adresse?|host|server|from|dns|resolver|router|gateway|proxy|client|ping|peer|user|visitor|subnet|network)\b",
+    re.I,
+)
+_PUBLIC_RESOLVER = re.compile(r"(\d+)\.(?:\1|0)\.(\d+)\.(?:\1|\2)")  # 8.8.8.8, 8.8.4.4, 1.0.0.1
+_NEAR_CHARS = 40
 _IBAN = re.compile(
     r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]{4}){2,7}(?:[ -]?[A-Z0-9]{1,3})?(?![A-Za-z0-9])", re.I
 )
@@ -64,10 +99,21 @@ def find_private(text: str, config: PrivacyConfig) -> list[Span]:
     taken: list[Span] = []
     for kind, find in _FINDERS.items():
         if kind in config.masks or (kind == "national_id" and config.national_ids):
-            for start, end in find(text, config):
-                if all(end <= span.start or start >= span.end for span in taken):
-                    taken.append(Span(start, end, kind))
-    return sorted(taken)
+            found = (Span(start, end, kind) for start, end in find(text, config))
+            taken = sorted([*taken, *_free(sorted(found), taken)])
+    return taken
+
+
+def _free(found: list[Span], taken: list[Span]) -> Iterator[Span]:
+    """Those of `found` that overlap neither an earlier one nor any of `taken`; both ascend."""
+    end = 0
+    for span in found:
+        place = bisect_right(taken, span)
+        before = max(end, taken[place - 1].end if place else 0)
+        after = taken[place].start if place < len(taken) else span.end
+        if before <= span.start and span.end <= after:
+            end = span.end
+            yield span
 
 
 def mask(text: str, config: PrivacyConfig) -> tuple[str, Counter[str]]:
@@ -85,19 +131,33 @@ def mask(text: str, config: PrivacyConfig) -> tuple[str, Counter[str]]:
 
 def _emails(text: str, config: PrivacyConfig) -> Iterator[tuple[int, int]]:
     if "@" in text:
-        yield from (found.span() for found in _EMAIL.finditer(text) if len(found[0].partition("@")[0]) <= 64)
+        for found in _EMAIL.finditer(text):
+            local, _, host = found[0].partition("@")
+            if len(local) <= 64 and host.rpartition(".")[2].lower() not in _FILE_ENDINGS:
+                yield found.span()
+    if _SPELT_AT.search(text):
+        yield from (found.span() for found in _SPELT_EMAIL.finditer(text))
 
 
 def _ips(text: str, config: PrivacyConfig) -> Iterator[tuple[int, int]]:
     for found in _IPV4.finditer(text):
-        if _is_address(found[0], config) and not _VERSION_BEFORE.search(
-            text, max(0, found.start() - 16), found.start()
-        ):
+        if _is_address(found[0], config) and not _is_version(text, found):
             yield found.span()
     if ":" in text:
         for found in _IPV6.finditer(text):
             if found[0].count(":") >= 2 and _is_address(found[0], config):
                 yield found.span()
+
+
+def _is_version(text: str, found: re.Match[str]) -> bool:
+    """Whether what stands around four numbers, or their size, says that they are no address."""
+    start, end = found.span()
+    before = text[max(0, start - _NEAR_CHARS) : start]
+    if _VERSION_BEFORE.search(before) or _VERSION_AFTER.match(text, end):
+        return True
+    if max(map(int, found[0].split("."))) > _MAX_VERSION_PART or _PUBLIC_RESOLVER.fullmatch(found[0]):
+        return False
+    return text[end : end + 1] not in (":", "/") and not _ADDRESS_NEAR.search(before)
 
 
 def _is_address(text: str, config: PrivacyConfig) -> bool:
@@ -112,7 +172,7 @@ def _is_address(text: str, config: PrivacyConfig) -> bool:
         return False
     if config.mask_private_ips:
         return True
-    return not (address.is_private or address.is_link_local or (address.is_reserved and address.version == 4))
+    return address.is_global and not (address.is_reserved and address.version == 4)
 
 
 def _ibans(text: str, config: PrivacyConfig) -> Iterator[tuple[int, int]]:

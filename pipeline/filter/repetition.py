@@ -48,9 +48,7 @@ def ngram_shares(ids: Ids, lengths: Ids, num_chars: int, reading: Reading) -> di
         if n < 5:
             shares[f"top_{n}_gram_share"] = _top(grams, before, reading) / num_chars
         else:
-            shares[f"dup_{n}_gram_share"] = (_covered if reading.overlapping_grams else _copies)(
-                grams, before
-            ) / num_chars
+            shares[f"dup_{n}_gram_share"] = _repeated(grams, before, num_chars, reading)
     return shares
 
 
@@ -98,8 +96,20 @@ class _Grams:
         self.positions, self.names = start[places[back]], names[back]
 
 
+def _repeated(grams: _Grams, before: Ids, num_chars: int, reading: Reading) -> float:
+    """The share of the characters that repeated n-grams hold, as `reading` counts them."""
+    if not len(grams.positions):
+        return 0.0
+    if reading.repeated_grams == "copies":
+        return _copies(grams, before) / num_chars
+    if reading.repeated_grams == "covered":
+        return _covered(grams, before) / num_chars
+    of_all = int((before[grams.n :] - before[: -grams.n]).sum())
+    return int((before[grams.positions + grams.n] - before[grams.positions]).sum()) / max(1, of_all)
+
+
 def _top(grams: _Grams, before: Ids, reading: Reading) -> int:
-    """Characters in all copies of the commonest gram, the first of several."""
+    """Characters in all copies of the commonest gram: of several the first, or the longest."""
     n = grams.n
     if grams.num_words < n:
         return 0
@@ -108,7 +118,10 @@ def _top(grams: _Grams, before: Ids, reading: Reading) -> int:
         return 0 if reading.top_ngram_needs_repeat else int(before[n] - before[0]) + spaces
     counts = np.bincount(grams.names)
     most = counts.max()
-    place = int(grams.positions[np.argmax(counts[grams.names] == most)])
+    commonest = grams.positions[counts[grams.names] == most]
+    if reading.top_ties == "longest":
+        return int(most) * (int((before[commonest + n] - before[commonest]).max()) + spaces)
+    place = int(commonest[0])
     return int(most) * (int(before[place + n] - before[place]) + spaces)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pipeline.errors import SettingError
+from pipeline.filter.by_language import limits_of
 from pipeline.filter.config import FilterConfig
 
 _COMPARE = {"<": operator.lt, ">": operator.gt}
@@ -79,6 +80,7 @@ REPETITION = _rules("gopher_repetition", """
 C4 = _rules("c4", """
     lorem_ipsum        c4_lorem_ipsum_lines    >  max_lorem_ipsum_lines
     curly_bracket      c4_curly_bracket_lines  >  max_curly_bracket_lines
+    bad_words          c4_bad_words            >  max_bad_words
     too_few_sentences  c4_sentences            <  min_sentences
 """)  # fmt: skip
 FINEWEB = _rules("fineweb", """
@@ -94,6 +96,7 @@ FINEWEB2 = _rules("fineweb2", """
     uncertain_language        language_score          <  min_language_score
 """)  # fmt: skip
 RULES: Mapping[str, tuple[Rule, ...]] = {rules[0].set: rules for rules in (QUALITY, REPETITION, C4, FINEWEB, FINEWEB2)}
+_DEFAULTS = {rule.reason: rule.threshold(FilterConfig()) for rules in RULES.values() for rule in rules}
 
 
 def chosen_rules(config: FilterConfig) -> tuple[tuple[Rule, float], ...]:
@@ -111,9 +114,22 @@ def chosen_rules(config: FilterConfig) -> tuple[tuple[Rule, float], ...]:
     )
 
 
+def in_language(
+    values: Mapping[str, float | None], rules: tuple[tuple[Rule, float], ...]
+) -> Iterator[tuple[Rule, float]]:
+    """`rules` with the thresholds that hold in the language of a document with these measures.
+
+    A threshold that somebody has set holds in every language.
+    """
+    limits = limits_of(values.get("threshold_language"))
+    for rule, threshold in rules:
+        limit = limits.get((rule.measure, rule.fails))
+        yield rule, threshold if limit is None or threshold != _DEFAULTS[rule.reason] else limit
+
+
 def failures(values: Mapping[str, float | None], rules: tuple[tuple[Rule, float], ...]) -> Iterator[Failure]:
     """Every rule of `rules` that a document with these measures fails, in order."""
-    for rule, threshold in rules:
+    for rule, threshold in in_language(values, rules):
         value = values.get(rule.measure)
         if value is not None and _COMPARE[rule.fails](value, threshold):
             yield Failure(rule=rule, value=value, threshold=threshold)

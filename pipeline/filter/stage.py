@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from pipeline.filter.bad_words import BadWords
+from pipeline.filter.by_language import language_number
 from pipeline.filter.classifiers import Classifier
 from pipeline.filter.config import FilterConfig
 from pipeline.filter.decisions import CLASSIFIER_MEASURES, CLASSIFIERS, load_classifier, refusals
@@ -38,6 +40,8 @@ class FilterDocuments:
     stage: str = STAGE
     _rules: tuple[tuple[Rule, float], ...] = field(init=False, repr=False)
     _vocabulary: Vocabulary | None = field(init=False, default=None, repr=False)
+    _gram_vocabulary: Vocabulary | None = field(init=False, default=None, repr=False)
+    _bad_words: BadWords | None = field(init=False, default=None, repr=False)
 
     def __post_init__(self) -> None:
         self._rules = chosen_rules(self.config)
@@ -48,8 +52,11 @@ class FilterDocuments:
         return MEASURES
 
     def setup(self) -> None:
-        """Makes the vocabulary."""
-        self._vocabulary = Vocabulary(spaced_only=READINGS[self.config.dialect].words == "white_space")
+        """Makes the vocabulary, and reads the lists of bad words if there are any."""
+        self._bad_words = BadWords(self.config.c4.bad_words) if self.config.c4.bad_words else None
+        reading = READINGS[self.config.dialect]
+        self._vocabulary = Vocabulary(reading.words)
+        self._gram_vocabulary = None if reading.gram_words == "same" else Vocabulary(reading.gram_words)
 
     def judge(self, document: Document) -> Document | Rejection:
         """What becomes of `document`."""
@@ -66,18 +73,24 @@ class FilterDocuments:
             self.setup()
         vocabulary = self._vocabulary
         assert vocabulary is not None
-        if vocabulary.is_large:
-            vocabulary.forget()
-        return measure(
+        for each in (vocabulary, self._gram_vocabulary):
+            if each is not None and each.is_large:
+                each.forget()
+        measured = measure(
             document.text,
             language=document.language or "en",
             language_score=document.language_score,
             vocabulary=vocabulary,
+            gram_vocabulary=self._gram_vocabulary,
             reading=READINGS[self.config.dialect],
             c4=self.config.c4,
             fineweb=self.config.fineweb,
+            bad_words=self._bad_words,
             edit="c4" in self.config.sets and self.config.c4.edit_text,
         )
+        adapted = self.config.thresholds_by_language
+        measured.values["threshold_language"] = float(language_number(document.language) if adapted else 0)
+        return measured
 
     def _refused_language(self, document: Document) -> Rejection | None:
         config = self.config
@@ -139,8 +152,8 @@ class ClassifyDocuments:
             self.setup()
         values = dict.fromkeys(CLASSIFIER_MEASURES, math.nan)
         for name, model in self._models.items():
-            if not document.language or document.language in model.card["languages"]:
-                scores = model.judge(document.text, model.thresholds.sentence)
+            if not document.language or document.language in model.languages:
+                scores = model.judge(document.text, model.thresholds.sentence, document.language)
                 values[f"{name}_score"] = scores.whole
                 values[f"{name}_sentence_share"] = scores.bad_share
                 values[f"{name}_sentences"] = float(scores.num_sentences)

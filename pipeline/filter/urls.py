@@ -8,6 +8,7 @@ or in a page means the same host.
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from urllib.parse import unquote
 
 from pipeline import storage
 from pipeline.errors import InputError
@@ -15,6 +16,8 @@ from pipeline.filter.config import FilterConfig, UrlConfig
 from pipeline.records import Page, Rejection
 from pipeline.urls import canonical_url, url_parts
 
+# A name and password before the host: they say nothing about it, and no canonical URL has them.
+_CREDENTIALS = re.compile(r"^\s*(https?://)[^/?#\\]*@", re.IGNORECASE)
 _BETWEEN_WORDS = re.compile(r"[\W_]+")
 
 
@@ -44,7 +47,7 @@ class UrlRules:
     def refuses(self, url: str) -> Refused | None:
         """Why `url` is refused, or nothing. An address that is no http(s) URL is none of these rules' concern."""
         try:
-            parts = url_parts(canonical_url(url))
+            parts = url_parts(canonical_url(_CREDENTIALS.sub(r"\1", url)))
         except ValueError:
             return None
         parents = list(_parents(parts.host))
@@ -71,13 +74,21 @@ class UrlRules:
     def _by_word(self, host: str, path: str, query: str) -> Refused | None:
         if not (self.words or self.soft_words):
             return None
-        found = set(_BETWEEN_WORDS.split(f"{host} {path} {query}".lower()))
+        found = set(_BETWEEN_WORDS.split(f"{_readable(host)} {unquote(path)} {unquote(query)}".lower()))
         if hard := sorted(found & self.words):
             return Refused("word", ", ".join(hard))
         soft = sorted(found & self.soft_words)
         if len(soft) > self.max_soft_words:
             return Refused("soft_words", ", ".join(soft), float(len(soft)), float(self.max_soft_words))
         return None
+
+
+def _readable(host: str) -> str:
+    """A host in the letters that a reader sees: its punycode undone."""
+    try:
+        return host.encode("ascii").decode("idna") if "xn--" in host else host
+    except UnicodeError:
+        return host
 
 
 def _parents(host: str) -> Iterator[str]:

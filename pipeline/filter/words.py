@@ -12,14 +12,18 @@ import unicodedata
 from array import array
 from collections.abc import Iterable
 from itertools import chain, product
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import regex
 
+Cut = Literal["affixes", "white_space", "unicode"]
 LINE_END = "\n"  # the chunk that ends each line; its word has the id 0
 
 _MAX_CHUNKS = 1 << 17
+_MAX_CHUNK_CHARS = 1000
+_LONGEST_SUFFIX = 8
 _PUNCT = r"…,:;!?¿؟¡()\[\]{}<>_#*&。？！，、；：～·।،۔؛٪"
 _QUOTES = r"""'"”“`‘´’‚,„»«「」『』（）〔〕【】《》〈〉〈〉⟦⟧"""
 _CURRENCY = "$£€¥฿₽﷼₴₠₡₢₣₤₥₦₧₨₩₪₫₭₮₯₰₱₲₳₵₶₷₸₹₺₻₼₾₿"
@@ -92,6 +96,7 @@ _PIECE = regex.compile(
     r"|[เแโใไ]?(?:[\p{Thai}--[เแโใไ]]\p{M}*){1,3}|(?:[\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}]\p{M}*){1,3}|[^\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}]+",
     regex.V1,
 )
+_UNICODE_BOUNDARY = regex.compile(r"\b", regex.WORD | regex.V1)  # Unicode Standard Annex 29
 _ENDS_SENTENCE = frozenset("!.?։؟۔܀܁܂߹।॥၊။።፧፨‼‽⁇⁈⁉⸮﹒﹖﹗！．？｡。")
 # What counts as a symbol rather than a word: ASCII and common punctuation, control characters, sentence ends.
 _SYMBOLS = (
@@ -200,7 +205,13 @@ _SPECIAL |= {
 
 
 def split_chunk(chunk: str) -> list[str]:
-    """The words of one chunk (text without white space), signs included; joined they are the chunk."""
+    """The words of one chunk (text without white space), signs included; joined they are the chunk.
+
+    A chunk longer than any word is cut into stretches first: peeling takes time with the square of the length.
+    """
+    if len(chunk) > _MAX_CHUNK_CHARS:
+        starts = range(0, len(chunk), _MAX_CHUNK_CHARS)
+        return [word for start in starts for word in split_chunk(chunk[start : start + _MAX_CHUNK_CHARS])]
     if chunk in _SPECIAL:
         return list(_SPECIAL[chunk])
     before: list[str] = []
@@ -208,7 +219,7 @@ def split_chunk(chunk: str) -> list[str]:
     while chunk and chunk not in _SPECIAL:
         prefix = _PREFIX.match(chunk)
         rest = chunk[prefix.end() :] if prefix else chunk
-        suffix = None if prefix and rest in _SPECIAL else _SUFFIX.search(rest)
+        suffix = None if prefix and rest in _SPECIAL else _suffix_of(rest)
         if suffix and prefix and chunk[: -len(suffix[0])] in _SPECIAL:
             prefix, rest = None, chunk
         if prefix:
@@ -220,6 +231,12 @@ def split_chunk(chunk: str) -> list[str]:
             break
         chunk = rest
     return [*before, *_middle(chunk), *reversed(after)]
+
+
+def _suffix_of(chunk: str) -> regex.Match[str] | None:
+    """What is to be peeled from the end. Nothing but a run of stops is longer than the end that is looked at."""
+    start = len(chunk) - _LONGEST_SUFFIX
+    return _SUFFIX.search(chunk, start if start > 0 and chunk[start] != "." else 0)
 
 
 def _middle(chunk: str) -> Iterable[str]:
@@ -249,15 +266,18 @@ def _pieces(word: str) -> list[str]:
 class Vocabulary(dict[str, bytes]):
     """Chunk → the ids of its words, as 32-bit integers in bytes: texts are then put together by joining.
 
+    `cut`: `affixes` as above; `white_space` leaves chunks whole; `unicode` cuts at Unicode's word boundaries and drops
+    what does not begin with a letter or a digit.
+
     Ids are given in order of appearance and mean nothing by themselves.
 
     `length`, `is_symbol`, `has_letter` and `sentence_role` describe each word by id. Roles: 1 ends a
     sentence, 2 is other punctuation, 0 is anything else (which starts one).
     """
 
-    def __init__(self, *, spaced_only: bool = False) -> None:
+    def __init__(self, cut: Cut = "affixes") -> None:
         super().__init__()
-        self._whole_chunks = spaced_only
+        self._cut = cut
         self._ids: dict[str, int] = {}
         self.forget()
 
@@ -279,14 +299,16 @@ class Vocabulary(dict[str, bytes]):
         return len(self) > _MAX_CHUNKS
 
     def __missing__(self, chunk: str) -> bytes:
-        words = (
-            [chunk]
-            if self._whole_chunks or (chunk.isascii() and chunk.isalpha() and chunk not in _SPECIAL)
-            else split_chunk(chunk)
-        )
-        ids = array("i", map(self.word_id, words)).tobytes()
+        ids = array("i", map(self.word_id, self._words_of(chunk))).tobytes()
         self[chunk] = ids
         return ids
+
+    def _words_of(self, chunk: str) -> list[str]:
+        if self._cut == "white_space" or chunk == LINE_END:
+            return [chunk]
+        if self._cut == "unicode":
+            return [word for word in _UNICODE_BOUNDARY.split(chunk) if word and word[0].isalnum()]
+        return [chunk] if chunk.isascii() and chunk.isalpha() and chunk not in _SPECIAL else split_chunk(chunk)
 
     def word_id(self, word: str) -> int:
         """The id of `word`, new or old."""

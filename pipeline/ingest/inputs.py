@@ -1,6 +1,8 @@
 """Which files the inputs name, of which format each is, and how they are shared out to shards."""
 
 import glob
+import hashlib
+import json
 import os
 import posixpath
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,7 +19,6 @@ from pipeline.ingest.config import IngestConfig
 from pipeline.ingest.parquet import UNREADABLE
 from pipeline.ingest.starts import next_start
 from pipeline.steps import Shard
-from pipeline.storage import hash_of
 from pipeline.streams import open_stream
 
 _PACKED = (".gz", ".zst", ".zstd", ".lz4", ".bz2", ".xz", ".bad", ".open")
@@ -28,7 +29,13 @@ _KINDS = {
     ".html": "html", ".htm": "html", ".xhtml": "html", ".shtml": "html",
     ".txt": "text", ".text": "text", ".md": "text", ".rst": "text",
 }  # fmt: skip
+_UNREAD = frozenset(
+    (".csv", ".tsv", ".xlsx", ".arrow", ".feather", ".avro", ".zim", ".pdf", ".epub", ".docx", ".zip", ".tar")
+)
+# What lies beside the data in folders of dataset hubs, and is none.
+_CARDS = frozenset(("readme.md", "dataset_info.json", "dataset_infos.json", "state.json"))
 _GLOB_CHARACTERS = frozenset("*?[")
+_LISTED_ITEMS = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +59,13 @@ class Inputs:
 
     def identity(self) -> str:
         """A hash of what there is to read, without reading it."""
-        return hash_of([[file.path, file.kind, file.source, file.num_bytes, file.stamp] for file in self.files])
+        digest = hashlib.sha256(b"[")
+        for number, file in enumerate(self.files):
+            row = [file.path, file.kind, file.source, file.num_bytes, file.stamp]
+            text = json.dumps(row, separators=(",", ":"), ensure_ascii=False)
+            digest.update(("," * (number > 0) + text).encode("utf-8", "surrogatepass"))
+        digest.update(b"]")
+        return digest.hexdigest()
 
 
 def list_inputs(config: IngestConfig) -> Inputs:
@@ -75,14 +88,8 @@ def list_inputs(config: IngestConfig) -> Inputs:
             if not kind:
                 passed_over += 1
             elif entry.path not in files:
-                files[entry.path] = InputFile(
-                    path=entry.path,
-                    kind=kind,
-                    source=source,
-                    name=entry.name,
-                    num_bytes=entry.num_bytes,
-                    stamp=entry.stamp,
-                )
+                files[entry.path] = _input_file(entry, kind, source)
+        passed_over += _drop_cards(files, before)
         if not matched:
             raise InputError(f"ingest input {pattern!r} matches no file")
         if len(files) == before and not any(_same_source(files, source)):
@@ -91,6 +98,34 @@ def list_inputs(config: IngestConfig) -> Inputs:
             )
     ordered = sorted(files.values(), key=lambda file: (file.source, file.path))
     return Inputs(files=tuple(ordered), num_passed_over=passed_over)
+
+
+def _input_file(entry: "_Entry", kind: str, source: str) -> InputFile:
+    """An input file.
+
+    Raises:
+        InputError: its name is not UTF-8, so no table could name it.
+    """
+    try:
+        entry.path.encode()
+    except UnicodeEncodeError:
+        raise InputError(f"the name of the ingest input {entry.path!r} is not UTF-8; rename it") from None
+    return InputFile(
+        path=entry.path, kind=kind, source=source, name=entry.name, num_bytes=entry.num_bytes, stamp=entry.stamp
+    )
+
+
+def _drop_cards(files: dict[str, InputFile], before: int) -> int:
+    """Takes out the cards that lie beside data, from the file number `before` on; returns how many they were."""
+    fresh = list(files.values())[before:]
+    cards = [file.path for file in fresh if posixpath.basename(file.path).lower() in _CARDS]
+    if len(cards) == len(fresh) or not any(
+        file.kind in ("parquet", "jsonl", "warc") and file.path not in cards for file in fresh
+    ):
+        return 0
+    for path in cards:
+        del files[path]
+    return len(cards)
 
 
 def _same_source(files: dict[str, InputFile], source: str) -> Iterator[bool]:
@@ -128,8 +163,12 @@ def _local_entries(pattern: str) -> Iterator[tuple[_Entry, bool]]:
             raise InputError(f"ingest input {path!r} does not exist")
 
 
-def _local_folder(folder: str, root: str) -> Iterator[_Entry]:
-    """The files below `folder`, hidden ones and those that begin with an underscore left out."""
+def _local_folder(folder: str, root: str, above: frozenset[str] = frozenset()) -> Iterator[_Entry]:
+    """The files below `folder`, hidden ones and those that begin with an underscore left out.
+
+    A link to a folder that it lies in (one of `above`) is not followed; one that leads nowhere is no file.
+    """
+    above |= {os.path.realpath(folder)}
     try:
         with os.scandir(folder) as entries:
             children = sorted(entries, key=lambda entry: entry.name)
@@ -138,9 +177,10 @@ def _local_folder(folder: str, root: str) -> Iterator[_Entry]:
     for child in children:
         if child.name.startswith((".", "_")):
             continue
-        if child.is_dir():
-            yield from _local_folder(child.path, root)
-        elif child.is_file():
+        if os.path.isdir(child.path):
+            if os.path.realpath(child.path) not in above:
+                yield from _local_folder(child.path, root, above)
+        elif os.path.isfile(child.path):
             yield _local_entry(child.path, os.path.relpath(child.path, root).replace(os.sep, "/"), child.stat())
 
 
@@ -150,24 +190,30 @@ def _local_entry(path: str, name: str, status: os.stat_result) -> _Entry:
 
 def _remote_entries(pattern: str) -> Iterator[tuple[_Entry, bool]]:
     fs, inner = storage.filesystem(pattern)
-    if _GLOB_CHARACTERS & set(inner) and not fs.exists(inner):
-        found = fs.glob(inner, detail=True)
-        root = posixpath.dirname(
-            inner[: min(inner.find(character) for character in _GLOB_CHARACTERS if character in inner)]
-        )
-        yield from (
-            (_remote_entry(fs, info, root), True) for _, info in sorted(found.items()) if info["type"] == "file"
-        )
-    elif fs.isdir(inner):
+    with storage.naming(pattern):
+        if storage.exists(pattern):
+            info = fs.info(inner)
+        elif _GLOB_CHARACTERS & set(inner):
+            yield from _remote_matches(fs, inner)
+            return
+        else:
+            raise InputError(f"ingest input {pattern!r} does not exist")
+        if info["type"] == "file":
+            yield _remote_entry(fs, info, posixpath.dirname(inner)), True
+            return
         found = fs.find(inner, detail=True)
-        for path, info in sorted(found.items()):
-            entry = _remote_entry(fs, info, inner)
-            if not any(part.startswith((".", "_")) for part in entry.name.split("/")) and path:
-                yield entry, False
-    elif fs.exists(inner):
-        yield _remote_entry(fs, fs.info(inner), posixpath.dirname(inner)), True
-    else:
-        raise InputError(f"ingest input {pattern!r} does not exist")
+    for path, info in sorted(found.items()):
+        entry = _remote_entry(fs, info, inner)
+        if not any(part.startswith((".", "_")) for part in entry.name.split("/")) and path:
+            yield entry, False
+
+
+def _remote_matches(fs: fsspec.AbstractFileSystem, pattern: str) -> Iterator[tuple[_Entry, bool]]:
+    found = fs.glob(pattern, detail=True)
+    fixed = pattern[: min(pattern.find(character) for character in _GLOB_CHARACTERS if character in pattern)]
+    for _, info in sorted(found.items()):
+        if info["type"] == "file":
+            yield _remote_entry(fs, info, posixpath.dirname(fixed)), True
 
 
 def _remote_entry(fs: fsspec.AbstractFileSystem, info: dict[str, Any], root: str) -> _Entry:
@@ -182,8 +228,22 @@ def _kind(entry: _Entry, explicit: bool, config: IngestConfig) -> str:
     if config.format != "auto":
         kind: str = config.format
     else:
-        kind = kind_by_name(posixpath.basename(entry.path)) or (kind_by_content(entry.path) if explicit else "")
+        kind = kind_by_name(posixpath.basename(entry.path)) or (_kind_of_named(entry.path) if explicit else "")
     return f"text_{config.text_unit}" if kind == "text" and config.text_unit != "file" else kind
+
+
+def _kind_of_named(path: str) -> str:
+    """The format of a file that the user named and whose ending says nothing that we read.
+
+    Raises:
+        InputError: its ending or its bytes show a format that ingest does not read.
+    """
+    ending = posixpath.splitext(path)[1].lower()
+    if ending in _UNREAD:
+        raise InputError(
+            f"{path}: ingest does not read {ending} files; convert it to JSON lines or Parquet, or set ingest.format"
+        )
+    return kind_by_content(path)
 
 
 def kind_by_name(name: str) -> str:
@@ -213,15 +273,33 @@ def kind_by_content(path: str) -> str:
         return "jsonl"
     if start.startswith(b"<"):
         return "html"
-    if b"\0" not in head:
+    if b"\0" not in head and not start.startswith(b"%PDF-"):
         return "text"
     raise InputError(f"{path} is of no known format; set ingest.format, or leave it out of ingest.inputs")
 
 
-def shards(files: Sequence[InputFile], config: IngestConfig) -> list[Shard]:
+def shards(files: Sequence[InputFile], config: IngestConfig) -> Iterator[Shard]:
     """The shards that read `files`: ranges of large files, single files, and groups of small ones, in order."""
-    works = list(_works(files, config))
-    return [Shard(name=f"part-{number:06d}", work=items) for number, items in enumerate(works)]
+    for number, items in enumerate(_works(files, config)):
+        yield Shard(name=f"part-{number:06d}", work=items)
+
+
+def listed(shard: Shard, folder: str) -> Shard:
+    """The same shard; if it reads many files, its work is the path of a list of them, written below `folder`.
+
+    So neither the plan of an engine nor the memory of the driver grows with the number of files.
+    """
+    if len(shard.work) <= _LISTED_ITEMS:
+        return shard
+    path = storage.join(folder, shard.name + ".json")
+    storage.write_bytes(path, json.dumps(shard.work).encode())
+    return Shard(name=shard.name, work=path)
+
+
+def items_of(shard: Shard) -> list[dict[str, Any]]:
+    """What a shard reads: files and ranges of files."""
+    items: list[dict[str, Any]] = storage.read_json(shard.work) if isinstance(shard.work, str) else shard.work
+    return items
 
 
 def _works(files: Iterable[InputFile], config: IngestConfig) -> Iterator[list[dict[str, Any]]]:

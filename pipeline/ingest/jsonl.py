@@ -11,6 +11,7 @@ from pipeline.streams import ByteStream
 # JSON escapes may write one byte of text as six; beyond that a line cannot be an acceptable page.
 _ESCAPED_BYTES = 6
 _OTHER_FIELDS_BYTES = 1 << 20
+_LOOK_BYTES = 64
 
 
 def found_in_lines(
@@ -22,6 +23,10 @@ def found_in_lines(
     """
     if start:
         stream.skip_line()
+    elif stream.peek(_LOOK_BYTES).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"["):
+        detail = "the file is a JSON array; one object a line is wanted, as `jq -c '.[]'` writes them"
+        yield Refusal(place=Place(kind="jsonl", position=0), reason="unreadable_file", detail=detail)
+        return
     for line in jsonl.lines(stream, limit=longest_line(limit)):
         position = stream.start + line.position
         if end is not None and position >= end:

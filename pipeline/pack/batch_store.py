@@ -1,4 +1,4 @@
-"""Byte ranges of shard files: mapped memory on a local disk, a bounded cache on disk for a remote one."""
+"""Byte ranges of shard files: mapped memory on a local disk, and for remote ones a bounded cache on disk, or none."""
 
 import hashlib
 import os
@@ -6,14 +6,16 @@ import threading
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Protocol
+from typing import Protocol, cast
 
 import pyarrow as pa
 
-from pipeline.errors import InputError, SettingError
-from pipeline.storage import filesystem, is_local, join
+from pipeline.errors import InputError
+from pipeline.storage import filesystem, is_local, join, naming
 
 DEFAULT_CACHE_BYTES = 16 << 30
+_HELD_WITHOUT_CACHE_BYTES = 256 << 20
+_LOOKS = 64
 
 
 class BatchStore(Protocol):
@@ -33,15 +35,11 @@ class BatchStore(Protocol):
 
 
 def open_store(folder: str, files: Sequence[str], cache_folder: str = "", cache_bytes: int = 0) -> BatchStore:
-    """The store of `files` that suits where `folder` lies.
-
-    Raises:
-        SettingError: the files are remote and no cache folder is given.
-    """
+    """The store of `files` that suits where `folder` lies: remote ones are kept if a cache folder is named."""
     if is_local(folder):
         return MappedStore(folder, files)
     if not cache_folder:
-        raise SettingError(f"{folder} is remote: name a local cache folder for its batches")
+        return FetchingStore(folder, files)
     return CachedStore(folder, files, cache_folder, cache_bytes or DEFAULT_CACHE_BYTES)
 
 
@@ -75,28 +73,57 @@ class MappedStore:
         self._maps.clear()
 
 
-class CachedStore:
+class FetchingStore:
+    """Remote files whose ranges are fetched each time: for who reads everything once, or a row here and there."""
+
+    max_held_bytes = _HELD_WITHOUT_CACHE_BYTES
+    num_readers = 16
+
+    def __init__(self, folder: str, files: Sequence[str]) -> None:
+        self._remote, self._root = filesystem(folder)
+        self._name = folder
+        self._files = files
+
+    def read(self, file: int, offset: int, num_bytes: int) -> pa.Buffer:
+        """The bytes of a range; fewer if the file does not reach so far."""
+        return pa.py_buffer(self._fetched(file, offset, num_bytes))
+
+    def forget(self, file: int, offset: int, num_bytes: int) -> None:
+        """Nothing to forget: nothing is kept."""
+
+    def close(self) -> None:
+        """Nothing is open between reads."""
+
+    def _fetched(self, file: int, offset: int, num_bytes: int) -> bytes:
+        name = join(self._name, self._files[file])
+        try:
+            with naming(name):
+                path = join(self._root, self._files[file])
+                return cast("bytes", self._remote.cat_file(path, start=offset, end=offset + num_bytes))
+        except FileNotFoundError:
+            raise InputError(f"{name} is missing, although the batch index names it") from None
+
+
+class CachedStore(FetchingStore):
     """Remote files: each range is fetched once and kept in a local folder of bounded size.
 
     Any number of processes may share the folder: a range appears by rename, and the ones that were
     read longest ago go first when the folder outgrows its bound. Names hold the remote path, the
-    range and nothing of this machine, so a cache survives restarts. What callers keep is mapped from
-    it, and may take up to a quarter more of the disk where another process removes it meanwhile. The
-    caller checks checksums.
+    range and nothing of this machine, so a cache survives restarts. A process looks what the folder
+    holds whenever it has added a 64th of the bound, so that n processes may exceed it by n 64ths; what
+    callers keep is mapped from it, and may take up to a quarter more of the disk where another process
+    removes it meanwhile. The caller checks checksums. A disk too full for the cache costs speed only.
     """
 
-    num_readers = 16
-
     def __init__(self, folder: str, files: Sequence[str], cache_folder: str, max_bytes: int) -> None:
-        self._remote, self._root = filesystem(folder)
-        self._name = folder
-        self._files = files
+        super().__init__(folder, files)
         self._folder = cache_folder
         self._max_bytes = max_bytes
         self.max_held_bytes = max_bytes // 4
         self._lock = threading.Lock()
         os.makedirs(cache_folder, exist_ok=True)
-        self._held_bytes = sum(size for _, size, _ in self._held())
+        self._coming_bytes = 0  # fetched, and not yet in the folder
+        self._added_bytes = max_bytes  # since the last look; now, look before the first range is added
 
     def read(self, file: int, offset: int, num_bytes: int) -> pa.Buffer:
         """The bytes of a range, from the cache if they are there."""
@@ -113,46 +140,59 @@ class CachedStore:
         if os.path.exists(path):
             os.unlink(path)
 
-    def close(self) -> None:
-        """Nothing is open between reads."""
-
     def _fetch(self, file: int, offset: int, num_bytes: int, path: str) -> pa.Buffer:
-        try:
-            data = self._remote.cat_file(join(self._root, self._files[file]), start=offset, end=offset + num_bytes)
-        except FileNotFoundError:
-            name = join(self._name, self._files[file])
-            raise InputError(f"{name} is missing, although the batch index names it") from None
-        os.makedirs(self._folder, exist_ok=True)
+        data = self._fetched(file, offset, num_bytes)
         with self._lock:
-            self._held_bytes += len(data)
-            if self._held_bytes > self._max_bytes:
-                self._evict(len(data))
-        temporary = f"{path}.{uuid.uuid4().hex[:8]}.tmp"
-        with open(temporary, "wb") as sink:
-            sink.write(data)
-        os.replace(temporary, path)
+            self._coming_bytes += len(data)
+            self._added_bytes += len(data)
+            if self._added_bytes > self._max_bytes // _LOOKS:
+                self._evict()
+                self._added_bytes = 0
         try:
+            self._keep(path, data)
             return pa.memory_map(path).read_buffer()
-        except FileNotFoundError:  # another process has removed it already
+        except OSError:  # the disk is full, or another process has removed it already
             return pa.py_buffer(data)
+        finally:
+            with self._lock:
+                self._coming_bytes -= len(data)
 
-    def _evict(self, incoming_bytes: int) -> None:
-        """Removes the ranges read longest ago until a tenth of the bound is free beside `incoming_bytes`."""
+    def _keep(self, path: str, data: bytes) -> None:
+        """Puts `data` into the cache.
+
+        Raises:
+            OSError: there is no room for it; half of it is not left behind.
+        """
+        os.makedirs(self._folder, exist_ok=True)
+        temporary = f"{path}.{uuid.uuid4().hex[:8]}.tmp"
+        try:
+            with open(temporary, "wb") as sink:
+                sink.write(data)
+            os.replace(temporary, path)
+        except OSError:
+            with suppress(OSError):
+                os.unlink(temporary)
+            raise
+
+    def _evict(self) -> None:
+        """If what comes is too much, removes what was read longest ago until a tenth of the bound is free."""
         held = sorted(self._held())
-        total = sum(size for _, size, _ in held) + incoming_bytes
+        total = sum(size for _, size, _ in held) + self._coming_bytes
+        spare = self._max_bytes // _LOOKS  # is added before the next look
+        if total + spare <= self._max_bytes:
+            return
         for _, size, path in held:
             if total <= self._max_bytes * 9 // 10:
                 break
             with suppress(FileNotFoundError):  # another process was faster
                 os.unlink(path)
             total -= size
-        self._held_bytes = total
 
     def _held(self) -> list[tuple[int, int, str]]:
         found = []
         with os.scandir(self._folder) as entries:
             for entry in entries:
-                if entry.name.endswith(".batch"):
+                if entry.name.endswith((".batch", ".tmp")):  # the latter may be left by a process that was killed
                     try:
                         stat = entry.stat()
                     except FileNotFoundError:

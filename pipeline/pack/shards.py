@@ -9,7 +9,8 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from operator import getitem
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -102,8 +103,9 @@ class ShardSet:
         """For rows of source number `source`, by their numbers: their blocks and their places in those."""
         low, high = self._index.first_batch[source], self._index.first_batch[source + 1]
         first_row = self._index.columns["first_row"]
-        blocks = first_row[low:high].searchsorted(rows, side="right") + (low - 1)
-        return blocks, rows - first_row[blocks]
+        blocks = first_row[low:high].searchsorted(rows, side="right")
+        blocks += low - 1
+        return blocks, rows - first_row.take(blocks)
 
     def block(self, number: int) -> RowBlock:
         """Block `number`, read and checked when it is first asked for.
@@ -123,7 +125,10 @@ class ShardSet:
 
     def blocks_at(self, numbers: Sequence[int]) -> list[RowBlock]:
         """As `block`, for many; those of remote shards that are not at hand are fetched side by side."""
-        missing = {number for number in numbers if number not in self._blocks}
+        found = list(map(self._blocks.get, numbers))
+        if all(found):
+            return cast("list[RowBlock]", found)
+        missing = {number for number, block in zip(numbers, found, strict=True) if block is None}
         if len(missing) < 2 or self._store.num_readers < 2:
             return [self.block(number) for number in numbers]
         with ThreadPoolExecutor(self._store.num_readers) as readers:
@@ -133,9 +138,9 @@ class ShardSet:
     def token_rows(self, source: int, rows: npt.NDArray[np.int64]) -> list[npt.NDArray[Any]]:
         """The T+1 tokens of each row of source number `source`, as views of the files; the fast way to many rows."""
         blocks, places = (numbers.tolist() for numbers in self.locate(source, rows))
-        views = self._views
+        views: list[Any] = self._views
         try:
-            return [views[block][place] for block, place in zip(blocks, places, strict=True)]
+            return list(map(getitem, map(views.__getitem__, blocks), places))
         except TypeError:  # the None of a block that was not touched yet
             return [self.block(block).tokens[place] for block, place in zip(blocks, places, strict=True)]
 

@@ -1,11 +1,14 @@
 """The way from documents to a tokenizer, on disk."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from jobs.count import count_run
 from jobs.engine import Engine
+from jobs.fertility import as_text, by_language, by_language_and_source, key_figures
+from jobs.plots import groups_of_bars
 from jobs.train_tokenizer import train_run
 from pipeline.count.config import CountConfig
 from pipeline.count.loading import load_table
@@ -99,6 +102,50 @@ def test_a_finished_step_is_not_done_again(run: str, capsys: pytest.CaptureFixtu
     assert "tokenizer: up to date" in shown
 
 
+def test_a_tokenizer_that_does_not_fit_its_lock_is_refused(run: str) -> None:
+    count_run(run, CountConfig(), Engine())
+    train_run(run, TokenizerConfig(vocab_size=300))
+    path = Path(run, "tokenizer", "tokenizer.json")
+    lock = json.loads(path.with_name("tokenizer.lock").read_text())
+    assert lock["special_ids"]["<|endoftext|>"] == 0
+    assert lock["pattern"]["label"] == "o200k@1"
+    assert {len(lock[name]) for name in ("tokenizer_json_sha256",)} == {64}
+    assert len(lock["vocabulary"]["sha256"]) == len(lock["unicode"]["classes_sha256"]) == 64
+    assert lock["training"]["counts"]
+    path.write_text(path.read_text().replace('"<|pad|>"', '"<|dap|>"'))
+    with pytest.raises(ValueError, match=r"tokenizer.lock beside it was written for: tokenizer_json_sha256 differs"):
+        load_encoder(str(path))
+    path.with_name("tokenizer.lock").write_text("[]")
+    with pytest.raises(ValueError, match=r"the tokenizer.lock beside it is not a lock"):
+        load_encoder(str(path))
+
+
+def test_fertility_beside_another_tokenizer(run: str, tmp_path: Path) -> None:
+    """By language and source, for both; the picture and the figures of the report."""
+    count_run(run, CountConfig(), Engine())
+    train_run(run, TokenizerConfig(vocab_size=290))
+    small = tmp_path / "small.json"
+    small.write_bytes(read_bytes(join(run, "tokenizer", "tokenizer.json")))
+    train_run(run, TokenizerConfig(vocab_size=400, compare_with=str(small)))
+    value = json.loads(Path(run, "tokenizer", "fertility.json").read_text())
+    other = value["compared"][str(small)]
+    assert value["total"]["bytes"] == other["total"]["bytes"] == sum(len(text.encode()) for *_, text in TEXTS)
+    assert value["total"]["bytes_per_token"] > other["total"]["bytes_per_token"]
+    assert set(value["languages"]) == {"", "de", "en", "zh"}
+    assert set(value["sources"]) == {"", "web", "books"} == set(other["sources"])
+    rows = by_language(value)
+    assert list(rows) == ["all", "en", "de", "zh", "(none)"]
+    assert set(rows["en"]) == {"this tokenizer", "small.json"}
+    assert list(by_language_and_source(value))[5:] == ["source web", "source books", "source (none)"]
+    shown = as_text({"ours": value})
+    assert all(f"  {name}: " in shown for name in ("digits", "white space", "code", "least used", "longest"))
+    assert dict(key_figures(value))["tokens in the vocabulary"] == f"{value['vocab_size']}"
+    picture = groups_of_bars(rows, "bytes per token")
+    assert picture.startswith("<svg")
+    assert "small.json" in picture
+    assert picture == groups_of_bars(rows, "bytes per token")
+
+
 def test_an_existing_tokenizer_is_taken_over(run: str, tmp_path: Path) -> None:
     count_run(run, CountConfig(), Engine())
     train_run(run, TokenizerConfig(vocab_size=300))
@@ -110,3 +157,24 @@ def test_an_existing_tokenizer_is_taken_over(run: str, tmp_path: Path) -> None:
     theirs.write_text("{}")
     with pytest.raises(InputError, match=r"theirs\.json is not a usable byte-level tokenizer"):
         train_run(run, TokenizerConfig(existing=str(theirs)))
+
+
+def test_a_rank_file_is_taken_over(run: str, tmp_path: Path) -> None:
+    """With special ids of its own, or with those of the settings behind its last rank."""
+    count_run(run, CountConfig(pattern="cl100k"), Engine())
+    train_run(run, TokenizerConfig(vocab_size=300, special_tokens=("<|endoftext|>",), reserved_tokens=0))
+    ours = load_encoder(join(run, "tokenizer", "tokenizer.json"))
+    ranks = tmp_path / "their.tiktoken"
+    ranks.write_bytes(read_bytes(join(run, "tokenizer", "tokenizer.tiktoken")))
+    for ids, expected in (({}, 299), ({"<|endoftext|>": 400}, 400)):
+        names = {"special_tokens": ("<|endoftext|>",), "reserved_tokens": 0}
+        train_run(run, TokenizerConfig(existing=str(ranks), existing_special_ids=ids, **names))  # type: ignore[arg-type]
+        encoder = load_encoder(join(run, "tokenizer", "tokenizer.json"))
+        assert encoder.specials == {"<|endoftext|>": expected}
+        for _, _, text in TEXTS:
+            assert encoder.encode(text) == [token_id - 1 for token_id in ours.encode(text)]
+    ranks.write_text("no ranks\n")
+    with pytest.raises(
+        InputError, match=r"their\.tiktoken is neither a tokenizer\.json nor a usable rank file: line 1 of"
+    ):
+        train_run(run, TokenizerConfig(existing=str(ranks)))

@@ -49,6 +49,27 @@ def test_cut_bodies_are_refused(name: str, keep: int) -> None:
         decoded(whole[: min(keep, len(whole) - 9)], name, 1 << 20)
 
 
+def test_layers_of_encodings_are_few() -> None:
+    body = b"x"
+    for _ in range(6):
+        body = gzip.compress(body)
+    with pytest.raises(BodyError, match="bad_encoding"):
+        decoded(body, ", ".join(["gzip"] * 6), 1 << 20)
+
+
+@pytest.mark.parametrize("names", [["gzip", "br"], ["zstd", "gzip"], ["br", "zstd", "deflate"]])
+def test_bombs_in_layers_are_cut(names: list[str]) -> None:
+    body = bytes(30 << 20)
+    for name in names:
+        body = ENCODERS[name](body)
+    tracemalloc.start()
+    with pytest.raises(BodyError, match="decoded_too_large"):
+        decoded(body, ", ".join(names), 2 << 20)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 12 << 20
+
+
 def test_oddities_of_servers() -> None:
     bare = zlib.compressobj(wbits=-15)
     assert decoded(bare.compress(b"bare deflate") + bare.flush(), "deflate", 100) == b"bare deflate"
@@ -64,7 +85,8 @@ def test_start_of_a_cut_file_ends_with_a_line() -> None:
     assert start.endswith(b"\n")
     assert text.startswith(start)
     assert decoded_start(text, "", 1 << 20) == text
-    assert decoded_start(b"junk", "gzip", 100) == b""
+    assert decoded_start(b"junk", "gzip", 100) is None  # not the same as an empty file
+    assert decoded_start(brotli.compress(text)[:-9], "br", 1 << 20) is None
 
 
 @pytest.mark.parametrize(
@@ -84,6 +106,11 @@ def test_start_of_a_cut_file_ends_with_a_line() -> None:
         ("application/xml", b"<rss>", ""),
         ("application/json", b"{}", ""),
         ("nonsense", b"<html>", "text/html"),
+        ("application/json, text/html; charset=utf-8", b"<p>", "text/html"),  # of two headers the last one
+        ("text/html; charset=utf-8, text/html", b"<p>", "text/html"),
+        ("", b"<!---->" * 130 + b"<html>", "text/html"),
+        ("", b"<!---->" * 140, "text/plain"),  # as many ways to read it as there are to part a row of 140
+        ("", b"<?xml version='1.0'?><!-- > --><html >", "text/html"),
     ],
 )
 def test_media_type_by_header_and_bytes(content_type: str, payload: bytes, kind: str) -> None:

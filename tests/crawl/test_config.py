@@ -20,6 +20,8 @@ from tests.crawl.crawling import AGENT
         ({"seeds": ("http://a.example/",), "user_agent": "bot (+https://example.org/; a@example.org) é"}, "ASCII"),
         ({"seeds": ("a.example",), "user_agent": AGENT}, "crawl.seeds holds 'a.example'"),
         ({"shards": 0}, "crawl.shards is 0; allowed is 1 or more"),
+        ({"ports": (80, 70_000)}, "crawl.ports holds 70000; allowed is 1 to 65535"),
+        ({"allow_private_hosts": ("host:http",)}, "crawl.allow_private_hosts holds 'host:http'"),
         ({"max_pages": 0}, "crawl.max_pages is 0"),
         ({"robots_cache_seconds": 90_000.0}, r"allowed is 0 to 86400 \(RFC 9309\)"),
         ({"addresses": {"a.test": "localhost"}}, "crawl.addresses gives a.test the address 'localhost'"),
@@ -34,6 +36,12 @@ def test_refuses(settings: dict[str, Any], sentence: str) -> None:
     ("table", "settings", "sentence"),
     [
         (PolitenessConfig, {"delay_seconds": -1.0}, "crawl.politeness.delay_seconds is -1.0; allowed is 0 or more"),
+        (
+            PolitenessConfig,
+            {"delay_seconds": float("nan")},
+            "crawl.politeness.delay_seconds is nan; allowed is 0 or more",
+        ),
+        (LimitsConfig, {"total_seconds": float("inf")}, "crawl.limits.total_seconds is inf"),
         (LimitsConfig, {"robots_bytes": 1000}, "RFC 9309 asks for at least 512000"),
         (LimitsConfig, {"links": 0}, "crawl.limits.links is 0"),
         (ScopeConfig, {"include": ("(",)}, r"crawl.scope.include holds '\('"),

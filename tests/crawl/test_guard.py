@@ -19,6 +19,7 @@ NOT_PUBLIC = [
     "198.18.0.1", "224.0.0.1", "240.0.0.1", "255.255.255.255", "::", "::1", "fe80::1", "fc00::1", "fd00:ec2::254", "fec0::1", "ff02::1",
     "2001:db8::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::127.0.0.1", "::ffff:0:7f00:1",  # mapped, compatible, translated
     "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "64:ff9b:1::7f00:1",  # NAT64
+    "64:ff9b:1::808:808", "64:ff9b:1:a00:0:100:808:808",  # of local use: where it holds the address depends on the network
     "2002:7f00:1::", "2002:a00:1::1",  # 6to4
     "2001:0:7f00:1::", "2001:0:4136:e378:8000:63bf:80ff:fffe",  # Teredo: server or client
     "2606:4700::5efe:10.0.0.1",  # ISATAP

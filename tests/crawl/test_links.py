@@ -1,4 +1,5 @@
 import json
+import resource
 import time
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.crawl.links import _elements, _scanned, page_links
+from pipeline.crawl.taming import tamed
 
 URL = "http://example.com/dir/page.html"
 
@@ -31,6 +33,9 @@ URL = "http://example.com/dir/page.html"
             ["http://example.com/dir/m", "http://example.com/dir/f"],
         ),
         ('<meta http-equiv="Refresh" content="0;URL=\'r\'">', ["http://example.com/dir/r"]),
+        ('<meta http-equiv=refresh content=" 5.5 , r s ">', ["http://example.com/dir/r%20s"]),
+        ("<meta http-equiv=refresh content=30>", []),
+        ("<noscript><a href=n></noscript>", ["http://example.com/dir/n"]),
         (
             '<link rel="next" href="n"><link rel="stylesheet" href="s.css"><link rel="alternate" type="application/rss+xml" href="feed">',
             ["http://example.com/dir/n"],
@@ -60,10 +65,23 @@ def test_any_bytes_can_be_read(html: bytes) -> None:
     page_links(b"<a href=" + html, URL, limit=10)
 
 
+def attributes(start: int, stop: int, value: bytes = b"=1") -> bytes:
+    return b" ".join(b"a%d%b" % (number, value) for number in range(start, stop))
+
+
 @pytest.mark.parametrize(
     "html",
     [
         b"<div>" * 800_000,
+        b"<div>" * 19_000,
+        b"<p " + attributes(0, 300_000, b'=">"') + b">",  # the values look like the end of the tag
+        b"<p " + attributes(0, 300_000, b'=">=" ') + b">",
+        b"<p " + attributes(0, 300_000, b"") + b">",
+        b"<p " + attributes(0, 300_000).replace(b" ", b"/") + b">",
+        b"".join(b"<body " + attributes(at, at + 1500) + b">" for at in range(0, 300_000, 1500)),  # they merge
+        b"<meta http-equiv=refresh content='0;" + b" " * 100_000 + b"x" + b" " * 100_000 + b"y'>",
+        b"<title>" * 500_000,
+        b"</b></p>" * 500_000,
         b"<p " + b" ".join(b"a%d=1" % number for number in range(300_000)) + b">",
         b"<a href=x>" * 300_000,
         b"<!--" * 500_000,
@@ -75,7 +93,29 @@ def test_any_bytes_can_be_read(html: bytes) -> None:
 def test_hostile_pages_take_time_in_proportion(html: bytes) -> None:
     started = time.process_time()
     page_links(html, URL, limit=10)
-    assert time.process_time() - started < 3.0
+    assert time.process_time() - started < 5.0
+
+
+@pytest.mark.parametrize("name", [b"b", b"FONT", b"strike", b"nobr"])
+@pytest.mark.parametrize("end", [b" a%d>", b"\n%d>", b"/a%d>"])
+def test_copies_of_formatting_elements_do_not_fill_the_memory(name: bytes, end: bytes) -> None:
+    """Each of the 3,000 elements would be built again in each of the 3,000 paragraphs: 9 million nodes, 3.6 GB."""
+    html = b"<p>" + b"".join(b"<" + name + end % number for number in range(3000)) + b"<p>x<a href=y>" * 3000
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert page_links(html, URL, limit=10).links == ["http://example.com/dir/y"]
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 << 10
+
+
+def test_tamed_page_has_the_same_links() -> None:
+    """Formatting elements are renamed, scripts and comments taken out; links, metas and their order stay."""
+    html = (
+        b"<meta name=robots content=noai><script>"
+        + b"a = b; " * 40_000
+        + b"</script>"
+        + b"<b><a href=x>1</a></b><p>2" * 900
+    )
+    assert tamed(html) not in (html, None)
+    assert page_links(html, URL, limit=9) == (["http://example.com/dir/x"], [("robots", "noai")])
 
 
 def test_scan_finds_what_the_parser_finds(shared_data: Path) -> None:
@@ -92,3 +132,21 @@ def test_scan_finds_what_the_parser_finds(shared_data: Path) -> None:
         num_links += len(parsed | scanned)
         num_equal += len(parsed & scanned)
     assert num_equal > 0.98 * num_links > 1000
+
+
+@pytest.mark.parametrize(
+    ("html", "metas"),
+    [
+        ('<META CONTENT="noai" NAME=Robots>', [("Robots", "noai")]),
+        ('<meta property="robots" content="noai">', [("robots", "noai")]),
+        ('<meta http-equiv="X-Robots-Tag" content="noai">', [("robots", "noai")]),
+        ('<meta http-equiv="tdm-reservation" content="1">', [("tdm-reservation", "1")]),
+        ('<body><p>late<meta name="robots" content="noai">', [("robots", "noai")]),
+        ('<noscript><meta name="robots" content="noai"></noscript>', [("robots", "noai")]),
+        ('<meta name="robots" content="&#110;oai">', [("robots", "noai")]),
+        ('<!--<meta name="robots" content="noai">-->', []),
+        ('<script>"<meta name=robots content=noai>"</script>', []),
+    ],
+)
+def test_metas_in_odd_places(html: str, metas: list[tuple[str, str]]) -> None:
+    assert page_links(html.encode(), "http://example.com/", limit=9).metas == metas

@@ -48,6 +48,18 @@ NONE = OptOutConfig(
         ("User-agent: *\nContent-Usage: train-ai=n\nAllow: /", "/x", "content-usage:train-ai=n"),
         ("User-agent: *\nContent-Usage: /a train-ai=n\nAllow: /", "/x", ""),
         ("User-agent: *\nContent-Usage: train-ai=y\nAllow: /", "/x", ""),
+        (
+            "Content-Signal: ai-train=no\nUser-agent: *\nAllow: /",
+            "/x",
+            "content-signal:ai-train=no",
+        ),  # before any group
+        ("User-agent: *\nAllow: /\nUser-agent: CCBot\nContent-Signal: ai-train=no", "/x", "content-signal:ai-train=no"),
+        ("User-agent: *\nContent-Signal: ai-train=yes\nUser-agent: GPTBot\nContent-Usage: /a train-ai=n", "/x", ""),
+        (
+            "User-agent: *\nContent-Signal: ai-train=yes\nContent-Signal: ai-train=no",
+            "/x",
+            "content-signal:ai-train=no",
+        ),
     ],
 )
 def test_robots_signals(robots: str, target: str, signal: str) -> None:
@@ -70,6 +82,25 @@ def test_robots_signals(robots: str, target: str, signal: str) -> None:
         ([("tdm-reservation", "0")], ""),
         ([("content-usage", "train-ai=n")], "header:content-usage:train-ai=n"),
         ([("content-usage", "search=n, train-ai=y")], ""),
+        ([("content-usage", "train-ai=no")], "header:content-usage:train-ai=n"),
+        ([("content-signal", "ai-train=n")], "header:content-signal:ai-train=no"),
+        ([("x-robots-tag", "noai, googlebot: index")], "header:noai"),
+        ([("x-robots-tag", "googlebot: noindex"), ("x-robots-tag", "noai")], "header:noai"),
+        ([("x-robots-tag", "googlebot: index, *: noai, bingbot: all")], "header:noai"),
+        ([("x-robots-tag", "max-image-preview:large, max-snippet:-1, noml")], "header:noml"),
+        ([("content-usage", "train-ai=y, train-ai=n")], "header:content-usage:train-ai=n"),  # two headers, joined
+        ([("content-usage", "train-ai = N;note=x")], "header:content-usage:train-ai=n"),
+        ([("content-signal", "search=yes, ai-train=no")], "header:content-signal:ai-train=no"),
+        ([("content-signal", "search=no, ai-train=yes")], ""),
+        ([("tdm-reservation", "1, 1")], "header:tdm-reservation"),
+        ([("tdm-reservation", "10")], ""),
+        ([("x-robots-tag", "nofollow noml")], "header:noml"),  # as in a meta element, though commas are the rule
+        ([("x-robots-tag", "noarchive; noai")], "header:noai"),
+        ([("x-robots-tag", "otherbot/1.0: noindex, noai")], ""),
+        ([("x-robots-tag", "TestBot/2.0 : noindex")], "header:noindex"),
+        ([("x-robots-tag", "*: noai")], "header:noai"),
+        ([("x-robots-tag", "otherbot: nofollow, *: noai")], "header:noai"),
+        ([("x-robots-tag", "unavailable_after: Saturday, 23-Jun-07 15:00:00 EST, noai")], "header:noai"),
         ([], ""),
     ],
 )
@@ -88,6 +119,7 @@ def test_header_signals(headers: list[tuple[str, str]], signal: str) -> None:
         ([("testbot", "noindex nofollow")], "meta:noindex", False),
         ([("googlebot", "noindex,nofollow")], "", True),
         ([("tdm-reservation", "1")], "meta:tdm-reservation", True),
+        ([(" Robots ", "noindex;nofollow")], "meta:noindex", False),
         ([("description", "noindex")], "", True),
     ],
 )
@@ -113,6 +145,11 @@ def test_tdm_rules_in_order() -> None:
     assert tdm_signal(rules, "/x.jpg", ALL) == "tdmrep.json"
     assert tdm_signal(rules, "/y", ALL) == "tdmrep.json"
     assert tdm_signal(rules, "/y", NONE) == ""
+
+
+def test_a_reservation_in_quotes_is_one() -> None:
+    rules = parse_tdm_rules(b'[{"location": "/a", "tdm-reservation": "1"}, {"location": "/", "tdm-reservation": "0"}]')
+    assert [(rule.location, rule.reserved) for rule in rules] == [("/a", True), ("/", False)]
 
 
 @pytest.mark.parametrize(

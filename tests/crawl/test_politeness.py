@@ -90,6 +90,10 @@ def test_delay_that_becomes_known_late_counts_from_the_last_request() -> None:
         (" 0 ", 0.0),
         (format_datetime(datetime.fromtimestamp(NOW + 90, UTC), usegmt=True), 90.0),
         (format_datetime(datetime.fromtimestamp(NOW - 90, UTC), usegmt=True), 0.0),
+        ("Tue, 14 Nov 2023 22:14:50 GMT", 90.0),
+        ("Tuesday, 14-Nov-23 22:14:50 GMT", 90.0),  # as RFC 850
+        ("Tue Nov 14 22:14:50 2023", 90.0),  # as asctime
+        ("Tue, 14 Nov 2023 23:14:50 +0100", 90.0),
         ("soon", None),
         ("-5", None),
         ("", None),

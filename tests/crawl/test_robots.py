@@ -60,6 +60,11 @@ def allows(content: str, agent: str, target: str) -> bool:
         ("User-agent: *\nDisallow: /a%2Ab", "bot", "/a*b", False),
         ("User-agent: *\nDisallow: /%7ejoe", "bot", "/~joe/x", False),
         ("User-agent: *\nDisallow: /한", "bot", "/%ED%95%9C", False),
+        ("User-agent: *\nDisallow: /two words/", "bot", "/two%20words/x", False),  # what a URL can only hold escaped
+        ('User-agent: *\nDisallow: /a"<{b}>', "bot", "/a%22%3C%7bb%7d%3E", False),
+        ("User-agent: *\nDisallow: /a%7Cb", "bot", "/a|b", False),
+        ("User-agent: *\nDisallow: /a|b", "bot", "/a%7cb", False),
+        ("User-agent: *\nDisallow: /a%2Fb", "bot", "/a/b", True),  # an escaped reserved character is another one
         ("User-agent: *\nDisallow: /", "bot", "/robots.txt", True),
         ("\ufeffUser-agent: *\r\rDisallow: /a # why\r\n", "bot", "/a", False),
         ("User-agent *\nDissalow /a", "bot", "/a", False),  # colons and spelling as Google forgives them

@@ -1,12 +1,21 @@
+import gzip
 import tarfile
+import time
+import tracemalloc
+from collections import Counter
 from pathlib import Path
 
 import pytest
 import zstandard
+from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.crawl.config import LimitsConfig
 from pipeline.crawl.sitemaps import parse_sitemap
+from tests.crawl.crawling import config_for, crawled, verdicts_of
+from tests.site.server import serving
+from tests.site.traps import page
 
 URL = "http://example.com/sitemap.xml"
 SPACE = 'xmlns="http://www.sitemaps.org/schemas/sitemap/0.9"'
@@ -51,6 +60,28 @@ def test_limit() -> None:
     assert len(parse_sitemap(content.encode(), URL, limit=10).pages) == 10
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"<urlset>" + b"<url>" * 1_000_000,  # as deep as long
+        b"<urlset><url><loc>" + b"x<!---->" * 500_000,  # text in as many pieces as there are bytes to part them
+        b"<urlset><url><loc>" + b"x<![CDATA[y]]>" * 300_000,
+        b"<urlset " + b" ".join(b"a%d='>'" % number for number in range(300_000)) + b">",
+        b"<" * 4_000_000,
+        b"http://" * 600_000,
+        b"\n" * 4_000_000,
+    ],
+)
+def test_hostile_sitemaps_cost_little(content: bytes) -> None:
+    started = time.process_time()
+    tracemalloc.start()
+    parse_sitemap(content, URL, limit=1000)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert time.process_time() - started < 10.0
+    assert peak < 30 << 20
+
+
 @given(st.binary(max_size=200))
 def test_any_bytes_can_be_read(content: bytes) -> None:
     parse_sitemap(content, URL, limit=10)
@@ -72,3 +103,45 @@ def test_real_sitemaps(shared_data: Path) -> None:
                 num_pages[member.name.removeprefix("./")] = len(found.pages) + len(found.sitemaps)
     assert len(num_pages) > 12
     assert sum(number > 0 for number in num_pages.values()) >= len(num_pages) - 3, num_pages
+
+
+def test_indexes_that_go_round_and_on_for_ever_are_left(tmp_path: Path) -> None:
+    """An index names itself and one further index, without end; each lists a page, and sitemaps of nobody's business."""
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        port = request.host.partition(":")[2]
+        if request.path == "/robots.txt":
+            return web.Response(
+                text="Sitemap: /index-0.xml\nSitemap: /index-0.xml\nSitemap: /bomb.xml\nSitemap: ftp://x/\n"
+            )
+        if request.path.startswith("/index-"):
+            number = int(request.path[7:-4])
+            further = (
+                "/index-0.xml",
+                f"/index-{number + 1}.xml",
+                f"/list-{number}.xml.gz",
+                f"http://127.0.0.2:{port}/x.xml",
+            )
+            inner = "".join(f"<sitemap><loc>{path}</loc></sitemap>" for path in further)
+            return web.Response(text=f"<sitemapindex>{inner}</sitemapindex>", content_type="text/xml")
+        if request.path.startswith("/list-"):
+            content = (
+                f"<urlset><url><loc>/page{request.path[6:-7]}.html</loc></url><url><loc>/never.css</loc></url><nonsense"
+            )
+            return web.Response(body=gzip.compress(content.encode()), content_type="application/octet-stream")
+        if request.path == "/bomb.xml":
+            return web.Response(body=gzip.compress(b" " * (3 << 20)), headers={"Content-Encoding": "gzip"})
+        return page(body=request.path) if request.path.endswith(".html") else web.Response(status=404)
+
+    with serving(answer, ("127.0.0.1", "127.0.0.2")) as server:
+        limits = LimitsConfig(sitemaps=9, sitemap_bytes=1 << 20)
+        crawled(tmp_path, config_for(server, [server.url("/start.html")], limits=limits))
+        assert server.paths(1) == []
+    verdicts = verdicts_of(tmp_path)
+    assert verdicts.pop(server.url("/bomb.xml")) == "decoded_too_large"
+    assert verdicts.pop(server.url("/never.css")) == "extension"
+    found = Counter(verdicts.values())
+    assert found["sitemap"] <= 12  # the limit, and the few that were known when it was reached
+    assert found["page"] == 1 + sum("/list-" in url for url, verdict in verdicts.items() if verdict == "sitemap")
+    assert found["page"] > 3
+    assert set(found) == {"page", "sitemap"}

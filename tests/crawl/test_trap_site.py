@@ -164,6 +164,32 @@ def test_archive_reads_back_without_complaint(
     assert kinds["request"] == kinds["metadata"] > kinds["response"] > 0
 
 
+def test_records_refer_to_records_that_exist(crawl: Crawl) -> None:
+    """Ids are unique; a request and a metadata record stand beside another record; a revisit repeats an earlier payload."""
+    records = [
+        record.rec_headers
+        for path in archives_of(crawl.run)
+        for record in ArchiveIterator(path.open("rb"), check_digests="raise")
+    ]
+    ids = Counter(headers["WARC-Record-ID"] for headers in records)
+    assert set(ids.values()) == {1}
+    assert {headers["WARC-Concurrent-To"] for headers in records if headers["WARC-Type"] == "metadata"} < set(ids)
+    assert {headers.get_header("WARC-Concurrent-To") for headers in records if headers["WARC-Type"] == "request"} < {
+        *ids,
+        None,
+    }
+    payloads = {
+        (headers["WARC-Target-URI"], headers["WARC-Date"], headers["WARC-Payload-Digest"])
+        for headers in records
+        if headers["WARC-Type"] == "response"
+    }
+    revisits = [headers for headers in records if headers["WARC-Type"] == "revisit"]
+    assert len(revisits) > SAME_LIMIT
+    for headers in revisits:
+        before = (headers["WARC-Refers-To-Target-URI"], headers["WARC-Refers-To-Date"], headers["WARC-Payload-Digest"])
+        assert before in payloads
+
+
 def test_payloads_are_where_the_index_says(crawl: Crawl) -> None:
     parts = sorted(crawl.run.glob("pages/part-*.parquet"))
     pages = [page for part in parts for page in read_pages(str(part), str(crawl.run))]

@@ -5,7 +5,15 @@ import pytest
 
 from pipeline.dedup.bands import band_keys
 from pipeline.dedup.config import DedupConfig
-from pipeline.dedup.curve import PRESETS, Banding, choose_banding, describe, expected_errors, match_probability
+from pipeline.dedup.curve import (
+    PRESETS,
+    SIMILARITIES,
+    Banding,
+    choose_banding,
+    described,
+    expected_errors,
+    match_probability,
+)
 from pipeline.dedup.minhash import Permutations, signature
 from pipeline.errors import SettingError
 
@@ -45,7 +53,7 @@ def test_the_chosen_banding_leans_to_recall(target: float) -> None:
     assert banding.num_permutations <= 128
     assert banding.midpoint < target
     assert match_probability(min(target + 0.1, 0.99), banding) > 0.85
-    assert f"{banding.bands} bands" in describe(banding, target)
+    assert f"{banding.bands} bands" in described(banding, target)
 
 
 @pytest.mark.parametrize(
@@ -68,12 +76,21 @@ def test_settings_that_contradict_are_named(settings: dict[str, object], named: 
         DedupConfig(**settings)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("banding", [PRESETS["14x8"], PRESETS["20x13"], choose_banding(0.6, 128)], ids=str)
+BANDINGS = [
+    *(
+        pytest.param(banding, id=name, marks=[pytest.mark.slow] if banding.num_permutations > 1000 else [])
+        for name, banding in PRESETS.items()
+    ),
+    pytest.param(choose_banding(0.6, 128), id="chosen for 0.6"),
+]
+
+
+@pytest.mark.parametrize("banding", BANDINGS)
 def test_measured_match_rates_lie_on_the_curve(banding: Banding) -> None:
     """400 pairs of sets of known Jaccard similarity at each s; the rate must lie within 4 standard errors."""
     generator, pairs, size = np.random.default_rng(5), 400, 300
     permutations = Permutations.draw(banding.num_permutations)
-    for similarity in (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95):
+    for similarity in SIMILARITIES:
         common = round(2 * size * similarity / (1 + similarity))
         true = common / (2 * size - common)
         signatures = np.empty((2 * pairs, banding.num_permutations), np.uint32)

@@ -1,6 +1,7 @@
 """Evaluation items in documents: what is found, what is not, and what the report says."""
 
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,38 @@ def test_wrong_settings_and_sets(tmp_path: Path) -> None:
         judge(items(tmp_path, {"q": TINY}))
     with pytest.raises(SettingError, match="sets is empty"):
         decontaminate_run(str(tmp_path), DecontaminateConfig(), Engine())
+
+
+def test_what_is_not_searched_for_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = items(tmp_path, {"q": QUESTION}, {"q": TINY}, {"q": 7}, {})
+    with caplog.at_level(logging.WARNING):
+        assert judge(path).index.num_unsearchable == 3
+    assert f"{path}: 3 of 4 items have no string of 8 words or more and are not searched for" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b'{"q": "a"}\n\n{"q": "b"\n', "the record at line 3 is not a JSON object"),  # blank lines count
+        (b'{"q": "a"}\n["q"]\n', "the record at line 2 is not a JSON object: the line holds list, not an object"),
+        (b'{"q": "\xff"}\n', "the record at line 1 is not a JSON object"),
+        (b"\x1f\x8b\x08\x00 no gzip", "is broken at byte"),
+        (b"", "no item has a string of 8 words or more"),
+    ],
+)
+def test_a_broken_set_is_named_with_the_line(tmp_path: Path, content: bytes, said: str) -> None:
+    path = tmp_path / "broken.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        judge(str(path))
+    assert str(path) in str(caught.value)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_set_that_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no such file: .*absent\.jsonl"):
+        judge(str(tmp_path / "absent.jsonl"))
 
 
 def test_in_a_run(tmp_path: Path, make_run: Callable[..., str], in_this_process: Callable[..., Manifest]) -> None:

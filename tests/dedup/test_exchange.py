@@ -56,6 +56,7 @@ def test_damage_is_one_sentence(tmp_path: Path) -> None:
         (b"", "too short"),
         (whole[:-1], "not an exchange"),
         (whole[5:], "part of it is missing"),
+        (bytes([whole[0] ^ 1]) + whole[1:], "not those that were written"),
     ):
         path.write_bytes(content)
         with pytest.raises(DataError, match=sentence):

@@ -97,7 +97,11 @@ def test_against_kept_signatures_and_with_one_taken_out(
     deduplicate_records(source, target, DedupConfig(against=(smaller,)))
     assert [record["id"] for record in read(target)] == [1]
     assert sum(len(rows) for path in Path(smaller).glob("*.parquet") for rows in read_signatures(str(path))) > 0
-    with pytest.raises(InputError, match="no signature of 1 of the 1"):
-        take_out(smaller, [old[1].id], str(tmp_path / "again"))
+    with pytest.raises(InputError, match=f"no signature of 1 of the 2 documents to take out, such as {old[1].id}"):
+        take_out(smaller, [old[1].id, old[0].id], str(tmp_path / "again"))
+    assert not (tmp_path / "again").exists()
+    for target in (index, index + "/", smaller):
+        with pytest.raises(InputError, match="holds a dataset already"):
+            take_out(index, [old[1].id], target)
     with pytest.raises(DataError, match=r"holds signatures with words = 5, but these settings make 4"):
         deduplicate_records(source, target, DedupConfig(against=(index,), shingle_words=4))

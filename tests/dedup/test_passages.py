@@ -50,20 +50,57 @@ def test_repeated_against_a_counter(rows: list[tuple[int, int]], min_documents: 
 
 
 @settings(deadline=None)
-@given(st.lists(st.sampled_from(["a b c d", "e f g h", "unique words stand here", "x", "", "Ä b c d"]), max_size=12))
+@given(st.lists(st.sampled_from(["a b c d", "e f g h", "unique words stand here", "x", "", "A  B C d"]), max_size=12))
 def test_what_is_removed_and_what_stays_add_up(lines: list[str]) -> None:
     text, config = "\n".join(lines), PassagesConfig()
     of_menu = split("a b c d\ne f g h", config)[2]
     table = np.zeros(2, REPEATED)
     table["hash"] = np.sort(of_menu)
     removal = RepeatedPassages(config, table).without("0" * 32, text)
-    gone = [line for line in lines if line in ("a b c d", "e f g h", "Ä b c d")]
+    gone = [line for line in lines if line in ("a b c d", "e f g h", "A  B C d")]
     assert removal.num_passages == len(gone)
     kept = [line for line in lines if line not in gone]
     assert removal.text.split("\n") == "\n".join(kept).strip("\n").split("\n") or not gone
     assert len(gone) == 0 or removal.num_bytes in range(
         sum(len(g.encode()) for g in gone), sum(len(g.encode()) + 1 for g in gone) + 1
     )
+
+
+words_strategy = st.lists(st.sampled_from("abcdé中"), max_size=40)
+
+
+@settings(deadline=None)
+@given(words_strategy, words_strategy)
+def test_runs_against_sets_of_words(shared: list[str], words: list[str]) -> None:
+    """A word stays if no run of five that covers it stands in the other text."""
+    config = PassagesConfig(unit="run", run_words=5)
+    table = np.zeros(max(len(shared) - 4, 0), REPEATED)
+    table["hash"] = np.sort(split(" ".join(shared), config)[2])
+    runs = {tuple(shared[at : at + 5]) for at in range(len(shared) - 4)}
+    gone = {at + k for at in range(len(words) - 4) if tuple(words[at : at + 5]) in runs for k in range(5)}
+    removal = RepeatedPassages(config, table).without("0" * 32, " ".join(words))
+    assert removal.text.split() == [word for at, word in enumerate(words) if at not in gone]
+    assert removal.num_passages == len([at for at in gone if at - 1 not in gone])
+    assert removal.num_bytes == len(" ".join(words).encode()) - len(removal.text.encode())
+
+
+def test_runs_removed_in_a_run(make_run: Callable[..., str], in_this_process: Callable[..., Manifest]) -> None:
+    """A notice of 60 words in the middle of a line, with other punctuation in one document, at another place in each."""
+    notice = [f"notice{n}" for n in range(60)]
+    texts = [
+        " ".join([*(f"own{place}x{n}" for n in range(90 + place)), *notice, *(f"end{place}x{n}" for n in range(90))])
+        for place in range(4)
+    ]
+    texts[1] = texts[1].replace(" ".join(notice), ", ".join(notice).upper())
+    documents = [Document(id=page_id(text, b""), url=f"http://x/{n}", text=text) for n, text in enumerate(texts)]
+    run = make_run(documents, per_part=2)
+    config = DedupConfig(passages=PassagesConfig(action="remove", unit="run", min_documents=2))
+    counts = in_this_process(run, config).counts
+    kept = [one for path in sorted(Path(run, "documents").glob("*.parquet")) for one in read_documents(str(path))]
+    assert [len(one.text.split()) for one in kept] == [180 + place for place in range(4)]
+    assert not any("notice" in one.text.lower() for one in kept)
+    assert counts["repeated_passages_found"] == 4
+    assert sum(len(text.encode()) for text in texts) - counts["kept_text_bytes"] == counts["repeated_passages_bytes"]
 
 
 def run_of(make_run: Callable[..., str]) -> tuple[str, list[Document]]:
@@ -102,3 +139,5 @@ def test_only_counted(make_run: Callable[..., str], in_this_process: Callable[..
 def test_wrong_settings() -> None:
     with pytest.raises(SettingError, match=r"dedup\.passages\.min_documents is 1"):
         PassagesConfig(min_documents=1)
+    with pytest.raises(SettingError, match=r"dedup\.passages\.run_words is 4"):
+        PassagesConfig(unit="run", run_words=4)

@@ -81,6 +81,7 @@ def test_any_markup_gives_blocks_with_true_ranges(html: str) -> None:
     [
         ("<h2>Head</h2><p>a</p><p>b", "Head\n\na\n\nb"),
         ("<p>list:<ul><li>one<li>two<ol><li>x<li>y</ol></ul><p>end", "list:\n\n- one\n- two\n  1. x\n  2. y\n\nend"),
+        ("<ol start=3><li>x<li>y</ol><p>z<ol start=''><li>a</ol>", "3. x\n4. y\n\nz\n\n1. a"),
         ("<ul><li><p>first</p><p>second</p></ul>", "- first\n  second"),
         ("<table><tr><th>A<th>B<tr><td>1<td>2</table>", "A | B\n1 | 2"),
         ("<dl><dt>term<dd>meaning<dt>other<dd>more</dl>", "term\nmeaning\n\nother\nmore"),

@@ -25,7 +25,7 @@ TEXT = (
 
 def read_pages(shard: Shard) -> Iterator[Page]:
     """Some of the damaged pages, by their numbers."""
-    pages = [page for _, page in mutated([TEXT], NUM_PAGES, 5)]
+    pages = [page for _, page in mutated([TEXT], range(NUM_PAGES), 5)]
     yield from (pages[number] for number in shard.work)
 
 

@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import InputError, SettingError
+from pipeline.errors import DataError, InputError, SettingError
+from pipeline.extract import language as language_module
+from pipeline.extract import model_files
 from pipeline.extract.config import LanguageConfig
 from pipeline.extract.language import LanguageFinder, sample
+from pipeline.extract.language_codes import language_code
 
 ENGLISH = "All human beings are born free and equal in dignity and rights. They are endowed with reason and conscience."
 GERMAN = "Alle Menschen sind frei und gleich an Würde und Rechten geboren. Sie sind mit Vernunft und Gewissen begabt."
@@ -79,3 +82,52 @@ def test_a_file_that_is_no_model_is_an_input_error(tmp_path: Path) -> None:
 def test_contradictory_settings(settings: dict[str, object]) -> None:
     with pytest.raises(SettingError, match=r"extract\.language\."):
         LanguageConfig(**settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("Rindfleischetikettierung", "de"),  # words that py3langid alone takes for something else
+        ("voorbeeld van een zin", "nl"),
+        ("jedna z nich", "pl"),
+        ("ඔබට ස්තුතියි", "si"),
+    ],
+)
+def test_short_texts(finder: LanguageFinder, text: str, language: str) -> None:
+    assert finder.of_line(text).language == language
+
+
+def test_short_texts_in_languages_that_the_small_model_was_not_taught(finder: LanguageFinder) -> None:
+    assert finder.of_line("ನೀವು ಹೇಗಿದ್ದೀರಿ").language == "kn"
+    assert finder.of_line("သင်ဘယ်လိုနေလဲ").language == "my"
+
+
+def test_the_small_model_has_its_hash(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    damaged = tmp_path / "short_text.ftz"
+    damaged.write_bytes(language_module.SHORT_TEXT_MODEL.read_bytes()[:-1])
+    monkeypatch.setattr(language_module, "SHORT_TEXT_MODEL", damaged)
+    with pytest.raises(DataError, match="is damaged"):
+        LanguageFinder(LanguageConfig())
+
+
+@pytest.mark.parametrize(
+    ("stated", "code"),
+    [("deu", "de"), ("EN-us", "en"), ("zh_Hant", "zh"), ("nob", "no"), ("bos", "bs"), ("kab", "kab"), ("pt-BR", "pt")],
+)
+def test_language_codes(stated: str, code: str) -> None:
+    assert language_code(stated) == code
+
+
+def test_a_model_from_the_web_is_verified_and_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    served = [b"the model"]
+    monkeypatch.setattr(model_files, "_download", lambda address: served.pop())
+    sha256 = hashlib.sha256(b"the model").hexdigest()
+    kept = model_files.verified_model("https://example.org/m.bin", sha256.upper())
+    assert Path(kept).read_bytes() == b"the model"
+    assert model_files.verified_model("https://example.org/m.bin", sha256) == kept  # no second download
+    served.append(b"another file")
+    with pytest.raises(InputError, match="not the model"):
+        model_files.verified_model("https://example.org/m.bin", "0" * 64)
+    with pytest.raises(SettingError, match="model_sha256"):
+        LanguageConfig(identifier="fasttext", model_path="https://example.org/m.bin")

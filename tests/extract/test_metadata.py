@@ -12,7 +12,7 @@ PAGE = "<html><head>{head}</head><body>{body}</body></html>"
 
 def read(head: str = "", body: str = "", url: str = "https://example.org/a/b") -> Metadata:
     html = PAGE.format(head=head, body=body)
-    return read_metadata(LexborHTMLParser(html), url)
+    return read_metadata(LexborHTMLParser(html), url, html)
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,7 @@ def read(head: str = "", body: str = "", url: str = "https://example.org/a/b") -
             "",
             "A long headline",
         ),
+        ('<meta property="og:title" content="Short | Site"><meta property="og:site_name" content="Site">', "", "Short"),
         ('<meta property="og:title" content="Open Graph">', "<h1>one</h1><h1>two</h1>", "Open Graph"),
         (
             '<script type="application/ld+json">{"@type": "NewsArticle", "headline": "From &amp; data"}</script>',
@@ -56,6 +57,9 @@ def test_title(head: str, body: str, title: str) -> None:
         ('<meta name="author" content="https://example.org/ada">', "", ""),  # an address is not a name
         ('<script type="application/ld+json">{broken</script><meta name="author" content="C">', "", "C"),
         ("", "<div class='byline'>von <b>Max Muster</b></div>", "Max Muster"),
+        ("", "<p class=byline>By <a href=/a>Ada Lovelace</a> | March 3rd, 1843</p>", "Ada Lovelace"),
+        ("", "<p class=byline>Von Max Muster, 12. März 2018</p>", "Max Muster"),
+        ('<meta name="author" content="Channel 4 News">', "", "Channel 4 News"),
     ],
 )  # fmt: skip
 def test_author(head: str, body: str, author: str) -> None:
@@ -75,6 +79,7 @@ def test_author(head: str, body: str, author: str) -> None:
         ("", "", "https://e.org/2019/07/04/story", "2019-07-04"),
         ("", '<span class="post-date">4. März 2018</span>', "https://e.org/", "2018-03-04"),
         ("", "", "https://e.org/2019/17/44/story", ""),
+        ("", "<p class=byline>Von Max Muster, 12. März 2018</p>", "https://e.org/", "2018-03-12"),
     ],
 )
 def test_date(head: str, body: str, url: str, date: str) -> None:
@@ -94,6 +99,18 @@ def test_date(head: str, body: str, url: str, date: str) -> None:
         ("13/3/2021", "2021-03-13"),  # only one reading is a date
         ("3/13/2021", "2021-03-13"),
         ("3/4/2021", ""),  # two readings
+        ("25-10-2016", "2016-10-25"),
+        ("9-Mar-2021", "2021-03-09"),
+        ("1st of March 2021", "2021-03-01"),
+        ("2021년 3월 9일", "2021-03-09"),
+        ("2021. március 9.", "2021-03-09"),
+        ("9 toukokuuta 2021", "2021-05-09"),
+        ("9. března 2021", "2021-03-09"),
+        ("9 Μαρτίου 2021", "2021-03-09"),
+        ("9 березня 2021", "2021-03-09"),
+        ("March 2021", ""),
+        ("1475661600", "2016-10-05"),  # seconds since 1970
+        ("1475661600000", "2016-10-05"),
         ("2021-02-30", ""),
         ("0001-01-01", ""),
         ("+1 (555) 12345678", ""),
@@ -117,6 +134,20 @@ def test_iso_date_in_url() -> None:
         ("", '<a rel="license" href="https://creativecommons.org/publicdomain/zero/1.0/">0</a>', "CC0-1.0"),
         ('<meta name="dc.rights" content="Crown copyright">', "", "Crown copyright"),
         ("", '<a href="https://creativecommons.org/">about</a>', ""),
+        ('<meta name="copyright" content="CC BY-NC 4.0">', "", "CC-BY-NC-4.0"),
+        ('<meta name="copyright" content="© 2020 Acme">', "", ""),  # a claim, no licence
+        (
+            "",
+            "<p>under the Creative Commons <b>Attribution-ShareAlike</b> 4.0 International License</p>",
+            "CC-BY-SA-4.0",
+        ),
+        ("", "<p>Creative Commons Attribution Non-Commercial 3.0 Unported</p>", "CC-BY-NC-3.0"),
+        ("", "<p>What the Creative Commons movement wants</p>", ""),
+        (
+            '<script type="application/ld+json">{"@type": "Article", "license": {"url": "https://creativecommons.org/licenses/by/4.0/"}}</script>',
+            "",
+            "CC-BY-4.0",
+        ),
     ],
 )
 def test_licence(head: str, body: str, licence: str) -> None:
@@ -130,6 +161,7 @@ def test_licence_name_of_the_public_domain_mark() -> None:
 def test_canonical() -> None:
     assert read('<link rel="canonical" href="/c?x=1">').canonical == "https://example.org/c?x=1"
     assert read('<link rel="canonical" href="javascript:void(0)">').canonical == ""
+    assert read('<base href="/d/"><link rel="canonical" href="p#part">').canonical == "https://example.org/d/p"
     assert read('<link rel="canonical" href="http://[bad">').canonical == ""
 
 

@@ -18,12 +18,12 @@ def test_each_mutation_damages_the_same_way_each_time(mutation: object) -> None:
 
 
 def test_pages_are_the_same_for_the_same_seed() -> None:
-    assert list(mutated([PAGE], 20, 1)) == list(mutated([PAGE], 20, 1))
-    assert list(mutated([PAGE], 20, 1)) != list(mutated([PAGE], 20, 2))
+    assert list(mutated([PAGE], range(20), 1)) == list(mutated([PAGE], range(20), 1))
+    assert list(mutated([PAGE], range(20), 1)) != list(mutated([PAGE], range(20), 2))
 
 
 def test_some_damaged_pages() -> None:
-    counts = run([PAGE], 30, 0, ExtractConfig())
+    counts = run([PAGE], range(30), 0, ExtractConfig())
     assert counts["pages"] == 30 == counts["documents"] + counts["rejections"]
 
 
@@ -31,6 +31,6 @@ def test_some_damaged_pages() -> None:
 @pytest.mark.parametrize(("engine", "num_pages"), [("blocks", 3000), ("resiliparse", 400), ("trafilatura", 400)])
 def test_many_damaged_real_pages(shared_data: Path, engine: str, num_pages: int) -> None:
     config = ExtractConfig(engine=engine)  # type: ignore[arg-type]
-    counts = run(read_payloads(shared_data / "html"), num_pages, 1, config)
+    counts = run(read_payloads(shared_data / "html"), range(num_pages), 1, config)
     assert counts["pages"] == num_pages == counts["documents"] + counts["rejections"]
     assert counts["documents"] > num_pages / 2

@@ -46,3 +46,8 @@ def test_normalised_text_is_normalised(text: str) -> None:
 def test_one_line_is_short_and_has_no_line_ends() -> None:
     assert one_line(" A\n  title\twith\u00a0spaces ") == "A title with spaces"
     assert len(one_line("word " * 400)) <= 300
+
+
+def test_a_long_run_of_spaces_costs_no_more_than_its_length() -> None:
+    """Tried from each of its spaces, this would take an hour."""
+    assert normalise("a" + " \t" * 1_000_000 + "b  \nc") == "a" + " \t" * 1_000_000 + "b\nc"

@@ -195,3 +195,26 @@ def test_the_child_ends_with_its_owner() -> None:
     process = extractor._child._process  # type: ignore[union-attr]
     extractor._child._connection.close()  # type: ignore[union-attr]
     assert process.wait(timeout=20) == 0
+
+
+def test_what_a_page_says_of_itself_and_its_languages_reach_the_document() -> None:
+    german = "".join(
+        f"<p>Dies ist der Absatz Nummer {n} über das Wetter, und er hat mehr als nur ein paar Wörter.</p>"
+        for n in range(4)
+    )
+    head = "<link rel=canonical href=/weather><link rel=license href=https://creativecommons.org/licenses/by-sa/4.0/>"
+    document = judge().judge(page(ARTICLE.replace("</head>", f"{head}</head>").replace(PROSE, PROSE + german)))
+    assert isinstance(document, Document)
+    assert document.canonical == "https://example.org/weather"
+    assert document.licence == "CC-BY-SA-4.0"
+    main, second = document.measures["main_language_share"], document.measures["second_language_share"]
+    assert 0.3 < second < main < 0.7
+    assert set(document.measures) == set(judge().measures)
+
+
+def test_the_languages_of_paragraphs_are_an_option() -> None:
+    made = judge(language=LanguageConfig(paragraphs=0))
+    assert made.measures == ()
+    document = made.judge(page(ARTICLE))
+    assert isinstance(document, Document)
+    assert document.measures == {}

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.classifiers import SETS, clean, labelled
-from jobs.classifier_scores import measure_decisions
+from benchmarks.classifiers import SETS, clean, figures, scored
 from pipeline.filter.config import FilterConfig
 from pipeline.filter.stage import ClassifyDocuments
 from pipeline.records import Rejection
@@ -20,6 +19,7 @@ CASES = [
     ("toxicity", "toxicity/wikipedia_talk_toxicity", "auc", "wikipedia_talk_auc"),
     ("toxicity", "toxicity/surge_ai", "auc", "surge_auc"),
     ("toxicity", "toxicity/vicomtech_stormfront", "auc", "stormfront_auc"),
+    ("toxicity", "toxicity/mlma_en_fr_ar", "auc", "mlma_auc"),
 ]
 
 
@@ -36,11 +36,8 @@ def test_labelled_sets(
     judge: ClassifyDocuments, shared_data: Path, name: str, path: str, figure: str, floor_name: str
 ) -> None:
     model = judge._models[name]
-    found = list(labelled(shared_data, path, *SETS[name][path], "heldout"))
-    scores = [model.score_message(text) for _, text, _ in found]
-    assert measure_decisions([bad for _, _, bad in found], scores, model.thresholds.short)[figure] >= floor(
-        name, floor_name
-    )
+    found = scored(model, shared_data, path, *SETS[name][path])
+    assert figures(found, model.thresholds.short)[figure] >= floor(name, floor_name)
 
 
 @pytest.mark.slow

@@ -7,22 +7,32 @@ import pytest
 
 from jobs.replay import Rulebook, check_replayable, replay
 from pipeline.errors import SettingError
+from pipeline.filter.classifiers import read_card
 from pipeline.filter.config import C4Config, FilterConfig, GopherQualityConfig
-from pipeline.filter.stage import filter_judges
+from pipeline.filter.decisions import MODELS
+from pipeline.filter.stage import ClassifyDocuments, filter_judges
 from pipeline.records import Document, Rejection
 from pipeline.stage import JudgeShard, Outputs
 from pipeline.steps import Shard
 from pipeline.storage import Manifest, write_manifest
 from tests.filter.conftest import document
 
-SENTENCE = "The house of the old man number {} stood near a river, and he used to walk there with his dog in every season of year {}."
+SENTENCES = (
+    "The old house stood near a river, and its owner used to walk there with his dog in every season.",
+    "Nobody in our village could say when the mill had been built or who had first lived in it.",
+    "When spring came, children brought flowers to the bridge that leads over to the market place.",
+    "My grandmother told us that ships once sailed as far up as these meadows, loaded with salt.",
+    "In summer the water was so low that we have crossed it on foot without taking off a shoe.",
+    "A schoolmaster wrote all of this down, with dates and names, in a book that was never printed.",
+    "It is kept in a wooden box at the town hall, and visitors may read it on Thursday mornings.",
+)
 
 
 def texts() -> list[Document]:
-    """Forty documents from very short to long enough, some with lines that repeat."""
+    """Forty documents: of none to seven sentences, some with one that repeats."""
     found = []
     for number in range(40):
-        body = " ".join(SENTENCE.format(number * 7 + i, i) for i in range(number % 8))
+        body = "\n".join((SENTENCES + SENTENCES)[number % 7 : number % 7 + number % 8])
         found.append(replace(document(f"{body}\n{'Again and again. ' * (number % 3)}"), id=f"{number:032d}"))
     return found
 
@@ -53,10 +63,21 @@ def test_replay_equals_a_new_run(tmp_path: Path, min_words: int) -> None:
     before = FilterConfig()
     after = FilterConfig(gopher_quality=GopherQualityConfig(min_words=min_words))
     kept_before, kept_after = run(tmp_path / "a", before), run(tmp_path / "b", after)
+    assert 0 < kept_before < 40
+    assert kept_after != kept_before
     outcome = replay(str(tmp_path / "a/measures"), Rulebook.of(before), Rulebook.of(after))
     assert (outcome.documents, outcome.kept_before, outcome.kept_after) == (40, kept_before, kept_after)
     assert outcome.kept_after == outcome.kept_before + outcome.gained - outcome.lost
     assert "gopher_quality.too_few_words" in outcome.table()
+
+
+def test_replay_has_the_thresholds_of_a_run() -> None:
+    """Those for messages too, which stand in the card of another model."""
+    judge = ClassifyDocuments(FilterConfig())
+    judge.setup()
+    thresholds = {name: model.thresholds for name, model in judge._models.items()}
+    assert Rulebook.of(FilterConfig()).classifiers == thresholds
+    assert thresholds["spam"].short == read_card(MODELS, "spam_short")["thresholds"]["short"]
 
 
 def test_unique_effect_is_what_leaving_a_rule_out_gains(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from pipeline.errors import SettingError
-from pipeline.filter.config import C4Config, FilterConfig, GopherQualityConfig
+from pipeline.filter.config import C4Config, FilterConfig, FineWebConfig, GopherQualityConfig
 from pipeline.filter.rules import RULES, chosen_rules, failures
 from pipeline.filter.stage import FilterDocuments
 from pipeline.records import Document, Rejection
@@ -202,3 +202,23 @@ def test_wrong_settings_are_refused(settings: dict[str, object]) -> None:
 def test_an_unknown_rule_in_off_is_refused() -> None:
     with pytest.raises(SettingError, match="too_silly"):
         FilterDocuments(FilterConfig(off=("fineweb.too_silly",)))
+
+
+def _reasons(config: FilterConfig, text: str, language: str) -> set[str]:
+    values = FilterDocuments(config)._measure(Document(id="1", url="", text=text, language=language)).values
+    return {failure.rule.reason for failure in failures(values, chosen_rules(config))}
+
+
+def test_thresholds_follow_the_language_unless_somebody_set_them() -> None:
+    thai = "\n".join(f"นี่คือบทความภาษาไทยที่ไม่มีจุดสิ้นสุดประโยค ย่อหน้าที่ {number}" for number in "กขคงจฉช")
+    assert "fineweb.too_few_terminal_lines" not in _reasons(FilterConfig(), thai, "th")
+    assert "fineweb.too_few_terminal_lines" in _reasons(FilterConfig(), thai, "en")
+    assert "fineweb.too_few_terminal_lines" in _reasons(FilterConfig(thresholds_by_language=False), thai, "th")
+    own = FilterConfig(fineweb=FineWebConfig(min_terminal_line_share=0.5))
+    assert "fineweb.too_few_terminal_lines" in _reasons(own, thai, "th")
+
+
+def test_a_korean_word_may_be_short() -> None:
+    korean = " ".join(["이 책 은 참 좋다."] * 20)
+    assert "gopher_quality.words_too_short" not in _reasons(FilterConfig(), korean, "ko")
+    assert "gopher_quality.words_too_short" in _reasons(FilterConfig(), korean, "en")

@@ -28,6 +28,8 @@ def lists(tmp_path: Path) -> str:
     ("url", "rule"),
     [
         ("https://bad.example/", "domain"),
+        ("https://name:word@bad.example/", "domain"),  # credentials hide no host
+        ("https://bad.example@good.example/", None),
         ("HTTP://WWW.BAD.EXAMPLE/Page", "domain"),
         ("https://deep.under.bad.example/x?y", "domain"),  # every sub-domain, not only the first
         ("https://bad.example.:443/", "domain"),
@@ -45,6 +47,10 @@ def lists(tmp_path: Path) -> str:
         ("https://anything.XXX/", "suffix"),
         ("https://fine.example/free-CASINO-bonus", "word"),
         ("https://fine.example/casinos", None),
+        ("https://fine.example/c%61sino", "word"),
+        ("https://fine.example/gl%C3%BCcksspiel-jetzt", "word"),  # GLÜCKSSPIEL, as paths write it
+        ("https://xn--glcksspiel-beb.example/", "word"),
+        ("https://xn--a.example/", None),  # no valid punycode
         ("https://fine.example/cheap/pills", "soft_words"),
         ("https://fine.example/cheap/books", None),
         ("https://good.bad.example/", None),  # allowed
@@ -59,7 +65,7 @@ def test_addresses(lists: str, url: str, rule: str | None) -> None:
             lists=(lists,),
             exact_hosts=("Exact.example",),
             suffixes=("*.xxx",),
-            words=("Casino",),
+            words=("Casino", "Glücksspiel"),
             soft_words=("cheap", "pills"),
             allow=("good.bad.example",),
         )

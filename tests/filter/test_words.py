@@ -67,3 +67,14 @@ def test_forgetting_changes_no_counts() -> None:
     vocabulary.forget()
     second = vocabulary.ids_of_lines(["the cat sat on the mat."])
     assert vocabulary.length[first].tolist() == vocabulary.length[second].tolist()
+
+
+def test_a_chunk_without_end_takes_time_with_its_length() -> None:
+    """Peeled sign by sign, this would take minutes."""
+    for sign in ("#", "a:", "...", "é"):
+        assert "".join(split_chunk(sign * 30_000)) == sign * 30_000
+
+
+def test_a_suffix_is_found_in_a_chunk_of_any_length() -> None:
+    assert split_chunk("x" * 30 + "." * 20) == ["x" * 30, "." * 20]
+    assert split_chunk("y" * 30 + "9mbar)") == ["y" * 30 + "9", "mbar", ")"]

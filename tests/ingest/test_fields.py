@@ -113,6 +113,15 @@ def test_bad_lines_are_refused_where_they_are(compression: str) -> None:
     assert found[4].place.length == len(b'{"text":""}\n') + 2_000_000
 
 
+@pytest.mark.parametrize("data", [b'[{"text": "a"}]', b'\xef\xbb\xbf [\n {"text": "a"},\n {"text": "b"}\n]'])
+def test_a_file_that_is_one_json_array_is_refused_as_a_whole(data: bytes) -> None:
+    """Line by line, the last record of an array would pass and the others not."""
+    (found,) = found_in_lines(ByteStream(io.BytesIO(data), compression=""), FieldNames(), 1000)
+    assert isinstance(found, Refusal)
+    assert found.is_of_file
+    assert "is a JSON array" in found.detail
+
+
 def test_a_cut_file_of_lines_gives_its_whole_lines() -> None:
     data = COMPRESSORS["gzip"](b"".join(b'{"text":"line %d"}\n' % number for number in range(5000)))[:-500]
     found = list(found_in_lines(ByteStream(io.BytesIO(data), compression="gzip"), FieldNames(), 1000))

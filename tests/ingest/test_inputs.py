@@ -1,5 +1,6 @@
 """Which files are read, as what, and how they are shared out."""
 
+import json
 import os
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import pytest
 
 from pipeline.errors import InputError, SettingError
 from pipeline.ingest.config import FieldNames, IngestConfig
-from pipeline.ingest.inputs import InputFile, kind_by_name, list_inputs, shards
+from pipeline.ingest.inputs import InputFile, items_of, kind_by_name, list_inputs, listed, shards
+from pipeline.storage import hash_of
 from tests.ingest.archives import archive, crawl
 
 
@@ -132,7 +134,7 @@ def small(number: int, num_bytes: int = 10) -> InputFile:
 
 
 def test_many_small_files_make_few_shards() -> None:
-    made = shards([small(number) for number in range(100_000)], IngestConfig())
+    made = list(shards([small(number) for number in range(100_000)], IngestConfig()))
     assert len(made) == -(-100_000 // 4096)
     assert sum(len(shard.work) for shard in made) == 100_000
     assert [shard.name for shard in made] == sorted(shard.name for shard in made)
@@ -141,7 +143,7 @@ def test_many_small_files_make_few_shards() -> None:
 def test_groups_are_bounded_in_bytes_and_in_number() -> None:
     config = IngestConfig(group_bytes=100, group_files=3)
     sizes = [10, 10, 10, 10, 95, 10, 200, 5]
-    made = shards([small(number, size) for number, size in enumerate(sizes)], config)
+    made = list(shards([small(number, size) for number, size in enumerate(sizes)], config))
     assert [[int(item["name"]) for item in shard.work] for shard in made] == [[0, 1, 2], [3], [4], [5], [6], [7]]
 
 
@@ -159,7 +161,7 @@ def test_large_files_are_split_where_their_format_allows_it(tmp_path: Path) -> N
     table = pa.Table.from_pylist([{"text": os.urandom(50).hex()} for _ in range(400)])
     pq.write_table(table, tmp_path / "f.parquet", row_group_size=40)
     config = IngestConfig(inputs=(str(tmp_path),), split_bytes=4000)
-    made = shards(list_inputs(config).files, config)
+    made = list(shards(list_inputs(config).files, config))
     ranges: dict[str, list[tuple[int, int | None]]] = {}
     for shard in made:
         for item in shard.work:
@@ -193,3 +195,66 @@ def test_wrong_settings_are_named(values: dict[str, object], sentence: str) -> N
 def test_fields_need_a_text() -> None:
     with pytest.raises(SettingError, match="both empty"):
         FieldNames(text="", html="")
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x.tsv", "x.pdf", "x.arrow", "x.zim"])
+def test_a_named_file_of_a_format_that_is_not_read_is_refused(name: str, tmp_path: Path) -> None:
+    """Its bytes may well be text; a table taken for one document would be worse than a refusal."""
+    (tmp_path / name).write_text("text,url\nsome words,https://example.org/\n")
+    with pytest.raises(InputError, match=rf"ingest does not read \.{name[2:]} files; convert it"):
+        list_inputs(IngestConfig(inputs=(str(tmp_path / name),)))
+    assert [file.kind for file in list_inputs(IngestConfig(inputs=(str(tmp_path / name),), format="text")).files] == [
+        "text"
+    ]
+
+
+def test_a_pdf_without_an_ending_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "paper").write_bytes(b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n")
+    with pytest.raises(InputError, match="of no known format"):
+        list_inputs(IngestConfig(inputs=(str(tmp_path / "paper"),)))
+
+
+def test_links_in_circles_and_to_nowhere_are_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub/x.jsonl").write_text("{}")
+    (tmp_path / "sub/up").symlink_to("..")
+    (tmp_path / "self.jsonl").symlink_to("self.jsonl")
+    (tmp_path / "gone.jsonl").symlink_to("nowhere")
+    (tmp_path / "also.jsonl").symlink_to("sub/x.jsonl")
+    found = list_inputs(IngestConfig(inputs=(str(tmp_path),))).files
+    assert [file.name for file in found] == ["also.jsonl", "sub/x.jsonl"]
+
+
+def test_a_name_that_is_not_utf8_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"caf\xe9.txt")).write_text("some text")
+    with pytest.raises(InputError, match="is not UTF-8; rename it"):
+        list_inputs(IngestConfig(inputs=(str(tmp_path),)))
+
+
+def test_cards_beside_data_are_no_documents(tmp_path: Path) -> None:
+    """As the folders of dataset hubs look; without data beside it, a README is a text like any other."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "README.md").write_text("# A card")
+    only = list_inputs(IngestConfig(inputs=(str(tmp_path),)))
+    assert [file.name for file in only.files] == ["README.md"]
+    (tmp_path / "dataset_infos.json").write_text("{}")
+    (tmp_path / "data/train-00000-of-00001.parquet").write_bytes(b"PAR1")
+    found = list_inputs(IngestConfig(inputs=(str(tmp_path),)))
+    assert [file.name for file in found.files] == ["data/train-00000-of-00001.parquet"]
+    assert found.num_passed_over == 2
+
+
+def test_many_files_are_listed_outside_of_the_plan(tmp_path: Path) -> None:
+    config = IngestConfig()
+    (many,) = shards([small(number) for number in range(4000)], config)
+    plan = listed(many, str(tmp_path))
+    assert len(json.dumps(plan.work)) < 1000
+    assert items_of(plan) == items_of(many) == many.work
+    (few,) = shards([small(number) for number in range(3)], config)
+    assert listed(few, str(tmp_path)) == few
+
+
+def test_the_identity_is_the_hash_of_the_list(folder: Path) -> None:
+    inputs = list_inputs(IngestConfig(inputs=(str(folder),)))
+    rows = [[file.path, file.kind, file.source, file.num_bytes, file.stamp] for file in inputs.files]
+    assert inputs.identity() == hash_of(rows)

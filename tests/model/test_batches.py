@@ -3,6 +3,8 @@
 import gc
 import pickle
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +14,8 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from model.batches import IGNORE, Batch, Batches
+from model.batch import IGNORE, Batch
+from model.batches import Batches
 from pipeline.errors import DataError, InputError, SettingError
 from pipeline.pack.shards import ShardSet
 from tests.pack.shard_maker import documents_of, spec_of, write_shards
@@ -156,11 +159,14 @@ def test_workers_take_turns(shards: str, num_workers: int, monkeypatch: pytest.M
 
 
 @pytest.mark.slow
-def test_worker_processes_take_turns(shards: str) -> None:
+@pytest.mark.parametrize("method", ["spawn", "fork"])
+def test_worker_processes_take_turns(shards: str, method: str) -> None:
     expected = rows_of(list(Batches(shards, batch_rows=16, epochs=1, prefetch=0)))
     batches = Batches(shards, batch_rows=16, epochs=1)
-    loader = DataLoader(batches, batch_size=None, num_workers=2, multiprocessing_context="spawn")
-    assert rows_of(list(loader)) == expected
+    first = batches.next_batch()  # the thread that makes batches ahead must not matter to a forked worker
+    loader = DataLoader(batches, batch_size=None, num_workers=3, multiprocessing_context=method)
+    assert rows_of([first, *loader]) == expected
+    batches.close()
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
@@ -219,6 +225,8 @@ def test_a_state_of_other_shards_or_another_order_is_refused(shards: str, tmp_pa
         Batches(other, batch_rows=2, prefetch=0).load_state_dict(state)
     with pytest.raises(DataError, match="trained with seed 0, this run sets 1"):
         Batches(shards, batch_rows=2, seed=1, prefetch=0).load_state_dict(state)
+    with pytest.raises(DataError, match="not the state of a loader: it has no 'schedule'"):
+        Batches(shards, batch_rows=2, prefetch=0).load_state_dict({n: state[n] for n in state if n != "schedule"})
 
 
 def test_damage_found_by_the_thread_is_raised_to_the_reader(tmp_path: Path) -> None:
@@ -240,6 +248,56 @@ def test_the_first_batch_at_a_trillion_samples_comes_at_once(shards: str) -> Non
     batches.samples = 10**12
     assert batches.next_batch() is not None
     assert time.process_time() - begin < 0.25  # the benchmark measures; this catches a blunder
+
+
+@pytest.mark.parametrize("prefetch", [0, 2])
+def test_batches_are_pinned_where_there_is_a_gpu_on_the_device_of_who_asks(
+    shards: str, prefetch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Shown with a GPU that only takes notes; `python -m benchmarks.pinned` needs a real one."""
+    devices: list[int] = []
+
+    @contextmanager
+    def on(device: int) -> Iterator[None]:
+        devices.append(device)
+        yield
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 3)
+    monkeypatch.setattr(torch.cuda, "device", on)
+    monkeypatch.setattr(torch.Tensor, "pin_memory", torch.Tensor.clone)
+    expected = Batches(shards, batch_rows=4, prefetch=0)
+    batches = Batches(shards, batch_rows=4, prefetch=prefetch, pin_memory=True)
+    for _ in range(3):
+        ours, theirs = batches.next_batch(), expected.next_batch()
+        assert ours is not None
+        assert theirs is not None
+        assert torch.equal(ours.tokens, theirs.tokens)
+        assert torch.equal(ours.labels, theirs.labels)
+    batches.close()
+    assert len(devices) >= 3
+    assert set(devices) == {3 if prefetch else -1}
+
+
+def test_workers_of_a_data_loader_never_touch_the_gpu(shards: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def touched(*_: object) -> None:
+        raise AssertionError("a worker used the GPU")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device", touched)
+    monkeypatch.setattr(torch.Tensor, "pin_memory", touched)
+    monkeypatch.setattr("model.batches.get_worker_info", lambda: SimpleNamespace(id=0, num_workers=1))
+    assert len(rows_of(list(Batches(shards, batch_rows=16, epochs=1, pin_memory=True)))) > 100
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="shows what happens without a GPU")
+def test_without_a_gpu_pinning_changes_nothing(shards: str) -> None:
+    batches = Batches(shards, batch_rows=4, pin_memory=True)
+    batch = batches.next_batch()
+    assert batch is not None
+    assert not batch.tokens.is_pinned()
+    assert torch.equal(batch.to("cpu", non_blocking=True).tokens, batch.tokens)
+    batches.close()
 
 
 def test_forgotten_batches_end_their_thread(shards: str) -> None:

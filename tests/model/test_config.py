@@ -3,10 +3,13 @@
 import pytest
 import torch
 
+from jobs import sizes
+from jobs.config import RunConfig
 from model.accounting import costs
 from model.config import PRESETS, Architecture, ModelConfig, matched_ffn_size
 from model.transformer import Transformer
 from pipeline.errors import DataError, SettingError
+from tokenizer.config import TokenizerConfig
 
 MILLIONS = {"1m": 1, "3m": 3, "10m": 10, "30m": 30, "85m": 85, "300m": 300, "1b": 1000}
 
@@ -31,6 +34,9 @@ def test_a_preset_has_about_the_parameters_that_its_name_says(preset: str) -> No
         ({"attention": "mla", "rotary_size": 7}, "model.rotary_size"),
         ({"dropout": 1.0}, "model.dropout"),
         ({"num_layers": -1}, "model.num_layers"),
+        ({"num_layers": 0}, "model.num_layers"),
+        ({"num_heads": 0}, "model.num_heads"),
+        ({"attention": "mla", "latent_query_size": 0}, "model.latent_query_size"),
         ({"norm_epsilon": 0.0}, "model.norm_epsilon"),
     ],
 )
@@ -59,3 +65,23 @@ def test_counted_operations_match_those_that_torch_counts() -> None:
         model(torch.zeros(1, 64, dtype=torch.long)).sum().backward()
     cost = costs(architecture, model)
     assert counter.get_total_flops() / 64 == pytest.approx(cost.training_flops_per_token, rel=0.1)
+
+
+def test_sizes_shows_the_cache_of_every_kind_of_attention() -> None:
+    config = RunConfig(model=ModelConfig(preset="3m"), tokenizer=TokenizerConfig(vocab_size=1000))
+    lines = sizes.main(config).splitlines()
+    cache = {line.split("  ")[1].strip(): line for line in lines if "key heads" in line or "latent" in line}
+    assert list(cache) == [
+        "mha, 8 key heads",
+        "gqa, 4 key heads",
+        "gqa, 2 key heads",
+        "mqa, 1 key heads",
+        "mla, latent of 64",
+    ]
+    # two of 32 numbers a head, 4 layers, 2 bytes; latent: 64 + 16 numbers
+    assert [line.split()[-4:-2] for line in cache.values() if "<-" not in line] == [
+        ["4.0", "KiB"], ["1.0", "KiB"], ["512", "B"], ["640", "B"],
+    ]  # fmt: skip
+    assert cache["gqa, 4 key heads"].endswith("<- [model]")
+    table = sizes.main().splitlines()
+    assert [line.split()[1] for line in table[2:]] == list(PRESETS)

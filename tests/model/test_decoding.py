@@ -1,12 +1,13 @@
 """Decoding: filters equal those of `transformers`, text does not depend on neighbours, caches or pieces."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 import torch
 
 from model.beam import beam_search
-from model.completion import complete, complete_stream, cut
+from model.completion import complete, complete_ids, complete_stream, cut
 from model.config import ModelConfig
 from model.decoding import (
     DecodingConfig,
@@ -144,6 +145,18 @@ def test_stop_strings_and_characters_in_pieces(
     assert "\ufffd" not in "".join(pieces)
 
 
+def test_a_stop_token_of_the_settings_ends_text() -> None:
+    model = tiny()
+    config = DecodingConfig(max_tokens=20, temperature=0)
+    whole = complete_ids(model, Bytes(), [1, 2, 3], config)
+    assert len(whole) > 3
+    stop = whole[3]
+    for beams in (1, 2):
+        ended = complete_ids(model, Bytes(), [1, 2, 3], replace(config, stop_tokens=(stop,), num_beams=beams))
+        assert stop not in ended
+    assert complete_ids(model, Bytes(), [1, 2, 3], replace(config, stop_tokens=(stop,))) == whole[: whole.index(stop)]
+
+
 def test_streamed_text_is_the_text() -> None:
     model = tiny()
     for config in (DecodingConfig(max_tokens=40), DecodingConfig(max_tokens=40, temperature=0, stop=("\x10",))):
@@ -154,7 +167,7 @@ def test_streamed_text_is_the_text() -> None:
 def test_a_wide_enough_beam_finds_the_likeliest_text() -> None:
     model = tiny()
     model.model.embed_tokens.weight.data[6:] = -10 * model.model.embed_tokens.weight.data[6:].abs()  # few tokens matter
-    best = beam_search(model, [1], num_beams=256, max_tokens=2, length_penalty=0.0)[0]
+    best = beam_search(model, [1], DecodingConfig(num_beams=256, max_tokens=2, length_penalty=0.0))[0]
     logs = model(torch.tensor([[1]]))[0, -1].log_softmax(-1)
     pairs = torch.stack(
         [logs[first] + model(torch.tensor([[1, first]]))[0, -1].log_softmax(-1) for first in range(256)]
@@ -171,6 +184,8 @@ def test_a_wide_enough_beam_finds_the_likeliest_text() -> None:
         ({"top_k": 0}, "top_k"),
         ({"stop": ("",)}, "stop"),
         ({"num_beams": 0}, "num_beams"),
+        ({"frequency_penalty": float("inf")}, "frequency_penalty"),
+        ({"length_penalty": float("nan")}, "length_penalty"),
     ],
 )
 def test_a_setting_out_of_range_is_named(settings: dict[str, object], named: str) -> None:
@@ -178,6 +193,32 @@ def test_a_setting_out_of_range_is_named(settings: dict[str, object], named: str
         DecodingConfig(**settings)  # type: ignore[arg-type]
 
 
-def test_an_empty_prompt_is_refused() -> None:
-    with pytest.raises(SettingError, match="no tokens"):
-        generate(tiny(), [[]], DecodingConfig())
+@pytest.mark.parametrize(("prompt", "named"), [([], "no tokens"), ([1, 256], "the id 256"), ([-1], "the id -1")])
+def test_a_prompt_that_is_none_is_refused(prompt: list[int], named: str) -> None:
+    for decode in (
+        lambda: generate(tiny(), [prompt], DecodingConfig()),
+        lambda: beam_search(tiny(), prompt, DecodingConfig()),
+    ):
+        with pytest.raises(SettingError, match=named):
+            decode()
+
+
+@pytest.mark.parametrize("positions", ["rope", "learned"])
+def test_one_beam_is_greedy_beyond_the_context_too(positions: str) -> None:
+    model = tiny(context=16, positions=positions)
+    config = DecodingConfig(
+        max_tokens=40, temperature=0, length_penalty=0.0, repetition_penalty=1.3, presence_penalty=0.5
+    )
+    for prompt in ([5, 6, 7], list(range(1, 40))):
+        plain = replace(config, repetition_penalty=1.0, presence_penalty=0.0)
+        (beam,) = beam_search(model, prompt, plain)
+        assert list(beam.tokens) == generate(model, [prompt], plain)[0]
+        assert len(beam_search(model, prompt, replace(config, num_beams=3))[0].tokens) == 40
+
+
+def test_penalties_reach_beams() -> None:
+    model = tiny()
+    config = DecodingConfig(num_beams=3, max_tokens=12)
+    assert len(set(beam_search(model, [1], config)[0].tokens)) < 12
+    for penalty in ({"presence_penalty": 1e4}, {"frequency_penalty": 1e4}, {"repetition_penalty": 1e4}):
+        assert len(set(beam_search(model, [1], replace(config, **penalty))[0].tokens)) == 12  # type: ignore[arg-type]

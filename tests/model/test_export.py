@@ -1,5 +1,6 @@
 """Parity with `transformers`: equal weights give equal logits, gradients and generated tokens."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,8 @@ import torch
 from model.beam import beam_search
 from model.config import Architecture
 from model.decoding import DecodingConfig, generate
-from model.export import export_model, export_obstacle, import_model
+from model.export import export_model, import_as, import_model
+from model.hf_config import export_obstacle
 from model.transformer import Transformer
 from pipeline.errors import DataError, SettingError
 
@@ -49,7 +51,16 @@ CASES = {
     "reglu": {"ffn": "reglu"},
     "bilinear": {"ffn": "bilinear"},
     "wide heads": {"head_size": 16},
+    "three heads to a key": {"hidden_size": 60, "num_heads": 6, "head_size": 10},
     "normalised queries (Qwen3)": {"query_key_norm": True},
+    "relu (Arcee)": {"ffn": "relu"},
+    "squared relu, biases (Arcee)": {"ffn": "relu2", "biases": True},
+    "gelu (Arcee)": {"ffn": "gelu"},
+    "silu, untied (Arcee)": {"ffn": "silu", "tie_embeddings": False},
+    "layernorm (StableLM)": {"norm": "layernorm"},
+    "layernorm, geglu, untied (StableLM)": {"norm": "layernorm", "ffn": "geglu", "tie_embeddings": False},
+    "latent keys (DeepSeek-V3)": {"attention": "mla", "num_kv_heads": 8, "latent_key_size": 24, "rotary_size": 8},
+    "latent queries (DeepSeek-V3)": {"attention": "mla", "num_kv_heads": 8, "latent_query_size": 20, "ffn": "reglu"},
 }
 
 
@@ -72,6 +83,21 @@ def test_equal_logits_and_gradients(parts: dict[str, object], tmp_path: Path, to
         torch.testing.assert_close(parameter.grad, their_gradients[name], rtol=1e-4, atol=2e-6, msg=name)
 
 
+KINDS = [case for name, case in CASES.items() if "(" in name]
+
+
+@pytest.mark.parametrize("parts", KINDS, ids=str)
+def test_greedy_output_of_every_class(parts: dict[str, object], tmp_path: Path, tokens: torch.Tensor) -> None:
+    """With a cache on both sides."""
+    torch.manual_seed(1)
+    ours = Transformer(architecture(**parts)).eval()
+    theirs = exported(ours, tmp_path)
+    prompts = tokens[:, :6]
+    settings = {"attention_mask": torch.ones_like(prompts), "max_new_tokens": 20, "do_sample": False}
+    expected = theirs.generate(prompts, **settings, eos_token_id=None, pad_token_id=END)[:, 6:].tolist()
+    assert generate(ours, prompts.tolist(), DecodingConfig(max_tokens=20, temperature=0)) == expected
+
+
 def test_greedy_and_beam_output_equals_transformers(tmp_path: Path) -> None:
     torch.manual_seed(3)
     ours = Transformer(architecture())
@@ -82,7 +108,7 @@ def test_greedy_and_beam_output_equals_transformers(tmp_path: Path) -> None:
         0, 4:
     ].tolist()
     assert generate(ours, [prompt], DecodingConfig(max_tokens=40, temperature=0), stop_tokens=[END]) == [greedy]
-    for penalty in (0.0, 1.0, 2.0):
+    for penalty, repeated in ((0.0, 1.0), (1.0, 1.0), (2.0, 1.0), (1.0, 1.5)):
         for stop in ([END], [3, 7, 11, 20, 30, 40]):
             result = theirs.generate(
                 batch,
@@ -91,13 +117,15 @@ def test_greedy_and_beam_output_equals_transformers(tmp_path: Path) -> None:
                 num_beams=4,
                 do_sample=False,
                 length_penalty=penalty,
+                repetition_penalty=repeated,
                 eos_token_id=stop,
                 pad_token_id=END,
                 num_return_sequences=4,
                 return_dict_in_generate=True,
                 output_scores=True,
             )
-            beams = beam_search(ours, prompt, num_beams=4, max_tokens=20, length_penalty=penalty, stop_tokens=stop)
+            config = DecodingConfig(num_beams=4, max_tokens=20, length_penalty=penalty, repetition_penalty=repeated)
+            beams = beam_search(ours, prompt, config, stop)
             for beam, sequence, score in zip(
                 beams, result.sequences[:, 4:].tolist(), result.sequences_scores.tolist(), strict=True
             ):
@@ -133,11 +161,18 @@ def test_import_of_a_model_that_transformers_saved(tmp_path: Path, tokens: torch
 @pytest.mark.parametrize(
     ("parts", "named"),
     [
-        ({"ffn": "relu"}, "model.ffn"),
-        ({"norm": "layernorm"}, "model.norm"),
         ({"norm_place": "post"}, "model.norm_place"),
-        ({"positions": "learned"}, "model.positions"),
-        ({"attention": "mla", "num_kv_heads": 8}, "model.attention"),
+        ({"causal": False}, "model.causal"),
+        ({"ffn": "swish"}, "model.ffn is 'swish'"),
+        *(({"positions": each}, "model.positions") for each in ("learned", "sinusoidal", "relative", "none")),
+        ({"ffn": "gelu", "query_key_norm": True}, "model.ffn is 'gelu', and Qwen3ForCausalLM"),
+        ({"biases": True, "query_key_norm": True}, "model.biases is True, and Qwen3ForCausalLM"),
+        ({"biases": True, "norm": "layernorm"}, "model.biases is True, and StableLmForCausalLM"),
+        ({"query_key_norm": True, "norm": "layernorm"}, "model.query_key_norm"),
+        ({"head_size": 16, "norm": "layernorm"}, "model.head_size is 16"),
+        ({"attention": "mla", "num_kv_heads": 8, "norm": "layernorm"}, "model.norm is 'layernorm', and DeepseekV3"),
+        ({"attention": "mla", "num_kv_heads": 8, "ffn": "relu2"}, "model.ffn"),
+        ({"hidden_size": 60, "head_size": 8}, "model.hidden_size is 60"),
     ],
 )
 def test_what_transformers_lacks_is_refused_by_name(parts: dict[str, object], named: str, tmp_path: Path) -> None:
@@ -147,7 +182,41 @@ def test_what_transformers_lacks_is_refused_by_name(parts: dict[str, object], na
         export_model(model, str(tmp_path), end_of_text_id=END)
 
 
-def test_a_foreign_config_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text('{"model_type": "gpt2"}')
-    with pytest.raises(DataError, match="gpt2"):
+@pytest.mark.parametrize(
+    ("parts", "changes", "named"),
+    [
+        ({}, {"model_type": "gpt2"}, "gpt2"),
+        ({}, {"hidden_act": "gelu_new"}, "gelu_new"),
+        ({}, {"rope_parameters": {"rope_type": "yarn", "rope_theta": 1.0}}, "scaled rotary"),
+        ({}, {"attention_bias": True}, "biases in attention or in feed-forward layers alone"),
+        ({}, {"vocab_size": None}, "does not say 'vocab_size'"),
+        ({"query_key_norm": True}, {"use_sliding_window": True}, "sliding window"),
+        ({"norm": "layernorm"}, {"use_qkv_bias": True}, "biases"),
+        ({"norm": "layernorm"}, {"rope_parameters": {"partial_rotary_factor": 0.25}}, "a part of each head"),
+        ({"norm": "layernorm"}, {"use_parallel_residual": True}, "parallel"),
+        ({"attention": "mla", "num_kv_heads": 8}, {"first_k_dense_replace": 1}, "experts"),
+        ({"attention": "mla", "num_kv_heads": 8}, {"rope_interleave": True}, "interleaved"),
+        ({"attention": "mla", "num_kv_heads": 8}, {"v_head_dim": 6}, "another size"),
+    ],
+)
+def test_a_foreign_config_is_refused(
+    parts: dict[str, object], changes: dict[str, object], named: str, tmp_path: Path
+) -> None:
+    export_model(Transformer(architecture(**parts)), str(tmp_path), end_of_text_id=END)
+    path = tmp_path / "config.json"
+    config = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps({name: value for name, value in config.items() if value is not None}))
+    with pytest.raises(DataError, match=named):
         import_model(str(tmp_path))
+
+
+def test_training_starts_from_a_model_of_the_same_parts_alone(tmp_path: Path) -> None:
+    export_model(Transformer(architecture(num_kv_heads=8)), str(tmp_path), end_of_text_id=END)
+    import_as(str(tmp_path), architecture(num_kv_heads=8, attention="mha", dropout=0.1))
+    for parts, named in (
+        ({"num_kv_heads": 8, "attention": "mla"}, "attention 'gqa', and .* says 'mla'"),
+        ({"num_kv_heads": 8, "norm": "layernorm"}, "norm 'rmsnorm'"),
+        ({"num_kv_heads": 4}, "num_kv_heads 8"),
+    ):
+        with pytest.raises(DataError, match=named):
+            import_as(str(tmp_path), architecture(**parts))

@@ -35,6 +35,22 @@ def test_every_shared_bleu_vector_with_plain_options(shared_data: Path) -> None:
         assert bleu(hypotheses, references)[0] == pytest.approx(expected, abs=1e-5)
 
 
+def test_every_shared_chrf_vector_with_plain_options(shared_data: Path) -> None:
+    pytest.importorskip("sacrebleu", reason="sacrebleu is not installed")
+    cases = json.loads((shared_data / "metrics/sacrebleu_test_vectors.json").read_text())["test_chrf"]
+    assert cases["test_cases_effective_order"]
+    for hypotheses, references, expected in cases["test_cases_effective_order"]:
+        assert chrf(hypotheses, [references]) == pytest.approx(expected, abs=1e-4)
+
+
+def test_references_that_are_no_lists_are_refused() -> None:
+    pytest.importorskip("sacrebleu", reason="sacrebleu is not installed")
+    for references in (["a b", "c d"], [["a b"]]):
+        for metric in (bleu, chrf):
+            with pytest.raises(InputError, match="lists of 2 texts"):
+                metric(["a b", "c d"], references)
+
+
 def test_bleu_of_chinese_counts_characters() -> None:
     pytest.importorskip("sacrebleu", reason="sacrebleu is not installed")
     hypothesis, reference = ["今天天气很好我们去公园"], [["今天天气很好我们去公园玩"]]

@@ -158,6 +158,46 @@ def test_kenlm_reads_the_same_probabilities(smoothing: Smoothing, order: int, tm
         ]
 
 
+# What KenLM's own test file says of the n-grams below, and what KenLM's test of it expects of this sentence.
+KENLM_GRAMS = {
+    "<unk>": (-1.995635, -20), "<s>": (-99, -0.4149733), "</s>": (-1.029493,), ".": (-1.139057, -0.845098),
+    "a": (-1.285941, -0.69897), "biarritz": (-1.687872, -0.30103), "little": (-1.285941, -0.69897),
+    "looking": (-1.285941, -0.4771212), "more": (-1.206319, -0.544068), "on": (-1.509559, -0.4771212),
+    "the": (-1.687872, -0.30103),
+    "<s> looking": (-0.4846522, -0.4771214), "looking on": (-0.4638903, -0.4771212), "on a": (-0.1649931, -0.4771213),
+    "a little": (-0.09132547, -0.69897), "more .": (-0.5136299, -0.4771212), ". </s>": (-0.0602359,),
+    "<s> looking on": (-0.3488368, -0.4771212), "looking on a": (-0.04835128, -0.4771212),
+    "on a little": (-0.0283603, -0.4771212), "more . </s>": (-0.01916512,),
+    "<s> looking on a": (-0.01552657, -0.4771212), "looking on a little": (-0.009249173, -0.4771212),
+    "<s> looking on a little": (-0.003061223,),
+}  # fmt: skip
+KENLM_SENTENCE = {
+    "looking": (2, -0.484652), "on": (3, -0.348837), "a": (4, -0.0155266), "little": (5, -0.00306122), "the": (1, -4.04005),
+    "biarritz": (1, -1.9889), "not_found": (1, -2.29666), "more": (1, -21.20632), ".": (2, -0.51363), "</s>": (3, -0.0191651),
+}  # fmt: skip
+
+
+def test_the_test_file_of_kenlm(tmp_path: Path) -> None:
+    orders = [[gram for gram in KENLM_GRAMS if len(gram.split()) == n] for n in range(1, 6)]
+    lines = ["\\data\\", *(f"ngram {n}={len(grams)}" for n, grams in enumerate(orders, start=1)), ""]
+    for n, grams in enumerate(orders, start=1):
+        lines += [f"\\{n}-grams:"]
+        for gram in grams:
+            number, *back = KENLM_GRAMS[gram]
+            lines.append("\t".join([str(number), gram, *map(str, back)]))
+        lines.append("")
+    path = tmp_path / "test.arpa"
+    path.write_text("\n".join([*lines, "\\end\\", ""]))
+    words = list(KENLM_SENTENCE)[:-1]
+    scores = list(ArpaModel(path.open("rb")).scores(words))
+    assert [length for _, length in scores] == [length for length, _ in KENLM_SENTENCE.values()]
+    expected = [score for _, score in KENLM_SENTENCE.values()]
+    assert [score for score, _ in scores] == pytest.approx(expected, abs=1e-4)
+    kenlm = pytest.importorskip("kenlm", reason="kenlm is not installed: only its published scores were compared")
+    theirs = [score for score, _, _ in kenlm.Model(str(path)).full_scores(" ".join(words))]
+    assert [score for score, _ in scores] == pytest.approx(theirs, abs=1e-5)
+
+
 def test_a_hand_written_arpa_file() -> None:
     text = "\\data\\\nngram 1=4\nngram 2=1\n\n\\1-grams:\n-1.0\t<unk>\n-99\t<s>\t-0.5\n-0.3\t</s>\n-0.6\ta\t-0.2\n\n\\2-grams:\n-0.1\t<s> a\n\n\\end\\\n"
     model = ArpaModel(io.BytesIO(text.encode()))

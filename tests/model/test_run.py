@@ -9,12 +9,14 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from jobs import convert
 from jobs.evaluate import evaluate_run
 from jobs.generate import generate_run
 from jobs.train import train_run
@@ -23,10 +25,12 @@ from model.checkpoint import FOLDER, checkpoint_steps, load_model
 from model.config import ModelConfig
 from model.decoding import DecodingConfig
 from model.evaluator import EvaluateConfig, document_stream
+from model.export import import_model
 from model.ngram import NgramModel, count_ngrams
 from model.trainer import TrainConfig
-from pipeline.errors import SettingError
+from pipeline.errors import DataError, SettingError
 from pipeline.storage import damaged_files, read_manifest
+from tests.model.conftest import make_run
 
 MODEL = ModelConfig(hidden_size=32, num_layers=2, num_heads=4, num_kv_heads=2, ffn_size=64)
 TRAIN = TrainConfig(steps=30, batch_tokens=512, checkpoint_steps=10, precision="fp32", device="cpu")
@@ -64,6 +68,7 @@ def test_a_model_is_a_complete_dataset(trained: str) -> None:
     assert checkpoint_steps(f"{trained}/model/{FOLDER}") == [20, 30]
     speeds = [json.loads(line) for line in Path(f"{trained}/logs/training.jsonl").read_text().splitlines()]
     assert speeds[-1]["tokens_per_second"] > 0
+    assert 0 < speeds[-1]["mfu"] < 1
 
 
 def test_what_is_up_to_date_is_not_done_again(trained: str) -> None:
@@ -174,6 +179,55 @@ def test_text_is_generated(trained: str) -> None:
     generate_run(trained, DecodingConfig(max_tokens=12, num_beams=2), prompts=["First", ""], out=out)
     assert out.getvalue().startswith("First")
     assert out.getvalue().count("First") >= 2
+
+
+def test_what_tensorboard_is_told(trained: str, tmp_path: Path) -> None:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    run = copied(trained, tmp_path)
+    train_run(run, MODEL, replace(TRAIN, steps=20, tensorboard=True))
+    events = accumulator.EventAccumulator(f"{run}/logs/tensorboard")
+    events.Reload()
+    log = [json.loads(line) for line in Path(f"{run}/model/training.jsonl").read_text().splitlines()]
+    assert set(events.Tags()["scalars"]) == {"loss", "grad_norm", "learning_rate", "tokens_per_second", "mfu"}
+    for name in ("loss", "grad_norm", "learning_rate"):
+        told = [(event.step, event.value) for event in events.Scalars(name)]
+        assert told == [(line["step"], pytest.approx(line[name], rel=1e-5)) for line in log]
+
+
+def test_a_model_with_fewer_key_heads_is_made_and_trained_on(trained: str, tmp_path: Path) -> None:
+    run = copied(trained, tmp_path)
+    shutil.copytree(f"{trained}/model", f"{run}/model")
+    pooled = convert.main(run, kv_heads=1)
+    whole, small = load_model(f"{run}/model").state_dict(), import_model(pooled).state_dict()
+    for name, weight in whole.items():
+        if ".k_proj." in name or ".v_proj." in name:
+            weight = weight.view(2, 8, 32).mean(dim=0)
+        torch.testing.assert_close(small[name], weight, rtol=0, atol=0)
+    shutil.rmtree(f"{run}/model")
+    start = replace(TRAIN, steps=1, start_from=pooled)
+    train_run(run, replace(MODEL, num_kv_heads=1), start)
+    first = json.loads(Path(f"{run}/model/training.jsonl").read_text().splitlines()[0])["loss"]
+    last = json.loads(Path(f"{trained}/model/training.jsonl").read_text().splitlines()[-1])["loss"]
+    assert first == pytest.approx(last, abs=0.8)  # near where the other ended, far from the 6.4 of random weights
+    with pytest.raises(DataError, match=r"num_kv_heads 1, and \[model\] says 2"):
+        train_run(run, MODEL, start)
+    with pytest.raises(SettingError, match="kv_heads is 3; allowed are the divisors of 2"):
+        convert.main(trained, kv_heads=3)
+
+
+def test_a_damaged_model_and_a_foreign_tokenizer_are_said_in_a_sentence(trained: str, tmp_path: Path) -> None:
+    run = copied(trained, tmp_path / "run")
+    shutil.copytree(f"{trained}/model", f"{run}/model")
+    other = make_run(str(tmp_path / "other"), ["To be, or not to be"] * 20, vocab_size=300, sequence_length=64)
+    shutil.rmtree(f"{run}/tokenizer")
+    shutil.copytree(f"{other}/tokenizer", f"{run}/tokenizer")
+    for job in (lambda: evaluate_run(run, EVALUATE), lambda: generate_run(run, DecodingConfig(), prompt="a")):
+        with pytest.raises(DataError, match="trained with another tokenizer"):
+            job()
+    weights = Path(f"{run}/model/{FOLDER}/step-00000030/model.safetensors")
+    weights.write_bytes(weights.read_bytes()[:-4])
+    with pytest.raises(DataError, match=r"step-00000030/model.safetensors is damaged"):
+        load_model(f"{run}/model")  # step 20 is whole, and another model
 
 
 def test_a_batch_that_does_not_divide_is_refused_before_work(trained: str, tmp_path: Path) -> None:

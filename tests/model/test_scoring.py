@@ -11,9 +11,11 @@ import torch
 
 from model.config import ModelConfig
 from model.export import export_model
-from model.scoring import Continuation, encode_pair, questions_of, ranking_accuracy, score_continuations
+from model.questions import questions_of
+from model.scoring import Continuation, encode_pair, ranking_accuracy, score_continuations
 from model.transformer import Transformer
 from pipeline.errors import DataError
+from pipeline.jsonl import read_records
 
 
 class Bytes:
@@ -69,21 +71,67 @@ def test_questions_of_every_shape() -> None:
         {"query": "Q: ", "choices": ["a", "b"], "gold": 1},
         {"ctx": "He", "endings": ["runs.", "sits."], "label": 0},
         {"context_options": ["Sarah", "Maria"], "continuation": "won.", "gold": 1},
+        {"goal": "Go", "sol1": "up.", "sol2": "down.", "label": 1},
+        {"sentence": "Ann beat Eve, so _ won.", "option1": "Ann", "option2": "Eve", "answer": "1"},
+        {"question": "1+1?", "choices": ["1", "2"], "answer": 1},
+        {"question": "1+1?", "choices": ["1", "2"], "answer": "B"},
+        {"question_stem": "1+1?", "choices": {"text": ["1", "2"], "label": ["X", "Y"]}, "answerKey": "Y"},
+        {"question": {"stem": "1+1?", "choices": [{"text": "2", "label": "1"}]}, "answerKey": "1"},
     ]
     questions = questions_of(records, "here")
     assert questions[0].options == (("Q:", " a"), ("Q:", " b"))
     assert questions[1].options == (("He", " runs."), ("He", " sits."))
     assert questions[2].options == (("Sarah", " won."), ("Maria", " won."))
-    assert [question.gold for question in questions] == [1, 0, 1]
-    model = tiny()
+    assert questions[3].options == (("Question: Go\nAnswer:", " up."), ("Question: Go\nAnswer:", " down."))
+    assert questions[4].options == (("Ann beat Eve, so Ann", " won."), ("Ann beat Eve, so Eve", " won."))
+    asked = "Question: 1+1?\nAnswer:"
+    assert [each.options for each in questions[5:8]] == [((asked, " 1"), (asked, " 2"))] * 3
+    assert questions[8].options == ((asked, " 2"),)
+    assert [question.gold for question in questions] == [1, 0, 1, 1, 0, 1, 1, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("record", "named"),
+    [
+        ({"question": "?"}, "here, record 1 is not"),
+        ({"query": "?", "choices": ["a", "b"], "gold": 2}, "record 1 calls option 2 right, and has 2 options"),
+        ({"query": "?", "choices": ["a", "b"], "gold": -1}, "calls option -1 right"),
+        ({"query": "?", "choices": [], "gold": 0}, "has 0 options"),
+        ({"query": "?", "choices": [1, 2], "gold": 0}, "here, record 1 is not"),
+        ({"question": "?", "choices": ["a", "b"], "answer": "Z"}, "calls option 25 right"),
+        ({"question": "?", "choices": ["a", "b"], "answer": "no"}, "here, record 1 is not"),
+        ({"sentence": "no gap", "option1": "a", "option2": "b", "answer": "1"}, "here, record 1 is not"),
+    ],
+)
+def test_a_record_that_is_no_question_is_named(record: dict[str, object], named: str) -> None:
+    with pytest.raises(DataError, match=named):
+        questions_of([record], "here")
+
+
+def test_accuracies_are_by_probability_and_by_probability_over_length() -> None:
+    words = ["a", "longer words", "ein längeres", "日本"]
+    records = [{"query": f"{n}:", "choices": words, "gold": n % 4} for n in range(16)]
+    model, questions = tiny(), questions_of(records, "here")
     scores = ranking_accuracy(model, Bytes(), questions)
-    right = 0
-    for question in questions:
-        nats = [slowly(model, *encode_pair(Bytes(), *option)).nats for option in question.options]
-        right += nats.index(max(nats)) == question.gold
-    assert scores["accuracy"] == pytest.approx(right / 3)
-    with pytest.raises(DataError, match="here, record 1"):
-        questions_of([{"question": "?"}], "here")
+    for name, length in (
+        ("accuracy", lambda text: 1),
+        ("accuracy_by_characters", lambda text: len(text) - 1),
+        ("accuracy_by_bytes", lambda text: len(text.encode()) - 1),
+        ("accuracy_by_tokens", lambda text: len(text.encode())),
+    ):
+        right = 0
+        for question in questions:
+            nats = [slowly(model, *encode_pair(Bytes(), *each)).nats / length(each[1]) for each in question.options]
+            right += nats.index(max(nats)) == question.gold
+        assert scores[name] == right / 16
+
+
+def test_every_shared_question_is_read(shared_data: Path) -> None:
+    """Sets of several thousand questions as others hand them round: the right option is always one of those there."""
+    counts = json.loads((shared_data / "eval/counts.json").read_text())
+    for name in ("llmfoundry/winogrande", "llmfoundry/arc_easy", "llmfoundry/piqa", "llmfoundry/boolq"):
+        path = str(shared_data / f"eval/{name.replace('/', '__')}.jsonl.zst")
+        assert len(questions_of(read_records(path), name)) == counts[name]
 
 
 CHOICE = """
@@ -175,6 +223,7 @@ def test_the_harness_gives_the_scores_of_the_export(tmp_path: Path, monkeypatch:
     theirs = {"local_rolling": HFLM(**options, add_bos_token=False)}
     theirs["local_choice"] = theirs["local_until"] = HFLM(**options, add_bos_token=True)
     manager = TaskManager(include_path=str(tmp_path), include_defaults=False)
+    ranked = ranking_accuracy(model, Codec(), questions_of(records, "here"))
     for name, other in theirs.items():
         results = [
             lm_eval.simple_evaluate(model=lm, tasks=[name], task_manager=manager, bootstrap_iters=0, log_samples=True)
@@ -186,3 +235,6 @@ def test_the_harness_gives_the_scores_of_the_export(tmp_path: Path, monkeypatch:
         ours, others = ([sample["filtered_resps"] for sample in result["samples"][name]] for result in results)
         if name == "local_until":
             assert ours == others
+        if name == "local_choice":
+            assert ranked["accuracy"] == results[1]["results"][name]["acc,none"]
+            assert ranked["accuracy_by_characters"] == results[1]["results"][name]["acc_norm,none"]

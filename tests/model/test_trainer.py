@@ -1,9 +1,5 @@
-"""The training loop: resumes bit for bit, weights by labels, the same on one process and on two."""
+"""The training loop: resumes bit for bit, weights by labels."""
 
-import os
-import socket
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +11,7 @@ from model.config import ModelConfig
 from model.optimizer import OptimizerConfig
 from model.trainer import Report, TrainConfig, Trainer
 from model.transformer import Transformer
-from pipeline.errors import DataError, InputError, SettingError
+from pipeline.errors import CorpusmillError, DataError, InputError, SettingError
 from tests.model.sources import RandomRows
 
 CONFIG = TrainConfig(steps=20, batch_tokens=4 * 16, checkpoint_steps=5, log_steps=1, precision="fp32", device="cpu")
@@ -115,6 +111,21 @@ def test_a_spike_is_skipped(tmp_path: Path) -> None:
     assert reports[-1].loss < reports[0].loss
 
 
+def test_weights_that_are_no_numbers_end_the_run_with_a_sentence(tmp_path: Path) -> None:
+    work = trainer(tmp_path, replace(CONFIG, steps=100))
+    reports: list[Report] = []
+
+    def report(step: Report) -> None:
+        reports.append(step)
+        if step.step == 10:
+            work.model.model.embed_tokens.weight.data.fill_(float("nan"))
+
+    with pytest.raises(CorpusmillError, match="diverged: 50 steps in a row had a gradient norm like nan"):
+        work.run(report)
+    assert [step.step for step in reports if step.skipped] == list(range(11, 60))
+    assert newest_checkpoint(str(tmp_path / FOLDER)).state["log"][-1]["loss"] is None  # type: ignore[union-attr]  # as JSON has it
+
+
 def test_an_overflow_in_fp16_lowers_the_scale_and_training_goes_on(tmp_path: Path) -> None:
     work = trainer(tmp_path, replace(CONFIG, precision="fp16"))
     work.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**28)
@@ -122,6 +133,21 @@ def test_an_overflow_in_fp16_lowers_the_scale_and_training_goes_on(tmp_path: Pat
     assert reports[0].skipped
     assert not reports[-1].skipped
     assert reports[-1].loss < reports[0].loss
+
+
+def test_a_narrow_residual_stream_learns_alike(tmp_path: Path) -> None:
+    config = replace(CONFIG, precision="bf16", optimizer=OptimizerConfig(kind="adamw"))
+    wide = run(trainer(tmp_path / "wide", config))
+    narrow = run(trainer(tmp_path / "narrow", replace(config, narrow_residual=True)))
+    assert [report.loss for report in narrow] == pytest.approx([report.loss for report in wide], rel=2e-2)
+    assert narrow != wide
+
+
+def test_flex_attention_is_refused_where_it_cannot_train(tmp_path: Path) -> None:
+    with pytest.raises(
+        SettingError, match="attention_path is 'flex'; allowed here is 'mask', because it trains on GPUs"
+    ):
+        trainer(tmp_path, replace(CONFIG, attention_path="flex"))
 
 
 def test_the_end_of_the_rows_is_said(tmp_path: Path) -> None:
@@ -152,66 +178,6 @@ def test_a_batch_must_divide_into_rows() -> None:
     assert TrainConfig(batch_tokens=4096).rows(512, 2) == 4
     with pytest.raises(SettingError, match=r"batch_tokens is 1000.*512"):
         TrainConfig(batch_tokens=1000).rows(512)
-
-
-DISTRIBUTED = """
-import sys
-from dataclasses import replace
-from model.distributed import join_world, leave_world
-from tests.model.sources import RandomRows
-from tests.model.test_trainer import CONFIG, tiny
-from model.trainer import Trainer
-world = join_world()
-rows = RandomRows(rows=4 // world.size, length=16, rank=world.rank, world=world.size)
-config = replace(CONFIG, micro_batch_tokens=16, steps=int(sys.argv[2]))
-reports = []
-Trainer(tiny(), rows, config, sys.argv[1], world=world).run(reports.append, until=int(sys.argv[3]))
-if world.leads:
-    print("LOSSES", *(f"{report.loss:.6f}/{report.grad_norm:.5f}" for report in reports))
-leave_world()
-"""
-
-
-def losses_of(processes: int, folder: Path, until: int) -> list[tuple[float, float]]:
-    """The losses and gradient norms of a run by this many processes of torchrun, on gloo."""
-    script = folder.parent / "distributed.py"
-    script.write_text(DISTRIBUTED)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        f"--nproc-per-node={processes}",
-        f"--master-port={port}",
-        str(script),
-    ]
-    environment = os.environ | {
-        "PYTHONPATH": str(Path(__file__).parents[2]),
-        "OMP_NUM_THREADS": "1",
-        "CUDA_VISIBLE_DEVICES": "",
-    }
-    done = subprocess.run(
-        [*command, str(folder), "10", str(until)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    line = next(line for line in done.stdout.splitlines() if line.startswith("LOSSES"))
-    return [(float(part.split("/")[0]), float(part.split("/")[1])) for part in line.split()[1:]]
-
-
-@pytest.mark.slow
-def test_two_processes_train_as_one(tmp_path: Path) -> None:
-    alone = losses_of(1, tmp_path / "one", 10)
-    together = losses_of(2, tmp_path / "two", 6) + losses_of(2, tmp_path / "two", 10)  # resumed in between
-    assert len(together) == 10
-    for one, two in zip(alone, together, strict=True):
-        assert two == pytest.approx(one, rel=1e-3)  # Muon works in bf16, which blows up the order of additions
 
 
 @pytest.mark.slow

@@ -44,6 +44,25 @@ def test_a_packed_row_gives_the_logits_and_gradients_of_its_documents_apart(atte
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize(("attention", "positions"), [case for case in CASES if case[1] != "relative"])
+@pytest.mark.parametrize("length", [40, 300])  # within a block of 128 positions, and over several
+def test_flex_attention_gives_what_the_mask_gives(attention: str, positions: str, length: int) -> None:
+    """On a CPU, where torch has its plain reference, forward alone; `test_gpu.py` has the kernel and its gradients."""
+    parts = {"attention": attention, "positions": positions} | ({"num_kv_heads": None} if attention == "mla" else {})
+    torch.manual_seed(0)
+    model = Transformer(ModelConfig(**{**TINY, **parts}).architecture(vocab_size=50, context_length=300))  # type: ignore[arg-type]
+    row = torch.randint(50, (2, length))
+    numbers = (torch.rand(2, length) < 0.05).cumsum(dim=1)
+    numbers[:, -5:] = -1  # padding
+    settings = {"within_documents": True, "absolute": positions in ("sinusoidal", "learned")}
+    with torch.inference_mode():
+        logits = [
+            model(row, mask=example.mask, positions=example.positions)
+            for example in (packed_rows(row, row, numbers, path=path, **settings) for path in ("mask", "flex"))  # type: ignore[arg-type]
+        ]
+    torch.testing.assert_close(logits[1], logits[0], rtol=1e-4, atol=1e-5)
+
+
 def test_without_document_masks_neighbours_are_seen() -> None:
     model = tiny()
     row = torch.randint(50, (1, 20))
@@ -82,7 +101,7 @@ def test_recomputing_activations_changes_no_gradient(attention: str, positions: 
         torch.testing.assert_close(plain, recomputed, rtol=0, atol=0)
 
 
-FFN = ("relu", "relu2", "gelu", "silu", "bilinear", "glu", "reglu", "geglu", "swiglu")
+FFN = ("relu", "relu2", "gelu", "silu", "swish", "bilinear", "glu", "reglu", "geglu", "swiglu")
 COMBINATIONS = list(itertools.chain(
     ({"ffn": ffn, "norm": norm, "norm_place": place} for ffn, norm, place in itertools.product(FFN, ("rmsnorm", "layernorm"), ("pre", "post"))),
     ({"tie_embeddings": tied, "biases": biases, "query_key_norm": qk} for tied, biases, qk in itertools.product((True, False), repeat=3)),

@@ -1,8 +1,11 @@
 """Remote shards through a bounded local cache."""
 
+import errno
+import multiprocessing
 import os
 import shutil
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import fsspec
@@ -10,7 +13,7 @@ import numpy as np
 import pytest
 
 from model.batches import Batches, CacheConfig
-from pipeline.errors import DataError, InputError, SettingError
+from pipeline.errors import DataError, InputError
 from pipeline.pack.batch_store import CachedStore
 from pipeline.pack.shards import ShardSet
 from tests.pack.shard_maker import documents_of, spec_of, write_shards
@@ -159,9 +162,78 @@ def test_damage_on_the_remote_side_is_an_error_each_time(remote: str, tmp_path: 
             read_all(shards)
 
 
-def test_a_cache_folder_is_asked_for(remote: str) -> None:
-    with pytest.raises(SettingError, match="is remote: name a local cache folder"):
-        ShardSet.open(remote)
+def test_without_a_cache_folder_nothing_is_kept(
+    remote: str, fetched: list[tuple[int, int]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shards = ShardSet.open(remote)
+    fetched.clear()
+    read_all(shards)
+    read_all(shards)
+    assert len(fetched) == len(set(fetched)), "what is held in memory is not fetched again"
+    shards.close()
+    read_all(shards)
+    assert len(fetched) == 2 * len(set(fetched))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_cache_without_room_costs_nothing_but_speed(
+    remote: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(source: str, target: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("pipeline.pack.batch_store.os.replace", full)
+    shards = ShardSet.open(remote, cache_folder=str(tmp_path / "cache"))
+    read_all(shards)
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_processes_that_share_a_cache_stay_within_its_bound(remote: str, tmp_path: Path) -> None:
+    """Each sees what the others added; one that only counted its own would not."""
+    bound = 200_000
+    several = [ShardSet.open(remote, cache_folder=str(tmp_path), cache_bytes=bound) for _ in range(8)]
+    for block in range(8):
+        for number, shards in enumerate(several):
+            shards.block((number + block) % 8)
+        assert held_bytes(tmp_path) <= bound
+
+
+def read_at_random(folder: str, cache: str, seed: int, bound: int) -> None:
+    """What one of several processes does: each range must hold what its place says."""
+    store = CachedStore(folder, ["numbers"], cache, bound)
+    for place in np.random.default_rng(seed).integers(0, 400, 600).tolist():
+        data = store.read(0, 1000 * place, 1000).to_pybytes()
+        assert data == b"".join((1000 * place + i).to_bytes(4, "big") for i in range(0, 1000, 4))
+
+
+@pytest.mark.slow
+def test_processes_of_their_own_share_a_cache_within_its_bound(tmp_path: Path) -> None:
+    """400 kB of ranges through room for 64 kB; the bound is watched all the while, with the slack that is stated."""
+    (tmp_path / "numbers").write_bytes(b"".join(i.to_bytes(4, "big") for i in range(0, 400_000, 4)))
+    cache, bound = tmp_path / "cache", 64_000
+    context = multiprocessing.get_context("spawn")
+    processes = [
+        context.Process(target=read_at_random, args=(f"file://{tmp_path}", str(cache), seed, bound))
+        for seed in range(3)
+    ]
+    for process in processes:
+        process.start()
+    most = 0
+    while any(process.is_alive() for process in processes):
+        with suppress(FileNotFoundError):
+            most = max(most, held_bytes(cache))
+        processes[0].join(timeout=0.01)
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+    assert 0 < most <= bound + 3 * (bound // 64 + 1000)
+
+
+def test_what_a_killed_process_left_goes_too(remote: str, tmp_path: Path) -> None:
+    left = tmp_path / "left.batch.0123abcd.tmp"
+    left.write_bytes(bytes(150_000))
+    os.utime(left, (1, 1))
+    read_all(ShardSet.open(remote, cache_folder=str(tmp_path), cache_bytes=200_000))
+    assert not left.exists()
 
 
 def test_a_missing_remote_shard_is_named(remote: str, tmp_path: Path) -> None:

@@ -117,12 +117,28 @@ def test_mosaics_own_reader(exported: tuple[str, dict[str, list[list[int]]]]) ->
         assert dataset[number]["starts"].tolist() == list(row.starts)
 
 
-def test_datasets_reads_shards_as_they_are(exported: tuple[str, dict[str, list[list[int]]]], tmp_path: Path) -> None:
+def test_mosaics_own_reader_takes_a_source_in_many_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    streaming = pytest.importorskip("streaming", reason="mosaicml-streaming is not installed")
+    monkeypatch.setattr("pipeline.pack.export._MDS_SHARD_BYTES", 3000)
+    spec = spec_of(32)
+    shards = ShardSet.open(write_shards(tmp_path, {"train": [documents_with([40] * 300, source="a", spec=spec)]}, spec))
+    assert len(export_source(shards, "a", str(tmp_path / "out"), "mds")) > 5
+    dataset = streaming.LocalDataset(local=str(tmp_path / "out/a"))
+    assert [tuple(sample["tokens"].tolist()) for sample in dataset] == [
+        shards.row("a", number).tokens for number in range(shards.num_rows("a"))
+    ]
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_datasets_reads_shards_as_they_are(
+    exported: tuple[str, dict[str, list[list[int]]]], tmp_path: Path, streamed: bool
+) -> None:
     datasets = pytest.importorskip("datasets", reason="datasets is not installed")
     run, _ = exported
     shards = ShardSet.open(f"{run}/shards")
     files = f"{run}/shards/train/*.arrow"
-    dataset = datasets.load_dataset("arrow", data_files=files, split="train", cache_dir=str(tmp_path))
+    cache = str(tmp_path)
+    dataset = list(datasets.load_dataset("arrow", data_files=files, split="train", cache_dir=cache, streaming=streamed))
     assert len(dataset) == shards.num_rows()
     rows = [block.row(i) for _, block in shards.blocks() for i in range(len(block.tokens))]
     assert sorted(tuple(row["tokens"]) for row in dataset) == sorted(row.tokens for row in rows)

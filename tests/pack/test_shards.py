@@ -1,5 +1,6 @@
 """The shard format: what is written is what is read, by our reader and by plain pyarrow."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from pipeline.pack.format import ShardSpec
 from pipeline.pack.rows import TokenisedDocument, pack_documents
 from pipeline.pack.shards import ShardSet
 from pipeline.records import PackedRow
+from pipeline.storage import damaged_files
 from tests.pack.shard_maker import END_OF_TEXT, document, documents_of, spec_of, write_shards
 
 
@@ -99,6 +101,16 @@ def test_tokens_are_as_wide_as_the_vocabulary_needs(vocab_size: int, expected: p
     assert spec_of(8, vocab_size=vocab_size).schema().field("tokens").type.value_type == expected
 
 
+@pytest.mark.parametrize("vocab_size", [2, 65_535, 65_536, 65_537, 1 << 20])
+def test_the_largest_id_of_a_vocabulary_is_kept(tmp_path: Path, vocab_size: int) -> None:
+    spec = spec_of(8, vocab_size=vocab_size)
+    tokens = np.array([vocab_size - 1, 1, vocab_size - 1], dtype=spec.dtype)
+    doc = TokenisedDocument(id=b"a" * 16, source="web", tokens=tokens)
+    row = ShardSet.open(write_shards(tmp_path, {"train": [[doc]]}, spec)).row("web", 0)
+    assert row.tokens[1:4] == (vocab_size - 1, 1, vocab_size - 1)
+    assert spec.dtype.itemsize == (2 if vocab_size <= 65_536 else 4)
+
+
 @pytest.mark.parametrize("bit", [0, 3, 7])
 def test_a_flipped_bit_is_caught_when_its_batch_is_touched(tmp_path: Path, bit: int) -> None:
     spec = spec_of(16)
@@ -110,6 +122,69 @@ def test_a_flipped_bit_is_caught_when_its_batch_is_touched(tmp_path: Path, bit: 
     shards = ShardSet.open(folder)
     with pytest.raises(DataError, match=r"00000\.arrow is damaged: bytes"):
         list(map(partial(shards.row, "web"), range(shards.num_rows("web"))))
+
+
+@pytest.mark.parametrize("column", ["tokens", "starts", "ends", "offsets", "doc_ids", "source"])
+def test_a_flipped_bit_in_any_column_is_caught(tmp_path: Path, column: str) -> None:
+    spec = spec_of(16)
+    documents = documents_of([30, 5, 4, 3] * 40, source="web", spec=spec)
+    folder = write_shards(tmp_path, {"train": [documents]}, spec)
+    path = Path(folder, "train/00000.arrow")
+    file = pa.memory_map(str(path))
+    whole = file.read_buffer()
+    array = pa.ipc.open_file(whole).get_batch(0).column(column)
+    while pa.types.is_nested(array.type):
+        array = array.values
+    data = bytearray(path.read_bytes())
+    values = array.buffers()[-1]
+    data[values.address - whole.address + values.size // 2] ^= 16
+    path.write_bytes(data)
+    with pytest.raises(DataError, match="is damaged"):
+        ShardSet.open(folder).row("web", 0)
+
+
+def test_shards_in_each_others_place_are_damage(tmp_path: Path) -> None:
+    """Of equal length, so that only what they hold tells them apart."""
+    spec = spec_of(16)
+    parts = [[document(name, 40, source="web", spec=spec)] for name in ("one", "two")]
+    folder = write_shards(tmp_path, {"train": parts}, spec)
+    one, two = (Path(folder, f"train/0000{number}.arrow") for number in (0, 1))
+    assert one.stat().st_size == two.stat().st_size
+    one.rename(tmp_path / "aside")
+    two.rename(one)
+    (tmp_path / "aside").rename(two)
+    for number in range(2):
+        with pytest.raises(DataError, match="is damaged"):
+            ShardSet.open(folder).row("web", 3 * number)
+
+
+def test_the_footer_of_a_shard_is_not_needed_for_its_rows(tmp_path: Path) -> None:
+    """A file whose end is lost still gives the batches before; the proof of the run notices by its SHA-256."""
+    spec = spec_of(16)
+    folder = write_shards(tmp_path, {"train": [documents_of([5] * 40, source="web", spec=spec)]}, spec)
+    first = ShardSet.open(folder).row("web", 0)
+    path = Path(folder, "train/00000.arrow")
+    path.write_bytes(path.read_bytes()[:-40])
+    assert ShardSet.open(folder).row("web", 0) == first
+    assert list(damaged_files(folder))
+
+
+def test_a_flipped_bit_in_the_batch_index_is_caught(tmp_path: Path) -> None:
+    spec = spec_of(8)
+    folder = write_shards(tmp_path, {"train": [documents_of([5, 9], source="web", spec=spec)]}, spec)
+    path = Path(folder, "train.batches.arrow")
+    whole = path.read_bytes()
+    for place in range(0, len(whole), 97):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(DataError, match="has changed since it was written"):
+            ShardSet.open(folder)
+
+
+def test_shards_of_a_newer_format_are_refused(tmp_path: Path) -> None:
+    spec = replace(spec_of(8), format=2)
+    folder = write_shards(tmp_path, {"train": [documents_of([5], source="web", spec=spec)]}, spec)
+    with pytest.raises(DataError, match="has shard format 2; this version reads up to 1"):
+        ShardSet.open(folder)
 
 
 def test_every_byte_of_every_batch_is_under_a_checksum(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from pipeline.pack import stage
 from pipeline.pack.config import PackConfig
 from pipeline.pack.encoded import NUM_BUCKETS, EncodedDocument, buckets_of, shard_of, write_encoded
 from pipeline.pack.shards import ShardSet
+from pipeline.pack.verification import shard_problems
 from pipeline.records import Document, page_id
 from pipeline.steps import Receipt, Step, write_receipt
 from pipeline.storage import AtomicFile, Manifest, damaged_files, join, write_bytes
@@ -113,6 +114,22 @@ def test_counts_say_what_went_in_and_what_came_out(packed: tuple[str, Manifest],
             for part in ("source", "language"):
                 parts = [value for name, value in counts.items() if name.startswith(f"{split}/{key}/{part}/")]
                 assert sum(parts) == counts[f"{split}/{key}"]
+
+
+@pytest.mark.parametrize("method", ["concat", "one_per_row"])
+def test_other_methods_keep_every_label_and_depend_on_the_documents_alone(
+    documents: list[Document], tmp_path: Path, method: str
+) -> None:
+    config = replace(CONFIG, method=method)  # type: ignore[arg-type]
+    one = pack_run(write_run(tmp_path / "one", [documents[:33], documents[33:]]), config, Engine())
+    other = pack_run(write_run(tmp_path / "other", [documents[::-1]]), config, Engine())
+    assert files_of(one) == files_of(other)
+    assert list(shard_problems(f"{tmp_path}/one/shards", f"{tmp_path}/one/documents")) == []
+    assert one.counts["train/labels"] == one.counts["train/packed_labels"]
+    if method == "one_per_row":
+        whole = ShardSet.open(f"{tmp_path}/one/shards")
+        rows = (whole.row(name, number) for name in whole.sources for number in range(whole.num_rows(name)))
+        assert {len(row.doc_ids) for row in rows} == {1}
 
 
 @pytest.mark.parametrize("arrangement", ["reversed", "one part", "many parts, one empty"])

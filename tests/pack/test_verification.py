@@ -1,22 +1,27 @@
 """What the proof of a set of shards finds."""
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from jobs import verify
 from jobs.engine import Engine
 from jobs.pack import pack_run
+from pipeline.errors import DataError
 from pipeline.pack.config import PackConfig
 from pipeline.pack.encoded import shard_of
 from pipeline.pack.format import RowBlock, ShardSpec
 from pipeline.pack.rows import TokenisedDocument, pack_blocks
 from pipeline.pack.shard_writer import ShardWriter, write_index
 from pipeline.pack.verification import shard_problems
-from pipeline.steps import Receipt, Step, write_receipt
+from pipeline.steps import Receipt, Step, content_of, write_receipt
+from pipeline.storage import read_manifest
 from tests.pack.shard_maker import END_OF_TEXT, documents_of, spec_of
 from tests.pack.test_stage import CONFIG, make_documents, write_run
 
@@ -44,6 +49,33 @@ def test_other_documents_are_noticed(run: str, tmp_path: Path) -> None:
     assert list(shard_problems(f"{run}/shards", f"{other}/documents")) == [
         f"{run}/shards: the documents in the rows are not those in {other}/documents"
     ]
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda value, other: None, None),
+        (lambda value, other: value["counts"].update({"train/labels": 1}), "labels, the manifest says 1"),
+        (lambda value, other: value["inputs"].update({"documents": other}), "60 documents are in the rows, 59 in"),
+    ],
+    ids=["nothing", "counts", "documents"],
+)
+def test_verify_looks_into_the_shards(run: str, tmp_path: Path, change: Any, sentence: str | None) -> None:
+    """Every checksum is right; what is wrong shows in the rows alone."""
+    mine = tmp_path / "run"
+    shutil.copytree(run, mine)
+    if sentence and "59" in sentence:
+        shutil.rmtree(mine / "documents")
+        write_run(mine, [make_documents(59)])
+    manifest = mine / "shards/manifest.json"
+    value = json.loads(manifest.read_text())
+    change(value, content_of(read_manifest(f"{mine}/documents")))
+    manifest.write_text(json.dumps(value))
+    if sentence is None:
+        assert "the shards hold each document once" in verify.main(str(mine))
+    else:
+        with pytest.raises(DataError, match=sentence):
+            verify.main(str(mine))
 
 
 def test_a_flipped_bit_is_noticed(run: str, tmp_path: Path) -> None:

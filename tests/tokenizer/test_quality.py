@@ -32,7 +32,7 @@ def test_the_report_from_counts_equals_encoding_the_text(small_json: str, paragr
     """No text is read again, and nothing is lost by that."""
     encoder = Encoder(small_json)
     words = WordCounts.of(Splitter(pattern_named("o200k")).count(paragraphs))
-    pieces = PieceTokens(encoder.value(), words)
+    pieces = PieceTokens(encoder.value(), words, cut_by="o200k@1")
     figures = totals(pieces.sizes, np.diff(words.offsets), words.counts, sum(len(text.split()) for text in paragraphs))
     ids = np.concatenate(encoder.encode_batch(paragraphs))
     num_bytes = sum(len(text.encode()) for text in paragraphs)
@@ -53,3 +53,15 @@ def test_the_report_names_what_is_hardly_used(small_json: str) -> None:
     assert [row["id"] for row in use["least_used"][:2]] == [learned[3], learned[4]]
     lengths = [len(encoder.token_bytes(row["id"])) for row in use["longest"]]
     assert lengths == sorted(lengths, reverse=True)
+
+
+def test_a_tokenizer_of_another_pattern_cuts_again(small_json: str, paragraphs: list[str]) -> None:
+    """Judged by a table of another pattern it gets, but for cuts at borders, the tokens that it gets on text."""
+    encoder = Encoder(small_json)
+    words = WordCounts.of(Splitter(pattern_named("gpt2")).count(["1234567 HTTPServer's x"]))
+    pieces = PieceTokens(encoder.value(), words, cut_by="gpt2@1")
+    whole = PieceTokens(encoder.value(), words, cut_by="o200k@1")
+    number = next(place for place in range(len(words)) if words.data[words.offsets[place]] == ord("1"))
+    cut = pieces.ids[pieces.bounds[number] : pieces.bounds[number + 1]].tolist()
+    assert cut == encoder.encode("1234567")
+    assert len(pieces.ids) >= len(whole.ids)

@@ -1,0 +1,253 @@
+"""Starts, shows and stops a Flink cluster on this machine.
+
+FOLDER/cluster.json lists what was started and how to reach it; FOLDER/conf and FOLDER/logs are Flink's. `stop` ends
+every process by its number and birth, so a number that went to somebody else since is left alone.
+"""
+
+import json
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from jobs.cluster import flink
+from jobs.cluster.processes import Process, check_free, end, free_ports, started
+from jobs.cluster.rest import FlinkRest
+from jobs.cluster.settings import (
+    LOOPBACK,
+    ClusterSettings,
+    config_file,
+    default_folder,
+    flink_options,
+    worker_environment,
+)
+from pipeline.errors import CorpusmillError, DataError
+
+_STATE_FILE = "cluster.json"
+_SECONDS_TO_END = 15.0
+_POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cluster:
+    """A cluster that was started here: where it answers, and its processes."""
+
+    folder: str
+    flink_version: str
+    port: int
+    pool_port: int
+    parallelism: int
+    processes: tuple[Process, ...] = ()
+
+    @property
+    def address(self) -> str:
+        """Where its REST interface and its web page are."""
+        return f"http://{LOOPBACK}:{self.port}"
+
+    def dead(self) -> list[Process]:
+        """The processes that are gone."""
+        return [process for process in self.processes if not process.is_alive()]
+
+    def named(self, kind: str) -> list[Process]:
+        """The processes of a kind: `job-manager`, `task-manager` or `worker-pool`."""
+        return [process for process in self.processes if process.name.startswith(kind)]
+
+
+def start(settings: ClusterSettings) -> Cluster:
+    """Starts a cluster and waits until all of it has reported.
+
+    Raises:
+        CorpusmillError: one is running already, Java or Flink is missing, a port is taken, or it did not come up.
+    """
+    java, distribution = flink.java_command(), flink.distribution_folder()
+    _clear_away(settings)
+    check_free(settings.port)
+    folder = Path(settings.folder).absolute()
+    settings = replace(settings, folder=str(folder))
+    job_manager, blobs, pool = free_ports(3)
+    _write_config(settings, {"job_manager": job_manager, "blobs": blobs})
+    cluster = Cluster(
+        folder=str(folder),
+        flink_version=flink.flink_version(distribution),
+        port=settings.port,
+        pool_port=pool,
+        parallelism=settings.parallelism,
+    )
+    starter = _Starter(cluster, folder, settings)
+    try:
+        starter.start_all(java, distribution)
+    except BaseException:
+        _stop(starter.cluster)
+        raise
+    return starter.cluster
+
+
+class _Starter:
+    """Starts process after process, each noted before the next, so that nothing that runs is unknown."""
+
+    def __init__(self, cluster: Cluster, folder: Path, settings: ClusterSettings) -> None:
+        self.cluster = cluster
+        self._folder = folder
+        self._settings = settings
+        self._limit = time.monotonic() + settings.start_seconds
+        self._environment = worker_environment()
+
+    def start_all(self, java: str, distribution: Path) -> None:
+        config, rest = self._folder / "conf", FlinkRest(self.cluster.address)
+        log = self._folder / "logs" / "{}.log"
+        self._start("job-manager", flink.job_manager_command(java, distribution, config, log))
+        self._wait("the job manager", lambda: bool(rest.version()))
+        command = flink.task_manager_command(java, distribution, config, log)
+        for number in range(self._settings.task_managers):
+            self._start(f"task-manager-{number}", [*command, "-D", f"taskmanager.resource-id=task-manager-{number}"])
+            self._start(
+                f"worker-pool-{number}",
+                [sys.executable, "-m", "jobs.cluster.pool", "--port", str(self.cluster.pool_port)],
+            )
+        self._wait("the task managers", lambda: len(rest.task_managers()) == self._settings.task_managers)
+        self._wait("the worker pools", lambda: _listens(self.cluster.pool_port))
+
+    def _start(self, name: str, command: list[str]) -> None:
+        words = [word.replace("{}", name) for word in command]
+        process = started(name, words, self._folder / "logs" / f"{name}.out", self._environment)
+        self.cluster = replace(self.cluster, processes=(*self.cluster.processes, process))
+        _write(self.cluster)
+
+    def _wait(self, what: str, is_ready: Callable[[], bool]) -> None:
+        while True:
+            with suppress(CorpusmillError):  # nobody answers yet
+                if is_ready():
+                    return
+            for process in self.cluster.dead():
+                raise CorpusmillError(f"the {process.name} ended at once: {_last_words(self._folder, process.name)}")
+            if time.monotonic() > self._limit:
+                seconds = self._settings.start_seconds
+                raise CorpusmillError(f"{what} did not report within {seconds:.0f} s; see {self._folder / 'logs'}")
+            time.sleep(_POLL_SECONDS)
+
+
+def status(folder: str = "") -> tuple[Cluster, list[str]]:
+    """The cluster in `folder` and what there is to say about it, a line each.
+
+    Raises:
+        CorpusmillError: none was started there, or part of it is gone.
+    """
+    cluster = read(folder)
+    if cluster is None:
+        raise CorpusmillError(
+            f"no cluster is running in {folder or default_folder()}; corpusmill cluster start makes one"
+        )
+    dead = cluster.dead()
+    if len(dead) == len(cluster.processes):
+        raise CorpusmillError(
+            f"the cluster in {cluster.folder} is no longer running; corpusmill cluster start begins anew"
+        )
+    rest = FlinkRest(cluster.address)
+    seen = rest.overview()
+    lines = [
+        f"Flink {rest.version()} at {cluster.address}, files in {cluster.folder}",
+        f"{seen['taskmanagers']} task managers, {seen['slots-available']} of {seen['slots-total']} slots free, "
+        f"{seen['jobs-running']} jobs running, {seen['jobs-finished']} finished, {seen['jobs-failed']} failed",
+        f"worker pools at {LOOPBACK}:{cluster.pool_port}",
+    ]
+    lines += [
+        f"{each.name:<16} process {each.pid:>7}  {'gone' if each in dead else 'running'}" for each in cluster.processes
+    ]
+    return cluster, lines
+
+
+def stop(folder: str = "") -> bool:
+    """Ends the cluster in `folder`; False if there was none."""
+    cluster = read(folder)
+    if cluster is None:
+        return False
+    _stop(cluster)
+    return True
+
+
+def read(folder: str = "") -> Cluster | None:
+    """The cluster that was started in `folder` (default: the usual one), running or not.
+
+    Raises:
+        DataError: its file is damaged.
+    """
+    place = Path(folder or default_folder()) / _STATE_FILE
+    if not place.exists():
+        return None
+    try:
+        value = json.loads(place.read_text("utf-8"))
+        processes = tuple(Process(**each) for each in value.pop("processes"))
+        return Cluster(processes=processes, **value)
+    except (ValueError, TypeError, KeyError) as error:
+        raise DataError(f"{place} is damaged: {error}; end what it started by hand, and remove it") from None
+
+
+def running_at(address: str, folder: str = "") -> Cluster | None:
+    """The cluster of this machine that answers at `address` (`HOST:PORT`, with or without http://), if it is one of ours."""
+    host, _, port = address.removeprefix("http://").rstrip("/").rpartition(":")
+    if host not in ("localhost", LOOPBACK):
+        return None
+    cluster = read(folder)
+    return cluster if cluster is not None and str(cluster.port) == port and not cluster.dead() else None
+
+
+def _clear_away(settings: ClusterSettings) -> None:
+    """Forgets a cluster whose processes are all gone.
+
+    Raises:
+        CorpusmillError: some are not.
+    """
+    cluster = read(settings.folder)
+    if cluster is None:
+        return
+    alive = len(cluster.processes) - len(cluster.dead())
+    if alive:
+        raise CorpusmillError(
+            f"a cluster is running already at {cluster.address} ({alive} of {len(cluster.processes)} processes); "
+            "corpusmill cluster stop ends it"
+        )
+    _stop(cluster)
+
+
+def _stop(cluster: Cluster) -> None:
+    folder = Path(cluster.folder)
+    end(reversed(cluster.processes), seconds=_SECONDS_TO_END)
+    shutil.rmtree(folder / "temporary", ignore_errors=True)
+    (folder / _STATE_FILE).unlink(missing_ok=True)
+
+
+def _write(cluster: Cluster) -> None:
+    place = Path(cluster.folder) / _STATE_FILE
+    part = place.with_suffix(".part")
+    part.write_text(json.dumps(asdict(cluster), indent=1) + "\n", "utf-8")
+    part.replace(place)
+
+
+def _write_config(settings: ClusterSettings, ports: Mapping[str, int]) -> None:
+    folder = Path(settings.folder)
+    for name in ("conf", "logs", "temporary"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    for old in (folder / "logs").iterdir():
+        old.unlink()
+    (folder / "conf/config.yaml").write_text(config_file(flink_options(settings, ports)), "utf-8")
+    (folder / "conf/log4j.properties").write_text(flink.LOGGING, "utf-8")
+
+
+def _last_words(folder: Path, name: str) -> str:
+    """The last line of the log that tells of an error, or the last line."""
+    lines: list[str] = []
+    for suffix in (".out", ".log"):
+        place = folder / "logs" / (name + suffix)
+        lines += place.read_text("utf-8", "replace").splitlines() if place.exists() else []
+    telling = [line for line in lines if "Exception" in line or "rror" in line] or lines or ["it said nothing"]
+    return f"{telling[-1].strip()[:300]}; see {folder / 'logs'}"
+
+
+def _listens(port: int) -> bool:
+    with suppress(OSError), socket.create_connection((LOOPBACK, port), timeout=1.0):
+        return True
+    return False

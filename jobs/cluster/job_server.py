@@ -1,0 +1,98 @@
+"""Beam's job server, the Java program that translates a pipeline for Flink or Spark: a given file, or from Maven with its hash checked."""
+
+import hashlib
+import os
+import shutil
+import urllib.request
+import zipfile
+from pathlib import Path
+from urllib.error import HTTPError, URLError
+
+import apache_beam
+
+from jobs.cluster.maven import MavenSettings
+from pipeline.errors import CorpusmillError, SettingError
+
+FLINK_ARTIFACT = "beam-runners-flink-{}-job-server"
+SPARK_ARTIFACT = "beam-runners-spark-3-job-server"
+_GROUP = "org/apache/beam"
+_SECONDS = 30.0
+
+
+def job_server_jar(artifact: str, given: str | None, flag: str, maven: MavenSettings) -> str:
+    """The path of the job server `artifact` of our version of Beam.
+
+    Raises:
+        SettingError: the file that was given does not exist.
+        CorpusmillError: the repository does not have it or cannot be reached, or a hash does not match.
+    """
+    if given:
+        if not os.path.isfile(given):
+            raise SettingError(f"{flag}={given}: no such file")
+        _check_given(Path(given), maven)
+        _check_is_program(Path(given), flag)
+        return given
+    version = apache_beam.__version__
+    name = f"{artifact}-{version}.jar"
+    place = maven.folder / name
+    if place.is_file():
+        _check_given(place, maven)
+        return str(place)
+    url = "/".join((maven.repository.rstrip("/"), _GROUP, artifact, version, name))
+    _download(url, place, flag, maven)
+    return str(place)
+
+
+def _check_given(place: Path, maven: MavenSettings) -> None:
+    if maven.job_server_sha256 and _digest(place, "sha256") != maven.job_server_sha256:
+        raise CorpusmillError(f"{place} does not have the hash that run.maven.job_server_sha256 states")
+
+
+def _check_is_program(place: Path, flag: str) -> None:
+    """Java would say so in a log that nobody sees, and Beam in a traceback."""
+    try:
+        with zipfile.ZipFile(place) as jar:
+            is_program = b"Main-Class:" in jar.read("META-INF/MANIFEST.MF")
+    except (zipfile.BadZipFile, KeyError):
+        raise SettingError(f"{flag}={place} is no jar, or a damaged one") from None
+    if not is_program:
+        raise SettingError(
+            f"{flag}={place} is a library; the job server's jar has a program (its name ends in -job-server)"
+        )
+
+
+def _download(url: str, place: Path, flag: str, maven: MavenSettings) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    part = place.with_name(f"{place.name}.part-{os.getpid()}")
+    try:
+        stated = maven.job_server_sha256 or _read(url + ".sha1").decode("ascii", "replace").split()[0]
+        with _open(url) as answer, open(part, "wb") as file:
+            shutil.copyfileobj(answer, file, 1 << 20)
+        kind = "sha256" if maven.job_server_sha256 else "sha1"
+        if _digest(part, kind) != stated:
+            raise CorpusmillError(f"{url} does not have the {kind} {stated}; it was not kept")
+        part.replace(place)
+    except HTTPError as error:
+        raise CorpusmillError(
+            f"{url} is not to be had ({error.code} {error.reason}); give the jar with {flag}=PATH"
+        ) from None
+    except (URLError, OSError, IndexError) as error:
+        reason = getattr(error, "reason", error)
+        raise CorpusmillError(f"{url} is not to be had ({reason}); give the jar with {flag}=PATH") from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _open(url: str) -> "urllib.request._UrlopenRet":
+    return urllib.request.urlopen(url, timeout=_SECONDS)
+
+
+def _read(url: str) -> bytes:
+    with _open(url) as answer:
+        content: bytes = answer.read()
+        return content
+
+
+def _digest(place: Path, kind: str) -> str:
+    with open(place, "rb") as file:
+        return hashlib.file_digest(file, kind).hexdigest()

@@ -1,0 +1,105 @@
+"""A pool of Beam workers: starts a worker process whenever an engine asks for one, and ends what is left at its end.
+
+`python -m jobs.cluster.pool --port N`. Beam's own pool listens on every interface, runs whatever `python` is on the
+path, and lets a worker block on a pipe that nobody reads; this one keeps to loopback, uses the interpreter that it
+runs in, and leaves what the workers print to its own log. Several pools may listen on one port: the kernel then
+shares out the requests among them, and when one dies, the others go on.
+"""
+
+import argparse
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc  # type: ignore[import-untyped]
+from apache_beam.portability.api import beam_fn_api_pb2, beam_fn_api_pb2_grpc
+
+from jobs.cluster.settings import LOOPBACK
+
+_SECONDS_TO_END = 5.0
+_OPTIONS = (("grpc.http2.max_pings_without_data", 0), ("grpc.http2.max_ping_strikes", 0), ("grpc.so_reuseport", 1))
+
+
+class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):  # type: ignore[misc]
+    """Beam's interface of an external environment."""
+
+    def __init__(self) -> None:
+        self._workers: dict[str, subprocess.Popen[bytes]] = {}
+        self._lock = threading.Lock()
+
+    def StartWorker(self, request: Any, context: Any) -> Any:
+        """Starts a process that asks the engine for work."""
+        try:
+            with self._lock:
+                self._forget_ended()
+                worker = self._workers[request.worker_id] = subprocess.Popen(
+                    [sys.executable, "-m", "jobs.cluster.worker", request.control_endpoint.url, request.worker_id],
+                    stdin=subprocess.DEVNULL,
+                )
+            print(f"worker {request.worker_id} starts as process {worker.pid}", flush=True)
+        except OSError as error:
+            return beam_fn_api_pb2.StartWorkerResponse(error=f"no worker could be started: {error}")
+        return beam_fn_api_pb2.StartWorkerResponse()
+
+    def StopWorker(self, request: Any, context: Any) -> Any:
+        """Ends a process."""
+        with self._lock:
+            worker = self._workers.pop(request.worker_id, None)
+        if worker is not None:
+            end(worker)
+        return beam_fn_api_pb2.StopWorkerResponse()
+
+    def _forget_ended(self) -> None:
+        for worker_id, worker in list(self._workers.items()):
+            if worker.poll() is not None:
+                print(f"worker {worker_id} ended with {worker.returncode}", flush=True)
+                del self._workers[worker_id]
+
+    def end_all(self) -> None:
+        """Ends every worker that is left."""
+        with self._lock:
+            for worker in self._workers.values():
+                end(worker)
+            self._workers.clear()
+
+
+def end(worker: "subprocess.Popen[bytes]") -> None:
+    """Ends a worker process, by force if it takes too long."""
+    worker.terminate()
+    try:
+        worker.wait(_SECONDS_TO_END)
+    except subprocess.TimeoutExpired:
+        worker.kill()
+        worker.wait()
+
+
+def serve(port: int) -> tuple[Any, WorkerPool, int]:
+    """A pool that serves on `port` of loopback (0: any); returns server, pool and port."""
+    server, pool = grpc.server(ThreadPoolExecutor(8), options=_OPTIONS), WorkerPool()
+    beam_fn_api_pb2_grpc.add_BeamFnExternalWorkerPoolServicer_to_server(pool, server)
+    bound = server.add_insecure_port(f"{LOOPBACK}:{port}")
+    server.start()
+    return server, pool, bound
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Serves until it is told to end."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, required=True)
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    server, pool, port = serve(parser.parse_args(arguments).port)
+    print(f"a pool of workers listens on port {port}", flush=True)
+    while not ended.wait(3600):
+        pass
+    server.stop(0)
+    pool.end_all()
+
+
+if __name__ == "__main__":
+    main()

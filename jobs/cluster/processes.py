@@ -1,0 +1,97 @@
+"""Processes that outlive the command that started them: started apart, known by number and birth, ended for certain."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.errors import CorpusmillError
+
+_POLL_SECONDS = 0.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class Process:
+    """A process of ours. `born` tells it from a later one that was given the same number."""
+
+    name: str
+    pid: int
+    born: str
+
+    def is_alive(self) -> bool:
+        """Whether it still runs."""
+        return birth_of(self.pid) == self.born != ""
+
+
+def started(name: str, command: Sequence[str], log: Path, environment: Mapping[str, str]) -> Process:
+    """Starts `command` in a session of its own; what it prints goes to `log`."""
+    with open(log, "ab") as out:
+        child = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=dict(environment), start_new_session=True
+        )
+    return Process(name=name, pid=child.pid, born=birth_of(child.pid))
+
+
+def birth_of(pid: int) -> str:
+    """When the process began, in a form to compare; empty if there is none, or only its remains."""
+    with suppress(ChildProcessError, OSError):
+        os.waitpid(pid, os.WNOHANG)  # ours and dead: no remains
+    place = Path(f"/proc/{pid}/stat")
+    if place.parent.parent.joinpath("self").exists():
+        try:
+            fields = place.read_text().rpartition(")")[2].split()
+        except OSError:
+            return ""
+        return "" if fields[0] == "Z" else fields[19]
+    asked = subprocess.run(["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    state, _, born = asked.stdout.strip().partition(" ")
+    return "" if state.startswith("Z") else born.strip()
+
+
+def end(processes: Iterable[Process], *, seconds: float) -> None:
+    """Ends the processes and all that they started: asked first, and after `seconds` no longer asked."""
+    alive = [process for process in processes if process.is_alive()]
+    for process in alive:
+        _signal(process, signal.SIGTERM)
+    limit = time.monotonic() + seconds
+    while any(process.is_alive() for process in alive) and time.monotonic() < limit:
+        time.sleep(_POLL_SECONDS)
+    for process in alive:
+        _signal(process, signal.SIGKILL)
+    while any(process.is_alive() for process in alive) and time.monotonic() < limit + seconds:
+        time.sleep(_POLL_SECONDS)
+
+
+def _signal(process: Process, number: int) -> None:
+    """To the whole session: a worker pool may be gone while its workers are not."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, number)
+
+
+def free_ports(number: int) -> list[int]:
+    """Ports on loopback that nobody listens on now."""
+    held = [socket.socket() for _ in range(number)]
+    try:
+        for each in held:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in held]
+    finally:
+        for each in held:
+            each.close()
+
+
+def check_free(port: int) -> None:
+    """Raises:
+    CorpusmillError: something listens on `port` already.
+    """
+    with socket.socket() as mine:
+        mine.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            mine.bind(("127.0.0.1", port))
+        except OSError:
+            raise CorpusmillError(f"port {port} is taken by another program; choose another with --port") from None

@@ -1,0 +1,100 @@
+"""What a cluster on this machine consists of, and the configuration that Flink gets for it."""
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pipeline.errors import SettingError
+
+LOOPBACK = "127.0.0.1"
+FOLDER_VARIABLE = "CORPUSMILL_CLUSTER"
+_MIN_MANAGER_MIB, _MIN_WORKER_MIB = 640, 896
+
+
+def default_folder() -> str:
+    """The folder of the cluster that is meant when nobody names one."""
+    state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local/state")
+    return os.environ.get(FOLDER_VARIABLE) or str(Path(state) / "corpusmill/cluster")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterSettings:
+    """A job manager, some task managers, and a pool of Beam workers beside each."""
+
+    # Where configuration, logs and the list of processes lie.
+    folder: str = field(default_factory=default_folder)
+    task_managers: int = 2
+    # Tasks that one task manager may run side by side. Two, so that one manager can take over what another ran.
+    slots: int = 2
+    # The port of the web page and of the REST interface.
+    port: int = 8081
+    # Memory of the Java processes. The Beam workers need what their job needs, beside it.
+    job_manager_mib: int = 768
+    task_manager_mib: int = 1280
+    # How often, and after how many seconds, a job that lost a worker begins again.
+    restarts: int = 10
+    restart_delay_seconds: float = 2.0
+    # How long `start` waits until every part of the cluster has reported.
+    start_seconds: float = 90.0
+
+    def __post_init__(self) -> None:
+        for name, value in (("--task-managers", self.task_managers), ("--slots", self.slots)):
+            if not 1 <= value <= 256:
+                raise SettingError(f"{name} is {value}; allowed is 1 to 256")
+        if not 0 < self.port < 65536:
+            raise SettingError(f"--port is {self.port}; allowed is 1 to 65535")
+        for name, value, least in (
+            ("--job-manager-mib", self.job_manager_mib, _MIN_MANAGER_MIB),
+            ("--task-manager-mib", self.task_manager_mib, _MIN_WORKER_MIB),
+        ):
+            if value < least:
+                raise SettingError(f"{name} is {value}; Flink needs {least} or more")
+
+    @property
+    def parallelism(self) -> int:
+        """How many workers share a job when all is well: one for each task manager."""
+        return self.task_managers
+
+
+def flink_options(settings: ClusterSettings, ports: Mapping[str, int]) -> dict[str, str]:
+    """The configuration of Flink: everything on loopback, and a job that loses a worker begins again."""
+    folder = Path(settings.folder)
+    return {
+        "jobmanager.rpc.address": LOOPBACK,
+        "jobmanager.bind-host": LOOPBACK,
+        "jobmanager.rpc.port": str(ports["job_manager"]),
+        "jobmanager.memory.process.size": f"{settings.job_manager_mib}m",
+        "blob.server.port": str(ports["blobs"]),
+        "taskmanager.bind-host": LOOPBACK,
+        "taskmanager.host": LOOPBACK,
+        "taskmanager.memory.process.size": f"{settings.task_manager_mib}m",
+        "taskmanager.numberOfTaskSlots": str(settings.slots),
+        "taskmanager.load-balance.mode": "SLOTS",  # one worker in each manager before two in one
+        "parallelism.default": str(settings.parallelism),
+        "rest.address": LOOPBACK,
+        "rest.bind-address": LOOPBACK,
+        "rest.port": str(settings.port),
+        "web.submit.enable": "false",  # no jar comes in through the web page
+        "restart-strategy.type": "fixed-delay",
+        "restart-strategy.fixed-delay.attempts": str(settings.restarts),
+        "restart-strategy.fixed-delay.delay": f"{int(settings.restart_delay_seconds * 1000)} ms",
+        "heartbeat.interval": "2000",  # a killed task manager is noticed within ten seconds, not fifty
+        "heartbeat.timeout": "10000",
+        "io.tmp.dirs": str(folder / "temporary"),
+        "env.log.dir": str(folder / "logs"),
+        # Python workers keep their state outside the Java heap.
+        "classloader.check-leaked-classloader": "false",
+    }
+
+
+def config_file(options: Mapping[str, str]) -> str:
+    """`config.yaml`, each value quoted."""
+    return "".join(f"{key}: '{value}'\n" for key, value in options.items())
+
+
+def worker_environment() -> dict[str, str]:
+    """The environment of the worker processes: they import what this process can import."""
+    path = os.pathsep.join(dict.fromkeys(filter(None, [os.getcwd(), *sys.path])))
+    return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}

@@ -1,0 +1,81 @@
+"""A Flink cluster on this machine and Beam's Prism, to try what runs on clusters."""
+
+import argparse
+import os
+from typing import Any
+
+from jobs.commands.parts import declare
+
+_EXAMPLE = """example:
+  corpusmill cluster start
+  corpusmill run my.toml -- --runner=FlinkRunner --flink_master=localhost:8081
+  corpusmill cluster stop"""
+
+
+def add(commands: Any) -> None:
+    """Declares `cluster start`, `cluster status`, `cluster stop` and `cluster prism`."""
+    text = "start, show or stop a Flink cluster on this machine, or build Prism, to try what runs on clusters"
+    cluster = commands.add_parser(
+        "cluster", help=text, description=text, epilog=_EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    actions = cluster.add_subparsers(metavar="ACTION", required=True)
+    start = declare(actions, "start", "start a job manager, task managers and worker pools", _start, example=_EXAMPLE)
+    start.add_argument("--task-managers", type=int, metavar="N", help="task managers (default 2)")
+    start.add_argument("--slots", type=int, metavar="N", help="tasks side by side in each (default 2)")
+    start.add_argument("--port", type=int, metavar="N", help="port of the web page on loopback (default 8081)")
+    start.add_argument("--job-manager-mib", type=int, metavar="N", help="memory of the job manager (default 768)")
+    start.add_argument("--task-manager-mib", type=int, metavar="N", help="memory of a task manager (default 1280)")
+    _take_folder(start)
+    _take_folder(declare(actions, "status", "show the processes, task managers and slots", _status))
+    _take_folder(declare(actions, "stop", "end the cluster and all that it started", _stop))
+    declare(
+        actions, "prism", "build Prism, Beam's engine for one machine, with Go, unless it is built", _prism,
+        example="example:\n  corpusmill cluster prism\n  corpusmill run my.toml -- --runner=PrismRunner",
+    )  # fmt: skip
+
+
+def _take_folder(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--folder",
+        metavar="FOLDER",
+        default="",
+        help="where configuration, logs and the list of processes lie (default: $CORPUSMILL_CLUSTER, or a folder of this user)",
+    )
+
+
+def _start(options: argparse.Namespace) -> None:
+    from jobs.cluster import control
+    from jobs.cluster.settings import FOLDER_VARIABLE, ClusterSettings
+
+    names = ("folder", "task_managers", "slots", "port", "job_manager_mib", "task_manager_mib")
+    given = {name: getattr(options, name) for name in names if getattr(options, name)}
+    given |= {name: 0 for name in names[1:] if getattr(options, name) == 0}  # refused by name
+    cluster = control.start(ClusterSettings(**given))
+    print(f"Flink {cluster.flink_version} is up: {cluster.address} (files in {cluster.folder})")
+    if options.folder:
+        print(f"export {FOLDER_VARIABLE}={os.path.abspath(options.folder)}  # so that jobs know its worker pools")
+    print(f"corpusmill run SETTINGS -- --runner=FlinkRunner --flink_master=localhost:{cluster.port}")
+
+
+def _status(options: argparse.Namespace) -> None:
+    from jobs.cluster import control
+    from pipeline.errors import CorpusmillError
+
+    cluster, lines = control.status(options.folder)
+    print("\n".join(lines))
+    if cluster.dead():
+        gone = ", ".join(process.name for process in cluster.dead())
+        raise CorpusmillError(f"{gone} of the cluster in {cluster.folder} is gone; stop it and start it again")
+
+
+def _stop(options: argparse.Namespace) -> None:
+    from jobs.cluster import control
+
+    print("the cluster has ended" if control.stop(options.folder) else "no cluster was running")
+
+
+def _prism(options: argparse.Namespace) -> None:
+    from jobs.cluster.prism import build
+
+    print(build())
+    print("corpusmill run SETTINGS -- --runner=PrismRunner")

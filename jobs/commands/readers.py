@@ -1,0 +1,110 @@
+"""Commands that look at a run and change nothing in it but its report."""
+
+import argparse
+from typing import Any
+
+from jobs.commands.parts import config_of, declare, plain_config, take_overrides, take_settings
+
+
+def add(commands: Any) -> None:
+    """Declares report, verify, explain, tokens, replay, fertility, generate and sizes."""
+    take_settings(declare(commands, "report", "write report.html of a run", _report))
+    command = declare(commands, "verify", "recompute all checksums and the ledger of a run", _verify)
+    command.add_argument("run", metavar="RUN")
+    example = "example:\n  corpusmill explain runs/demo http://127.0.0.1:41977/"
+    command = declare(commands, "explain", "tell what became of a page", _explain, example=example)
+    command.add_argument("run", metavar="RUN")
+    command.add_argument("page", metavar="URL|ID")
+    _add_tokens(commands)
+    text = "re-decide from stored measures with other thresholds, and tell what changes"
+    take_settings(declare(commands, "replay", text, _replay))
+    command = declare(commands, "fertility", "judge tokenizers on the counts of a run", _fertility)
+    command.add_argument("settings", metavar="RUN")
+    command.add_argument(
+        "tokenizers", metavar="TOKENIZER", nargs="*", help="tokenizer.json files (default: that of the run)"
+    )
+    _add_generate(commands)
+    text = "tell what a model costs: parameters, operations, memory, cache; without settings, the presets"
+    command = declare(commands, "sizes", text, _sizes)
+    command.add_argument("settings", metavar="SETTINGS", nargs="?", help="a TOML file, or the folder of a run")
+    take_overrides(command)
+
+
+def _sizes(options: argparse.Namespace) -> None:
+    from jobs import sizes
+
+    print(sizes.main(plain_config(options.settings or "", options.set) if options.settings or options.set else None))
+
+
+def _report(options: argparse.Namespace) -> None:
+    from jobs import report
+
+    report.main(config_of(options))
+
+
+def _verify(options: argparse.Namespace) -> None:
+    from jobs import verify
+
+    print(verify.main(options.run.rstrip("/")))
+
+
+def _explain(options: argparse.Namespace) -> None:
+    from jobs import explain
+
+    explain.main(options.run.rstrip("/"), options.page)
+
+
+def _add_tokens(commands: Any) -> None:
+    text = "show rows of the shards as text, with the pages that they came from"
+    command = declare(commands, "tokens", text, _tokens)
+    command.add_argument("settings", metavar="RUN")
+    command.add_argument("--split", default="train", choices=("train", "heldout"))
+    command.add_argument("--source")
+    command.add_argument("--row", type=int, default=0)
+    command.add_argument("--rows", type=int, default=1)
+    command.add_argument("--document", metavar="ID")
+
+
+def _tokens(options: argparse.Namespace) -> None:
+    from jobs import tokens
+
+    tokens.main(
+        config_of(options),
+        split=options.split,
+        source=options.source,
+        row=options.row,
+        num_rows=options.rows,
+        document=options.document,
+    )
+
+
+def _replay(options: argparse.Namespace) -> None:
+    from jobs import config as settings
+    from jobs import replay
+
+    replay.main(settings.load(options.settings), config_of(options))
+
+
+def _fertility(options: argparse.Namespace) -> None:
+    from jobs import fertility
+
+    fertility.main(config_of(options), tokenizers=options.tokenizers)
+
+
+def _add_generate(commands: Any) -> None:
+    text = "continue a prompt (or each line of standard input) with the model of a run"
+    example = """example:
+  corpusmill generate runs/demo --prompt "The function returns" --set temperature=0.7 --set max_tokens=80"""
+    command = declare(commands, "generate", text, _generate, example=example)
+    command.add_argument("settings", metavar="RUN", help="the folder of a run, or its settings")
+    command.add_argument("--prompt", help="the text to continue")
+    take_overrides(command, "KEY=VALUE", "a decoding setting: temperature, top_k, top_p, max_tokens, num_beams, seed …")
+
+
+def _generate(options: argparse.Namespace) -> None:
+    from jobs import config as settings
+    from jobs import generate
+
+    assignments = [item if item.startswith("evaluate.") else f"evaluate.sampling.{item}" for item in options.set]
+    config = settings.load(options.settings, assignments)
+    generate.main(config, prompt=options.prompt, decoding=config.evaluate.sampling)
