@@ -22,6 +22,7 @@ from typing import Any, NamedTuple, Self
 import aiohttp
 import yarl
 from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.http_exceptions import BadHttpMessage, PayloadEncodingError
 
 from pipeline.crawl.config import CrawlConfig
 from pipeline.crawl.guard import AddressGuard
@@ -258,6 +259,9 @@ def _explained(error: Exception) -> FetchError:
     if isinstance(error, (aiohttp.ClientConnectorDNSError, socket.gaierror)):
         return FetchError("dns", retry=True, detail=detail)
     if isinstance(error, aiohttp.ClientPayloadError):
+        cause = _cause(error, BadHttpMessage)
+        if cause and not isinstance(cause, PayloadEncodingError):  # trailers: as in the head, they cannot be read
+            return FetchError("bad_response", retry=False, detail=detail)
         return FetchError("incomplete_body", retry=True, detail=detail)
     if isinstance(error, (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError)):
         return FetchError("connection", retry=True, detail=detail)

@@ -111,8 +111,9 @@ class CachedStore(FetchingStore):
     read longest ago go first when the folder outgrows its bound. Names hold the remote path, the
     range and nothing of this machine, so a cache survives restarts. A process looks what the folder
     holds whenever it has added a 64th of the bound, so that n processes may exceed it by n 64ths; what
-    callers keep is mapped from it, and may take up to a quarter more of the disk where another process
-    removes it meanwhile. The caller checks checksums. A disk too full for the cache costs speed only.
+    is fetched while other fetches take all of the room is not kept. What callers hold is mapped from
+    it, and may take up to a quarter more of the disk where another process removes it meanwhile. The
+    caller checks checksums. A disk too full for the cache costs speed only.
     """
 
     def __init__(self, folder: str, files: Sequence[str], cache_folder: str, max_bytes: int) -> None:
@@ -121,6 +122,7 @@ class CachedStore(FetchingStore):
         self._max_bytes = max_bytes
         self.max_held_bytes = max_bytes // 4
         self._lock = threading.Lock()
+        self._coming = f".{uuid.uuid4().hex[:8]}.tmp"  # how the names of what this store is writing end
         os.makedirs(cache_folder, exist_ok=True)
         self._coming_bytes = 0  # fetched, and not yet in the folder
         self._added_bytes = max_bytes  # since the last look; now, look before the first range is added
@@ -142,12 +144,8 @@ class CachedStore(FetchingStore):
 
     def _fetch(self, file: int, offset: int, num_bytes: int, path: str) -> pa.Buffer:
         data = self._fetched(file, offset, num_bytes)
-        with self._lock:
-            self._coming_bytes += len(data)
-            self._added_bytes += len(data)
-            if self._added_bytes > self._max_bytes // _LOOKS:
-                self._evict()
-                self._added_bytes = 0
+        if not self._make_room(len(data)):
+            return pa.py_buffer(data)
         try:
             self._keep(path, data)
             return pa.memory_map(path).read_buffer()
@@ -157,6 +155,19 @@ class CachedStore(FetchingStore):
             with self._lock:
                 self._coming_bytes -= len(data)
 
+    def _make_room(self, num_bytes: int) -> bool:
+        """Reserves `num_bytes` of the folder; False if all that could leave it would not be enough."""
+        with self._lock:
+            self._coming_bytes += num_bytes
+            self._added_bytes += num_bytes
+            if self._added_bytes <= self._max_bytes // _LOOKS:
+                return True
+            if self._evict():
+                self._added_bytes = 0
+                return True
+            self._coming_bytes -= num_bytes
+            return False
+
     def _keep(self, path: str, data: bytes) -> None:
         """Puts `data` into the cache.
 
@@ -164,7 +175,7 @@ class CachedStore(FetchingStore):
             OSError: there is no room for it; half of it is not left behind.
         """
         os.makedirs(self._folder, exist_ok=True)
-        temporary = f"{path}.{uuid.uuid4().hex[:8]}.tmp"
+        temporary = f"{path}.{threading.get_ident()}{self._coming}"
         try:
             with open(temporary, "wb") as sink:
                 sink.write(data)
@@ -174,24 +185,30 @@ class CachedStore(FetchingStore):
                 os.unlink(temporary)
             raise
 
-    def _evict(self) -> None:
-        """If what comes is too much, removes what was read longest ago until a tenth of the bound is free."""
+    def _evict(self) -> bool:
+        """If what comes is too much, removes what was read longest ago until a tenth of the bound is free.
+
+        Returns whether what comes has room now.
+        """
         held = sorted(self._held())
         total = sum(size for _, size, _ in held) + self._coming_bytes
         spare = self._max_bytes // _LOOKS  # is added before the next look
         if total + spare <= self._max_bytes:
-            return
+            return True
         for _, size, path in held:
             if total <= self._max_bytes * 9 // 10:
                 break
-            with suppress(FileNotFoundError):  # another process was faster
+            with suppress(FileNotFoundError):  # another process was faster, or it has its final name by now
                 os.unlink(path)
-            total -= size
+                total -= size
+        return total + spare <= self._max_bytes
 
     def _held(self) -> list[tuple[int, int, str]]:
         found = []
         with os.scandir(self._folder) as entries:
             for entry in entries:
+                if entry.name.endswith(self._coming):
+                    continue
                 if entry.name.endswith((".batch", ".tmp")):  # the latter may be left by a process that was killed
                     try:
                         stat = entry.stat()

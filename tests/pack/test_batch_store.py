@@ -5,6 +5,8 @@ import multiprocessing
 import os
 import shutil
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -187,6 +189,28 @@ def test_a_cache_without_room_costs_nothing_but_speed(
     shards = ShardSet.open(remote, cache_folder=str(tmp_path / "cache"))
     read_all(shards)
     assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_more_at_once_than_there_is_room_for_stays_within_the_bound(
+    remote: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All fetches are under way before the first is in the folder; what has no room is read all the same."""
+    fsspec.filesystem("memory").pipe_file("/numbers", bytes(1000))
+    store = CachedStore("memory://", ["numbers"], str(tmp_path), 300)
+    together, keep = threading.Barrier(8), CachedStore._keep
+
+    def slow(store: CachedStore, path: str, data: bytes) -> None:
+        time.sleep(0.3)
+        keep(store, path, data)
+
+    def read(place: int) -> int:
+        together.wait(timeout=20)
+        return store.read(0, 100 * place, 100).size
+
+    monkeypatch.setattr(CachedStore, "_keep", slow)
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(read, range(8))) == [100] * 8
+    assert 0 < held_bytes(tmp_path) <= 300
 
 
 def test_processes_that_share_a_cache_stay_within_its_bound(remote: str, tmp_path: Path) -> None:
