@@ -19,8 +19,12 @@ _GROUP = "org/apache/beam"
 _SECONDS = 30.0
 
 
-def job_server_jar(artifact: str, given: str | None, flag: str, maven: MavenSettings) -> str:
-    """The path of the job server `artifact` of our version of Beam.
+def job_server_jar(
+    artifact: str, given: str | None, flag: str, maven: MavenSettings, assembled: Path | None = None
+) -> str:
+    """The path of the job server `artifact`: the one given, one fetched before, the `assembled` one, or one from Maven.
+
+    That from Maven is of our version of Beam. A stated hash leaves the assembled one aside.
 
     Raises:
         SettingError: the file that was given does not exist.
@@ -38,8 +42,13 @@ def job_server_jar(artifact: str, given: str | None, flag: str, maven: MavenSett
     if place.is_file():
         _check_given(place, maven)
         return str(place)
+    if assembled and assembled.is_file() and not maven.job_server_sha256:
+        return str(assembled)
     url = "/".join((maven.repository.rstrip("/"), _GROUP, artifact, version, name))
-    _download(url, place, flag, maven)
+    way_out = f"give the jar with {flag}=PATH"
+    if assembled:
+        way_out += ", or put one together with corpusmill cluster job-server"
+    _download(url, place, way_out, maven)
     return str(place)
 
 
@@ -61,7 +70,7 @@ def _check_is_program(place: Path, flag: str) -> None:
         )
 
 
-def _download(url: str, place: Path, flag: str, maven: MavenSettings) -> None:
+def _download(url: str, place: Path, way_out: str, maven: MavenSettings) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
     part = place.with_name(f"{place.name}.part-{os.getpid()}")
     try:
@@ -73,12 +82,10 @@ def _download(url: str, place: Path, flag: str, maven: MavenSettings) -> None:
             raise CorpusmillError(f"{url} does not have the {kind} {stated}; it was not kept")
         part.replace(place)
     except HTTPError as error:
-        raise CorpusmillError(
-            f"{url} is not to be had ({error.code} {error.reason}); give the jar with {flag}=PATH"
-        ) from None
+        raise CorpusmillError(f"{url} is not to be had ({error.code} {error.reason}); {way_out}") from None
     except (URLError, OSError, IndexError) as error:
         reason = getattr(error, "reason", error)
-        raise CorpusmillError(f"{url} is not to be had ({reason}); give the jar with {flag}=PATH") from None
+        raise CorpusmillError(f"{url} is not to be had ({reason}); {way_out}") from None
     finally:
         part.unlink(missing_ok=True)
 

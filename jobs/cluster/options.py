@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from apache_beam.options.pipeline_options import PipelineOptions, _BeamArgumentParser
 
 from jobs.cluster import control
+from jobs.cluster.assembly import assembled_path
 from jobs.cluster.job_server import FLINK_ARTIFACT, SPARK_ARTIFACT, job_server_jar
 from jobs.cluster.maven import MavenSettings
 from jobs.cluster.prism import prism_path
@@ -117,7 +118,9 @@ def _flink_jar(values: Mapping[str, Any], version: str, maven: MavenSettings) ->
         _check_endpoint(values["job_endpoint"])
         return []
     given = values["flink_job_server_jar"]
-    jar = job_server_jar(FLINK_ARTIFACT.format(version), given, "--flink_job_server_jar", maven)
+    jar = job_server_jar(
+        FLINK_ARTIFACT.format(version), given, "--flink_job_server_jar", maven, assembled_path(version)
+    )
     return [] if jar == given else [f"--flink_job_server_jar={jar}"]
 
 

@@ -1,4 +1,4 @@
-"""A Flink cluster on this machine and Beam's Prism, to try what runs on clusters."""
+"""A Flink cluster on this machine, Beam's job server for it and Beam's Prism, to try what runs on clusters."""
 
 import argparse
 import os
@@ -7,14 +7,15 @@ from typing import Any
 from jobs.commands.parts import declare
 
 _EXAMPLE = """example:
+  corpusmill cluster job-server
   corpusmill cluster start
   corpusmill run my.toml -- --runner=FlinkRunner --flink_master=localhost:8081
   corpusmill cluster stop"""
 
 
 def add(commands: Any) -> None:
-    """Declares `cluster start`, `cluster status`, `cluster stop` and `cluster prism`."""
-    text = "start, show or stop a Flink cluster on this machine, or build Prism, to try what runs on clusters"
+    """Declares `cluster start`, `cluster status`, `cluster stop`, `cluster job-server` and `cluster prism`."""
+    text = "start, show or stop a Flink cluster on this machine, get its job server, or build Prism, to try what runs on clusters"
     cluster = commands.add_parser(
         "cluster", help=text, description=text, epilog=_EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -28,6 +29,10 @@ def add(commands: Any) -> None:
     _take_folder(start)
     _take_folder(declare(actions, "status", "show the processes, task managers and slots", _status))
     _take_folder(declare(actions, "stop", "end the cluster and all that it started", _stop))
+    declare(
+        actions, "job-server", "put together Beam's job server for Flink 1.19, unless it is there (a download of 158 MB)",
+        _job_server, example="example:\n  corpusmill cluster job-server\n  corpusmill cluster start",
+    )  # fmt: skip
     declare(
         actions, "prism", "build Prism, Beam's engine for one machine, with Go, unless it is built", _prism,
         example="example:\n  corpusmill cluster prism\n  corpusmill run my.toml -- --runner=PrismRunner",
@@ -72,6 +77,16 @@ def _stop(options: argparse.Namespace) -> None:
     from jobs.cluster import control
 
     print("the cluster has ended" if control.stop(options.folder) else "no cluster was running")
+
+
+def _job_server(options: argparse.Namespace) -> None:
+    import sys
+
+    from jobs.cluster.assembly import assemble
+    from jobs.cluster.maven import MavenSettings
+
+    print(assemble(MavenSettings(), lambda line: print(line, file=sys.stderr, flush=True)))
+    print("jobs with --runner=FlinkRunner find it there")
 
 
 def _prism(options: argparse.Namespace) -> None:

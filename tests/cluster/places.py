@@ -15,7 +15,7 @@ import pytest
 
 from jobs.cluster import control
 from jobs.cluster import flink as found
-from jobs.cluster.job_server import FLINK_ARTIFACT, job_server_jar
+from jobs.cluster.assembly import assemble
 from jobs.cluster.maven import MavenSettings
 from jobs.cluster.prism import build
 from jobs.cluster.processes import free_ports
@@ -30,12 +30,22 @@ STALL_SECONDS = 45.0  # above what starting a worker takes on a busy machine
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """An engine; whether it begins again by itself after it lost a worker, or notices the loss at least; and what kills its processes."""
+    """An engine; whether it begins again by itself after it lost a worker, or notices the loss at least; and its Flink, if it is one."""
 
     engine: Engine
     begins_again: bool = False
     notices_death: bool = True
-    kill: Callable[[str], None] | None = None
+    cluster: control.Cluster | None = None
+
+    def kill(self, name: str) -> None:
+        """Kills the last process of this kind of its cluster."""
+        assert self.cluster is not None
+        os.kill(self.cluster.named(name)[-1].pid, signal.SIGKILL)
+
+    def lost(self) -> list[str]:
+        """The processes of its cluster that are gone."""
+        assert self.cluster is not None
+        return [process.name for process in self.cluster.dead()]
 
 
 @contextmanager
@@ -96,7 +106,7 @@ def flink(folder: Path) -> Iterator[Place]:
             "--runner=FlinkRunner", f"--flink_master=localhost:{cluster.port}", f"--flink_job_server_jar={jar}",
         )  # fmt: skip
         engine = Engine(beam_args=arguments).ready()
-        yield Place(engine=engine, begins_again=True, kill=lambda name: kill(cluster, name))
+        yield Place(engine=engine, begins_again=True, cluster=cluster)
     finally:
         del os.environ["CORPUSMILL_CLUSTER"]
         control.stop(cluster.folder)
@@ -104,12 +114,11 @@ def flink(folder: Path) -> Iterator[Place]:
 
 @cache
 def job_server_or_skip() -> str:
-    """Beam's job server for Flink: that of FLINK_JOB_SERVER_JAR, or else from Maven."""
+    """Beam's job server for Flink: that of FLINK_JOB_SERVER_JAR, or else put together from its parts in Maven."""
     try:
         found.java_command()
-        version = found.flink_version(found.distribution_folder())
-        artifact = FLINK_ARTIFACT.format(version)
-        return job_server_jar(artifact, os.environ.get("FLINK_JOB_SERVER_JAR"), "FLINK_JOB_SERVER_JAR", MavenSettings())
+        found.distribution_folder()
+        return os.environ.get("FLINK_JOB_SERVER_JAR") or str(assemble(MavenSettings()))
     except CorpusmillError as error:
         pytest.skip(f"Flink itself is tested by test_control.py; pipelines on it need Beam's job server: {error}")
 
@@ -120,12 +129,6 @@ PLACES = {
     "prism": prism,
     "flink": flink,
 }
-
-
-def kill(cluster: control.Cluster, name: str) -> None:
-    process = cluster.named(name)[-1]
-    if process.is_alive():
-        os.kill(process.pid, signal.SIGKILL)
 
 
 @contextmanager

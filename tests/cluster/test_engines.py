@@ -2,7 +2,9 @@
 
 import random
 import shutil
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -110,19 +112,36 @@ def survive(job: Callable[..., object], config: object, place: Place, faults: Fa
     assert faults.done.exists(), f"no worker came to {fault}"
 
 
-def test_a_killed_task_manager_changes_nothing(
-    faults: Faults, copy: Callable[..., Made], made: Made, tmp_path: Path
+@pytest.mark.parametrize(
+    ("job", "fault"),
+    [
+        (curate.filter_pages, "record filter/alive/part 9"),
+        (pack.main, "shard encoded/alive/"),
+        (pack.main, "file shards/train/"),
+    ],
+)
+def test_a_task_manager_is_killed_after_a_worker_and_every_byte_is_the_same(
+    faults: Faults, copy: Callable[..., Made], made: Made, tmp_path: Path, job: Callable[..., object], fault: str
 ) -> None:
-    """While pages are judged: what it had begun is begun again on the other."""
-    with places.flink(tmp_path) as place:
-        assert place.kill is not None
+    """In the middle of records, as a shard is begun, as its file is about to get its name; the other one takes over."""
+    with places.flink(tmp_path) as place, ThreadPoolExecutor(1) as watch:
         mine = copy()
-        config = settings.load(str(mine.settings))
-        faults.arm("record filter/alive/part 9")  # a worker process first, so that the job is certainly at work
-        place.kill("task-manager")
-        for job in FAULTS:
-            job(config, place.engine, force=job in (curate.filter_pages, count.main, pack.main))
+        faults.arm(fault)
+        killed = watch.submit(kill_once, faults.done, place)
+        job(settings.load(str(mine.settings)), place.engine, force=True)
+        assert killed.result(), f"no worker came to {fault}"
+        assert place.lost(), "the task manager lives"
         assert_same(contents(mine.run, LATER), contents(made.run, LATER))
+
+
+def kill_once(done: Path, place: Place) -> bool:
+    """Kills a task manager as soon as a worker has been killed."""
+    for _ in range(3000):
+        if done.exists():
+            place.kill("task-manager")
+            return True
+        time.sleep(0.1)
+    return False
 
 
 def test_the_worker_processes_are_two(copy: Callable[..., Made], tmp_path: Path) -> None:

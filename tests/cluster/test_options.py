@@ -1,14 +1,10 @@
 """What people write behind `--`: wrong options end with one sentence and exit code 2 before anything runs."""
 
 import hashlib
-import json
 import zipfile
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from collections.abc import Callable
 from pathlib import Path
-from threading import Thread
 
-import apache_beam
 import pytest
 
 from jobs.cluster import control
@@ -18,52 +14,7 @@ from jobs.cluster.options import completed, runner_of
 from jobs.cluster.processes import free_ports
 from jobs.engine import Engine
 from pipeline.errors import CorpusmillError, SettingError
-
-VERSION = apache_beam.__version__
-NAME = f"{FLINK_ARTIFACT.format('1.20')}-{VERSION}.jar"
-
-
-class Answers(HTTPServer):
-    """A Flink and a Maven repository in one: answers by path, or 404."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.contents: dict[str, bytes] = {"/config": json.dumps({"flink-version": "1.20.5"}).encode()}
-
-    @property
-    def address(self) -> str:
-        return f"127.0.0.1:{self.server_port}"
-
-    def has_jar(self, content: bytes, *, sha1: str = "") -> None:
-        path = f"/maven/org/apache/beam/{FLINK_ARTIFACT.format('1.20')}/{VERSION}/{NAME}"
-        stated = sha1 or hashlib.sha1(content).hexdigest()
-        self.contents |= {path: content, path + ".sha1": stated.encode()}
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Answers
-
-    def do_GET(self) -> None:
-        content = self.server.contents.get(self.path)
-        self.send_response(200 if content is not None else 404)
-        self.end_headers()
-        self.wfile.write(content or b"")
-
-    def log_message(self, *_: object) -> None:
-        """Says nothing."""
-
-
-@pytest.fixture
-def server() -> Iterator[Answers]:
-    with Answers() as answers:
-        Thread(target=answers.serve_forever, daemon=True).start()
-        yield answers
-        answers.shutdown()
-
-
-@pytest.fixture
-def maven(server: Answers, tmp_path: Path) -> MavenSettings:
-    return MavenSettings(repository=f"http://{server.address}/maven", cache=str(tmp_path / "jars"))
+from tests.cluster.answers import NAME, Answers
 
 
 @pytest.fixture
