@@ -71,6 +71,9 @@ def flink_options(settings: ClusterSettings, ports: Mapping[str, int]) -> dict[s
         "taskmanager.host": LOOPBACK,
         "taskmanager.memory.process.size": f"{settings.task_manager_mib}m",
         "taskmanager.numberOfTaskSlots": str(settings.slots),
+        # Pipelines with many shuffles (deduplication) hold many of these at once: 512 each would be more than there are.
+        "taskmanager.network.sort-shuffle.min-buffers": "64",
+        "taskmanager.memory.network.fraction": "0.15",
         "taskmanager.load-balance.mode": "SLOTS",  # one worker in each manager before two in one
         "parallelism.default": str(settings.parallelism),
         "rest.address": LOOPBACK,
