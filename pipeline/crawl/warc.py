@@ -5,6 +5,7 @@ content encoding stays, the transfer encoding is undone (its header is kept as `
 """
 
 import base64
+import functools
 import hashlib
 import struct
 import uuid
@@ -179,4 +180,9 @@ def block_digest(content: bytes) -> str:
 
 def warc_date(at: float) -> str:
     """A time as WARC writes it."""
-    return f"{datetime.fromtimestamp(int(at), UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return _date(int(at))
+
+
+@functools.lru_cache(maxsize=64)  # all records of a second have it
+def _date(second: int) -> str:
+    return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%SZ}"
