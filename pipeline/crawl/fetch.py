@@ -162,6 +162,7 @@ class Fetcher:
                 ],
                 body=body,
                 truncated=truncated,
+                version=f"{response.version.major}.{response.version.minor}" if response.version else "1.1",
             )
             if not wanted:
                 response.close()

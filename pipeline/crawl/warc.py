@@ -37,6 +37,7 @@ class Exchange:
     body: bytes
     method: str = "GET"
     truncated: bool = False  # only the start of the body was read
+    version: str = "1.1"  # of HTTP, in the answer
 
     def header(self, name: str) -> str:
         """The value of a response header, several joined by commas; empty if there is none."""
@@ -124,7 +125,7 @@ def _companions(exchange: Exchange, metadata: Headers, concurrent_to: str) -> by
 
 def response_head(exchange: Exchange, num_body_bytes: int | None) -> bytes:
     """Status line and headers as received, save the transfer encoding, which is undone, and the length that follows from it."""
-    lines = [f"HTTP/1.1 {exchange.status} {exchange.reason}"]
+    lines = [f"HTTP/{exchange.version} {exchange.status} {exchange.reason}"]
     for name, value in exchange.headers:
         lower = name.lower()
         if lower == "transfer-encoding":
