@@ -69,6 +69,8 @@ _PLAIN = re.compile(
     re.DOTALL,
 )
 _DOTS_AND_SLASHES = frozenset({".", "..", "./", "//"})
+# Those of them that are canonical as they stand: a site and a path, no more. They are the most frequent by far.
+_CANONICAL = re.compile(r"https?://(?:[a-z0-9-]+\.)*[a-z][a-z0-9-]*/(?!/)[A-Za-z0-9._~!$&()*+,;=:@/-]*")
 
 
 class UrlParts(NamedTuple):
@@ -140,6 +142,8 @@ class Resolver:
         Raises:
             ValueError: as `canonical_url`.
         """
+        if _CANONICAL.fullmatch(reference) and "/." not in reference and "xn--" not in reference:
+            return reference
         return self._plain(reference) or canonical_url(reference, self._base)
 
     def _plain(self, reference: str) -> str:

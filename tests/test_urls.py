@@ -94,6 +94,10 @@ PIECES = ["http://", "https://", "//", "/", "a", "b.c", ".", "..", "?", "&", "="
 @example("a:b", "http://a.b/")
 @example(".", "http://a.b/c/d")
 @example("//a//b", "http://a.b/c/d")
+@example("http://a.b//c", "http://a.b/")
+@example("https://a.b/c/../d", "http://a.b/")
+@example("https://xn--a.b/c", "http://a.b/")
+@example("http://a.b/c/x.html", "http://a.b/")
 def test_resolver_is_only_faster(reference: str, base: str) -> None:
     def outcome(resolve: Callable[[str], str]) -> str:
         try:

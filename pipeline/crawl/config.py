@@ -133,7 +133,7 @@ class OptOutConfig:
 
     robots_agents: tuple[str, ...] = AI_AGENTS  # a URL that robots.txt forbids to any of these by name is not fetched
     content_signal: bool = True  # robots.txt and header: Content-Signal: ai-train=no
-    content_usage: bool = True  # robots.txt and header: Content-Usage: train-ai=n
+    content_usage: bool = True  # robots.txt and header: Content-Usage: train-ai=n or train-genai=n
     noai: bool = True  # X-Robots-Tag or meta robots: noai
     noml: bool = True  # the same: noml
     noindex: bool = True  # the same: noindex or none

@@ -122,8 +122,7 @@ class Fetcher:
         parts = url_parts(url)
         headers = {"User-Agent": self._config.user_agent, "Accept": _ACCEPT, "Accept-Encoding": "gzip", **(extra or {})}
         try:
-            async with asyncio.timeout(self._config.limits.connect_seconds):
-                address = await self._address(parts)
+            address = await self._address(parts)
             async with self._per_address[address]:
                 _host_is_named.set(self._guard.is_named(parts.host, parts.port))
                 return await self._exchange(url, headers, limit, cut)
@@ -134,10 +133,14 @@ class Fetcher:
 
     async def _address(self, parts: UrlParts) -> str:
         """The first address of a host: what the limit of connections per address counts by."""
-        try:
-            return str(ipaddress.ip_address(parts.host))
-        except ValueError:
-            return (await self._names.resolve(parts.host, parts.port))[0]["host"]
+        host = parts.host
+        if ":" in host or host.rpartition(".")[2].isdecimal():  # of a canonical URL: an IP address
+            return str(ipaddress.ip_address(host))
+        known = self._names.known(host)
+        if known:
+            return known[0][0]
+        async with asyncio.timeout(self._config.limits.connect_seconds):
+            return (await self._names.resolve(host, parts.port))[0]["host"]
 
     async def _exchange(self, url: str, headers: Mapping[str, str], limit: BodyLimit, cut: bool) -> Answer:
         at, started = time.time(), time.monotonic()
@@ -159,6 +162,7 @@ class Fetcher:
                 ],
                 body=body,
                 truncated=truncated,
+                version=f"{response.version.major}.{response.version.minor}" if response.version else "1.1",
             )
             if not wanted:
                 response.close()
@@ -223,12 +227,17 @@ class Names(AbstractResolver):
             for address, kind in found
         ]
 
-    async def _lookup(self, host: str) -> list[tuple[str, int]]:
+    def known(self, host: str) -> list[tuple[str, int]]:
+        """The addresses of `host` with their families, as far as they are known without asking."""
         given = self._addresses.get(host)
         if given:
             return [(given, socket.AF_INET6 if ":" in given else socket.AF_INET)]
         until, found = self._known.get(host, (0.0, []))
-        if time.monotonic() >= until:
+        return found if time.monotonic() < until else []
+
+    async def _lookup(self, host: str) -> list[tuple[str, int]]:
+        found = self.known(host)
+        if not found:
             lookup = functools.partial(socket.getaddrinfo, host, None, type=socket.SOCK_STREAM)
             infos = await asyncio.get_running_loop().run_in_executor(self._threads, lookup)
             found = list(dict.fromkeys((str(info[4][0]), int(info[0])) for info in infos))

@@ -96,6 +96,8 @@ class AddressGuard:
         """Whether the settings name this host, or the address that it is, for this port."""
         if (host, None) in self._hosts or (host, port) in self._hosts:
             return True
+        if not self._networks:
+            return False
         try:
             return self._is_listed(ipaddress.ip_address(host), port)
         except ValueError:

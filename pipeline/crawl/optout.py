@@ -20,6 +20,7 @@ from pipeline.crawl.robots import Group, Robots, pattern_matches
 
 HEADERS = frozenset({"x-robots-tag", "content-signal", "content-usage", "tdm-reservation"})
 TDM_PATH = "/.well-known/tdmrep.json"
+_TRAINING = ("train-ai", "train-genai")  # the second, of generative models alone, was in draft-ietf-aipref-vocab-02
 _NO = ("n", "no")  # one signal is spelt with the first, the other with the second; sites mix them up
 _AGENT_AND_RULES = re.compile(r"\s*([^\s:/]+)(?:/[^\s:]*)?\s*:\s*(.*)", re.DOTALL)
 _BETWEEN_RULES = re.compile(r"[,;\s]+")
@@ -44,10 +45,12 @@ def robots_signal(robots: Robots, agent: str, target: str, config: OptOutConfig)
         *robots.groups_for(agent),
         *(group for group in robots.groups if group.names_one_of(named)),
     ]
+    groups = [group for group in groups if group.content_signals or group.content_usages]
     if config.content_signal and _most_specific(groups, "content_signals", "ai-train", target) in _NO:
         return "content-signal:ai-train=no"
-    if config.content_usage and _most_specific(groups, "content_usages", "train-ai", target) in _NO:
-        return "content-usage:train-ai=n"
+    for key in _TRAINING if config.content_usage else ():
+        if _most_specific(groups, "content_usages", key, target) in _NO:
+            return f"content-usage:{key}=n"
     return ""
 
 
@@ -82,8 +85,9 @@ def header_signal(headers: Iterable[tuple[str, str]], agent: str, config: OptOut
     for name, value in headers:
         if name == "content-signal" and config.content_signal and _statement(value, "ai-train") in _NO:
             return "header:content-signal:ai-train=no"
-        if name == "content-usage" and config.content_usage and _statement(value, "train-ai") in _NO:
-            return "header:content-usage:train-ai=n"
+        for key in _TRAINING if name == "content-usage" and config.content_usage else ():
+            if _statement(value, key) in _NO:
+                return f"header:content-usage:{key}=n"
         if name == "tdm-reservation" and config.tdm_reservation and _reserves(value):
             return "header:tdm-reservation"
     signal = rules_signal(header_rules(headers, agent, config), config)

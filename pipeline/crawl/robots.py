@@ -6,6 +6,7 @@ a missing colon), with two exceptions: the last one of several equal `Crawl-dela
 User-agent: Bad / Disallow: /` and mean only the bad one.
 """
 
+import functools
 import re
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field
@@ -69,6 +70,21 @@ class Group:
     crawl_delay: float | None = None
     content_signals: list[str] = field(default_factory=list)
     content_usages: list[str] = field(default_factory=list)
+    _by_start: dict[str, list[Rule]] = field(
+        default_factory=dict, repr=False, compare=False
+    )  # the rules, once they are looked for
+    _lengths: list[int] = field(default_factory=list, repr=False, compare=False)  # of those starts
+
+    def rules_for(self, target: str) -> Iterator[Rule]:
+        """The rules that `target` agrees with up to their first wildcard: of hundreds few, at a look-up for each length."""
+        if not self._by_start:
+            for rule in self.rules:
+                self._by_start.setdefault(rule.pieces[0], []).append(rule)
+            self._lengths = sorted({len(start) for start in self._by_start})
+        for length in self._lengths:
+            if length > len(target):
+                return
+            yield from self._by_start.get(target[:length], ())
 
     def names_one_of(self, names: Set[str]) -> bool:
         """Whether the group names one of these agents, in lower case."""
@@ -82,6 +98,7 @@ class Robots:
     groups: list[Group] = field(default_factory=list)
     preamble: Group = field(default_factory=Group)  # what stands before any group; wishes there speak to everybody
     sitemaps: list[str] = field(default_factory=list)
+    _by_name: dict[str, list[Group]] = field(default_factory=dict, repr=False, compare=False)  # once somebody asks
 
     def groups_for(self, agent: str) -> list[Group]:
         """The groups that speak to `agent`: those that name it, or else those for everybody."""
@@ -89,8 +106,11 @@ class Robots:
 
     def groups_naming(self, agent: str) -> list[Group]:
         """The groups that name `agent`."""
-        name = agent.lower()
-        return [group for group in self.groups if name in group.tokens or name in group.words]
+        if not self._by_name:
+            for group in self.groups:
+                for name in group.tokens | group.words:
+                    self._by_name.setdefault(name, []).append(group)
+        return self._by_name.get(agent.lower(), [])
 
     def allows(self, agent: str, target: str) -> bool:
         """Whether `agent` may fetch `target`, path and query of a canonical URL."""
@@ -103,9 +123,9 @@ class Robots:
 
     def agent_that_is_refused(self, agents: Sequence[str], target: str) -> str:
         """The first of `agents` that a group of its own forbids `target`, or an empty text."""
-        named = set().union(*(group.tokens | group.words for group in self.groups)) if self.groups else set()
         for agent in agents:
-            if agent.lower() in named and not allowed(self.groups_naming(agent), target):
+            groups = self.groups_naming(agent)
+            if groups and not allowed(groups, target):
                 return agent
         return ""
 
@@ -115,7 +135,7 @@ def allowed(groups: Sequence[Group], target: str) -> bool:
     target = _comparable(target)
     best_length, best_allow = -1, True
     for group in groups:
-        for rule in group.rules:
+        for rule in group.rules_for(target):
             if rule.length < best_length or (rule.length == best_length and best_allow) or not rule.matches(target):
                 continue
             best_length, best_allow = rule.length, rule.allow
@@ -223,6 +243,7 @@ def _rules(allow: bool, value: str) -> Iterator[Rule]:
         yield _rule(allow, folder + "/$")
 
 
+@functools.lru_cache(maxsize=16)  # a URL is compared with the rules of several agents
 def _comparable(target: str) -> str:
     """`target` in normal form; wildcards are in patterns only, so their characters are escaped here."""
     return _normal(target).replace("*", "%2A").replace("$", "%24")

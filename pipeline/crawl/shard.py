@@ -7,7 +7,6 @@ the archive and its ledger first and changes the state second.
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 
 from pipeline.crawl.archive import Archive
 from pipeline.crawl.config import CrawlConfig
@@ -107,48 +106,48 @@ class ShardCrawler:
             OutOfTime: the URL has to wait for another round.
         """
         parts = url_parts(entry.url)
-        visit = Visit(
-            url=entry.url,
-            verdict="",
-            kind=entry.kind,
-            depth=entry.depth,
-            hops=entry.hops,
-            via=entry.via,
-            tries=entry.tries,
-            at=time.time(),
-        )
         if site.given_up:
-            self._visitor.record(site, replace(visit, verdict="site_failed"))
+            self._visitor.record(site, _visit_of(entry, "site_failed"))
             return
         if entry.kind == "page" and site.patterns.is_endless(parts):
-            self._visitor.record(site, replace(visit, verdict="trap/same_payload"))
+            self._visitor.record(site, _visit_of(entry, "trap/same_payload"))
             return
         try:
             policy = await self._policies.of(site, parts)
         except FetchError as error:
-            self._visitor.record(site, replace(visit, verdict=f"error/{error.reason}", detail=error.detail))
+            self._visitor.record(site, _visit_of(entry, f"error/{error.reason}", error.detail))
             return
         if policy.visit.access == "defer":
-            self._hold(site, entry, visit, policy)
+            self._hold(site, entry, policy)
             return
         verdict, detail = policy.refuses(parts.target, self._config)
         if verdict:
-            self._visitor.record(site, replace(visit, verdict=verdict, detail=detail))
+            self._visitor.record(site, _visit_of(entry, verdict, detail))
             return
         await take_turn(site, self.deadline)
-        await self._visitor.fetch(site, replace(visit, requested=True, at=time.time()))
+        await self._visitor.fetch(site, _visit_of(entry, requested=True))
 
-    def _hold(self, site: Site, entry: QueuedUrl, visit: Visit, policy: Policy) -> None:
+    def _hold(self, site: Site, entry: QueuedUrl, policy: Policy) -> None:
         """Holds a URL back while its robots.txt cannot be had; after the last try it is disallowed."""
         if policy.visit.tries < self._config.politeness.tries:
             held = entry._replace(not_before=policy.visit.retry_at, reason="robots_unreachable")
             self.state.put(site.domain, held, held=True)
         else:
-            self._visitor.record(
-                site,
-                replace(
-                    visit,
-                    verdict="robots_unreachable",
-                    detail=f"status {policy.visit.status}" if policy.visit.status else "no answer",
-                ),
-            )
+            detail = f"status {policy.visit.status}" if policy.visit.status else "no answer"
+            self._visitor.record(site, _visit_of(entry, "robots_unreachable", detail))
+
+
+def _visit_of(entry: QueuedUrl, verdict: str = "", detail: str = "", *, requested: bool = False) -> Visit:
+    """A visit to a queued URL, now; one that is requested gets its verdict later."""
+    return Visit(
+        url=entry.url,
+        verdict=verdict,
+        detail=detail,
+        kind=entry.kind,
+        depth=entry.depth,
+        hops=entry.hops,
+        via=entry.via,
+        tries=entry.tries,
+        requested=requested,
+        at=time.time(),
+    )

@@ -102,7 +102,8 @@ class ShardState:
         if not self.seen.add(_mark(found)):
             return None
         if found.kind == "page":
-            found = found._replace(refusal=self._refusal(domain, found))
+            url, depth, hops, kind, _ = found
+            found = Found(url, depth, hops, kind, self._refusal(domain, found))
         self._admit(domain, found, via)
         return found
 

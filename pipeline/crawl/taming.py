@@ -37,15 +37,17 @@ _STARTS_OF_FORMATTING = _starts_of_formatting()
 
 def tamed(html: bytes) -> bytes | None:
     """`html`, or the same links in a form that can be parsed at a bounded cost; None if only a scan can."""
-    tags, attributes, copies = _effort(html)
+    tags, attributes = _effort(html)
     if tags > _MAX_TAGS:
         return None
     if attributes > _MAX_ATTRIBUTES:
         html = without_unseen(html)
-        tags, attributes, copies = _effort(html)
+        tags, attributes = _effort(html)
         if attributes > _MAX_ATTRIBUTES:
             return None
-    return _FORMATTING.sub(rb"<\1x-", html) if copies > _MAX_COPIES else html
+    # Of so few tags, whatever they are, there are no more copies than that: half of them formatting, half of them not.
+    few = tags * tags <= 4 * _MAX_COPIES
+    return html if few or _copies(html) <= _MAX_COPIES else _FORMATTING.sub(rb"<\1x-", html)
 
 
 def without_unseen(html: bytes) -> bytes:
@@ -62,18 +64,24 @@ def without_unseen(html: bytes) -> bytes:
     return b" ".join((*pieces, html[position:]))
 
 
-def _effort(html: bytes) -> tuple[int, int, int]:
-    """Bounds on the number of tags, of the attributes of one element, and of copies of formatting elements."""
+def _effort(html: bytes) -> tuple[int, int]:
+    """Bounds on the number of tags, and of the attributes of one element."""
     octets = np.frombuffer(html, dtype=np.uint8)
-    num_tags = num_separators = num_formatting = 0
+    num_tags = num_separators = 0
     for start in range(0, len(octets), _BLOCK_BYTES):
         block = octets[start : start + _BLOCK_BYTES]
         blank = block <= 0x20
         words = np.count_nonzero(blank[:-1] > blank[1:]) + 1  # one may begin with the block
         num_separators += int(words + np.count_nonzero(block == 0x2F) + np.count_nonzero(block == 0x3D))
-        tags = np.flatnonzero(block == 0x3C) + start
-        num_tags += len(tags)
-        named = tags[tags < len(octets) - 2]
-        names = octets[named + 1].astype(np.uint16) + (octets[named + 2].astype(np.uint16) << 8)
-        num_formatting += int(np.count_nonzero(_STARTS_OF_FORMATTING[names]))
-    return num_tags, num_separators, num_formatting * (num_tags - num_formatting)
+        num_tags += int(np.count_nonzero(block == 0x3C))
+    return num_tags, num_separators
+
+
+def _copies(html: bytes) -> int:
+    """A bound on the number of copies of formatting elements."""
+    octets = np.frombuffer(html, dtype=np.uint8)
+    tags = np.flatnonzero(octets == 0x3C)
+    named = tags[tags < len(octets) - 2]
+    names = octets[named + 1].astype(np.uint16) + (octets[named + 2].astype(np.uint16) << 8)
+    num_formatting = int(np.count_nonzero(_STARTS_OF_FORMATTING[names]))
+    return num_formatting * (len(tags) - num_formatting)

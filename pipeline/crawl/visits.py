@@ -117,11 +117,17 @@ class Visitor:
     def _page(self, site: Site, visit: Visit, judged: Judged, exchange: Exchange) -> None:
         """Archives a page; the same payload is stored once."""
         digest = payload_digest(judged.payload)
+        known = self._state.payloads.get(digest)
+        if known is None:
+            body_digest = warc.block_digest(exchange.body)
+            file, offset = self._archive.place(time.time())
+        else:
+            file, offset, body_digest = known.file, known.offset, known.warc_digest
         visit = replace(
             self._followed(site, visit, judged), id=page_id_of_digest(visit.url, digest), digest=digest, length=len(judged.payload),
             media_type=judged.media_type, charset=judged.charset, etag=exchange.header("etag"), last_modified=exchange.header("last-modified"),
+            file=file, offset=offset, warc_digest=body_digest,
         )  # fmt: skip
-        known = self._state.payloads.get(digest)
         if known is not None:
             records = warc.revisit_records(
                 exchange,
@@ -129,16 +135,11 @@ class Visitor:
                 profile=warc.REVISIT_IDENTICAL,
                 refers_to=known.url,
                 refers_to_date=known.date,
-                digest=known.warc_digest,
+                digest=body_digest,
             )
-            self.record(
-                site, replace(visit, file=known.file, offset=known.offset, warc_digest=known.warc_digest), records
-            )
-            return
-        file, offset = self._archive.place(time.time())
-        body_digest = warc.block_digest(exchange.body)
-        records = warc.exchange_records(exchange, _about(visit), digest=body_digest)
-        self.record(site, replace(visit, file=file, offset=offset, warc_digest=body_digest), records)
+        else:
+            records = warc.exchange_records(exchange, _about(visit), digest=body_digest)
+        self.record(site, visit, records)
 
     def _unchanged(self, site: Site, visit: Visit, exchange: Exchange) -> None:
         """A 304: the record of the earlier run is copied, so that this run stands by itself, and a revisit record says so."""

@@ -5,6 +5,7 @@ content encoding stays, the transfer encoding is undone (its header is kept as `
 """
 
 import base64
+import functools
 import hashlib
 import struct
 import uuid
@@ -36,6 +37,7 @@ class Exchange:
     body: bytes
     method: str = "GET"
     truncated: bool = False  # only the start of the body was read
+    version: str = "1.1"  # of HTTP, in the answer
 
     def header(self, name: str) -> str:
         """The value of a response header, several joined by commas; empty if there is none."""
@@ -123,7 +125,7 @@ def _companions(exchange: Exchange, metadata: Headers, concurrent_to: str) -> by
 
 def response_head(exchange: Exchange, num_body_bytes: int | None) -> bytes:
     """Status line and headers as received, save the transfer encoding, which is undone, and the length that follows from it."""
-    lines = [f"HTTP/1.1 {exchange.status} {exchange.reason}"]
+    lines = [f"HTTP/{exchange.version} {exchange.status} {exchange.reason}"]
     for name, value in exchange.headers:
         lower = name.lower()
         if lower == "transfer-encoding":
@@ -179,4 +181,9 @@ def block_digest(content: bytes) -> str:
 
 def warc_date(at: float) -> str:
     """A time as WARC writes it."""
-    return f"{datetime.fromtimestamp(int(at), UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return _date(int(at))
+
+
+@functools.lru_cache(maxsize=64)  # all records of a second have it
+def _date(second: int) -> str:
+    return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from pipeline.crawl.config import CrawlConfig, LimitsConfig, PolitenessConfig
 from pipeline.crawl.fetch import Answer, Fetcher, FetchError
+from pipeline.crawl.warc import response_head
 from tests.crawl.crawling import AGENT
 from tests.site.raw import Script, repeats, says, serving_raw
 from tests.site.server import serving
@@ -97,6 +98,8 @@ def test_odd_servers_are_understood(answer: bytes, status: int, body: bytes) -> 
         exchange = get(origin + "/").exchange
     assert (exchange.status, exchange.body) == (status, body)
     assert all("\n" not in name + value and "\r" not in name + value for name, value in exchange.headers)
+    version = b"HTTP/1.0" if answer.startswith(b"HTTP/1.0") else b"HTTP/1.1"
+    assert response_head(exchange, len(body)).startswith(version + b" %d " % status)
 
 
 def test_long_file_is_cut_where_that_is_wanted() -> None:

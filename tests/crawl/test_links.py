@@ -54,6 +54,17 @@ def test_metas() -> None:
     assert page_links(html, URL, limit=9).metas == [("robots", "noindex"), ("Tdm-Reservation", "1")]
 
 
+def test_metas_without_content_say_nothing() -> None:
+    html = b"<meta name=robots><meta http-equiv=refresh><meta name=x content>"
+    assert page_links(html, URL, limit=9) == ([], [("x", "")])
+    assert page_links(html + b"<i>" * 20_001, URL, limit=9).links == []  # scanned, not parsed
+
+
+def test_links_of_a_selected_option_are_found() -> None:
+    html = b"<select><button><selectedcontent></selectedcontent></button><option>x<option selected><a href=y>z</a></select>"
+    assert page_links(html, URL, limit=9).links == ["http://example.com/dir/y"]
+
+
 def test_limit_counts_different_links() -> None:
     html = b"".join(b"<a href=%d>" % (number % 50) for number in range(500))
     assert len(page_links(html, URL, limit=20).links) == 20
@@ -88,6 +99,8 @@ def attributes(start: int, stop: int, value: bytes = b"=1") -> bytes:
         b"<script>" * 300_000,
         b"<a href='" * 300_000,
         b"<a " * 500_000,
+        # Each selected option would be copied into the button, after a search for the one before it.
+        b"<select><button><selectedcontent></selectedcontent></button>" + b"<option>x<option selected>y" * 9000,
     ],
 )
 def test_hostile_pages_take_time_in_proportion(html: bytes) -> None:

@@ -48,6 +48,9 @@ NONE = OptOutConfig(
         ("User-agent: *\nContent-Usage: train-ai=n\nAllow: /", "/x", "content-usage:train-ai=n"),
         ("User-agent: *\nContent-Usage: /a train-ai=n\nAllow: /", "/x", ""),
         ("User-agent: *\nContent-Usage: train-ai=y\nAllow: /", "/x", ""),
+        ("User-agent: *\nContent-Usage: train-genai=n\nAllow: /", "/x", "content-usage:train-genai=n"),
+        ("User-agent: *\nContent-Usage: train-ai=y, train-genai=n\nAllow: /", "/x", "content-usage:train-genai=n"),
+        ("User-agent: *\nContent-Usage: train-genai=y\nAllow: /", "/x", ""),
         (
             "Content-Signal: ai-train=no\nUser-agent: *\nAllow: /",
             "/x",
@@ -82,6 +85,8 @@ def test_robots_signals(robots: str, target: str, signal: str) -> None:
         ([("tdm-reservation", "0")], ""),
         ([("content-usage", "train-ai=n")], "header:content-usage:train-ai=n"),
         ([("content-usage", "search=n, train-ai=y")], ""),
+        ([("content-usage", "search=y, train-genai=n")], "header:content-usage:train-genai=n"),
+        ([("content-usage", "train-genai=y")], ""),
         ([("content-usage", "train-ai=no")], "header:content-usage:train-ai=n"),
         ([("content-signal", "ai-train=n")], "header:content-signal:ai-train=no"),
         ([("x-robots-tag", "noai, googlebot: index")], "header:noai"),
