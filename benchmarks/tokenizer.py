@@ -1,6 +1,6 @@
 """Tokenizers side by side: counting, learning and encoding, ours beside the peers that are installed.
 
-    python -m benchmarks.tokenizer [train|encode|compress|memory|all] [--megabytes 100] [--data FOLDER]
+    python -m benchmarks.tokenizer [train|encode|pipeline|compress|memory|all] [--megabytes 100] [--data FOLDER]
 
 Each measurement runs in a process of its own, and its figure is processor time (user and system, all
 threads), which a busy machine disturbs least. Text comes from `corpora/*.jsonl.zst` in FOLDER. Identity
@@ -41,12 +41,14 @@ _PATIENCE_SECONDS = 600
 def main(arguments: list[str] | None = None) -> None:
     """Runs the benchmarks that are asked for and prints tables with ratios."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("what", nargs="?", default="all", choices=("train", "encode", "compress", "memory", "all"))
+    parser.add_argument(
+        "what", nargs="?", default="all", choices=("train", "encode", "pipeline", "compress", "memory", "all")
+    )
     parser.add_argument("--megabytes", type=float, default=100.0)
     parser.add_argument("--pattern", default="gpt2", choices=("gpt2", "cl100k", "llama3", "o200k", "scripts"))
     parser.add_argument("--data", type=Path, default=_DATA)
     parsed = parser.parse_args(arguments)
-    from benchmarks import tokenizer_compression, tokenizer_memory
+    from benchmarks import tokenizer_compression, tokenizer_memory, tokenizer_pipeline
 
     if not (parsed.data / "corpora").is_dir():
         sys.exit(f"no corpora in {parsed.data}: give their folder with --data")
@@ -57,6 +59,8 @@ def main(arguments: list[str] | None = None) -> None:
             train(texts, parsed.pattern)
         if parsed.what in ("encode", "all"):
             encode(texts, parsed.pattern)
+        if parsed.what in ("pipeline", "all"):
+            tokenizer_pipeline.speeds(texts, parsed.pattern)
         if parsed.what in ("compress", "all"):
             tokenizer_compression.compression(parsed.data, _CORPORA, parsed.megabytes * 1e6)
         if parsed.what in ("memory", "all"):

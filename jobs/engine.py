@@ -9,7 +9,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -25,6 +25,7 @@ from jobs.progress import Progress
 from jobs.watchdog import Watchdog, whereabouts
 from pipeline import heartbeat, steps, storage
 from pipeline.errors import CorpusmillError, SettingError
+from pipeline.remarks import remarks
 from pipeline.stage import shard_elements
 from pipeline.steps import Shard, Step
 from pipeline.storage import Manifest
@@ -143,12 +144,14 @@ def run_step(
     force: bool = False,
     counts: dict[str, int] | None = None,
     record_seconds: float | None = None,
+    lines_of: Callable[[list[Any]], Iterable[str]] | None = None,
 ) -> Manifest:
     """The manifest of `step`, made now by `build(shards)` unless it is up to date.
 
     `build` gets the PCollection of shards and wires it to something that leaves a receipt for
     each, as `JudgeEach` and `ProcessShards` do. `record_seconds` is about what a record of the
     inputs takes; work that says nothing may wait for others, runs in one process and is not watched.
+    `lines_of` makes lines for the log of what the workers remarked.
     """
     if not force and step.is_current():
         Progress.note(f"{label}: up to date")
@@ -163,6 +166,8 @@ def run_step(
                 engine.sized(seconds, len(shards)),
                 step=None if record_seconds is None else step,
             )
+        for line in lines_of(remarks(step.attempt_folder)) if lines_of else ():
+            Progress.note(line)
     return step.commit([shard.name for shard in shards], counts=counts)
 
 

@@ -35,7 +35,7 @@ def main(output: str, tables: Sequence[str], *, min_count: int = 1, force: bool 
 
     Raises:
         InputError: tables were counted in different ways.
-        DataError: a table is damaged, or a sum does not fit into 63 bits.
+        DataError: a table is damaged.
     """
     CountConfig(min_count=min_count)  # refuses what is out of range
     infos = [read_info(join(table, GROUPS_FILE)) for table in tables]
@@ -67,7 +67,7 @@ def _merge(step: Step, tables: Sequence[str], infos: Sequence[TableInfo], min_co
         )
         kept, mass = pruned(rows, min_count)
         groups = with_dropped(groups, mass)
-        entries.append(write_rows(where, [kept]))
+        entries.append(write_rows(where, kept))
     least = max(min_count, *(info.min_count for info in infos))
     first = infos[0]
     info = TableInfo(

@@ -5,7 +5,9 @@ counts documents, tokens, labels, rows, padding and bytes of text by split, and 
 training bytes by source and language. See `docs/shards.md`.
 """
 
+from collections import Counter
 from collections.abc import Iterator
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
@@ -22,6 +24,7 @@ from pipeline.stage import ProcessShards, shard_elements
 from pipeline.steps import Shard, Step
 from pipeline.storage import Manifest, dataset_files, join, read_manifest, remove_tree
 from pipeline.tables import read_batches
+from tokenizer.backends import REFERENCE
 
 if TYPE_CHECKING:
     from jobs.config import RunConfig
@@ -65,7 +68,26 @@ def _encode(run: str, config: PackConfig, engine: Engine) -> Manifest:
         engine,
         label="encode",
         record_seconds=_DOCUMENT_SECONDS,
+        lines_of=_encoders,
     )
+
+
+def _encoders(choices: list[Any]) -> Iterator[str]:
+    """Which libraries encoded, and how fast each was when a worker chose (the median over the workers)."""
+    if not choices:
+        yield f"encode: by {REFERENCE}; no worker had text enough to look for a faster library"
+    for backend, workers in sorted(Counter(choice["backend"] for choice in choices).items()):
+        alike = [choice for choice in choices if choice["backend"] == backend]
+        names = {name for choice in alike for name in choice["speeds"]}
+        speeds = {
+            name: median(choice["speeds"][name] for choice in alike if name in choice["speeds"]) for name in names
+        }
+        shown = ", ".join(f"{name} {speeds[name]:.1f}" for name in sorted(names, key=lambda name: -speeds[name]))
+        refused = {reason for choice in alike for reason in choice["refused"].values()}
+        yield (
+            f"encode: by {backend}, which {workers} worker(s) found fastest; MB a CPU second: {shown}"
+            + "".join(f"; {reason}" for reason in sorted(refused))
+        )
 
 
 def _pack(step: Step, encoded: Manifest, config: PackConfig, engine: Engine, *, force: bool) -> Manifest:

@@ -57,6 +57,8 @@ def train_run(run: str, config: TokenizerConfig, *, force: bool = False) -> Mani
 
 def _learn(step: Step, table: Table, config: TokenizerConfig, counts: str) -> dict[str, int]:
     words, dropped = prune(table.words, config.min_count)
+    if words.is_large:
+        Progress.note("tokenizer: the counts stand for 2^62 bytes or more, so merges are learned in Python's integers")
     try:
         vocabulary = learn(
             words, vocab_size=config.vocab_size, specials=config.specials,

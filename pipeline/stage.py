@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import apache_beam as beam
@@ -20,6 +21,7 @@ from pipeline import heartbeat, steps, storage
 from pipeline.errors import CorpusmillError
 from pipeline.heartbeat import Heartbeat
 from pipeline.records import Document, Page, Rejection
+from pipeline.remarks import write_remark
 from pipeline.steps import Receipt, Shard, Step
 from pipeline.storage import AtomicFile, FileEntry, join
 from pipeline.tables import DOCUMENTS, REJECTIONS, TableWriter, document_row, measures_schema, rejection_row
@@ -68,10 +70,18 @@ class ShardWorker(Protocol):
 class Outputs:
     """Where a worker writes the files of one shard: named after the shard, noted for its receipt."""
 
-    def __init__(self, run: str, shard: str, *, at: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        run: str,
+        shard: str,
+        *,
+        at: Callable[[str], None] | None = None,
+        remark: Callable[[Any], None] | None = None,
+    ) -> None:
         self._run = run
         self._shard = shard
         self._at = at
+        self._remark = remark
         self._files: dict[str, list[FileEntry]] = {}
         self._contents: dict[str, str] = {}
 
@@ -97,6 +107,11 @@ class Outputs:
         """Notes which record is begun, so that one that ends its worker is known by name."""
         if self._at is not None:
             self._at(record)
+
+    def remark(self, value: Any) -> None:
+        """Leaves a JSON value for the log of the driver (see `pipeline.remarks`); it reaches no dataset."""
+        if self._remark is not None:
+            self._remark(value)
 
     def receipt(self, counts: Mapping[str, int]) -> Receipt:
         """The receipt of the shard."""
@@ -272,7 +287,8 @@ class _ProcessShard(beam.DoFn):  # type: ignore[misc]  # Beam is untyped here
                 if not self._ready:  # here rather than in setup(): a failure must reach the driver as a sentence
                     self._worker.setup()
                     self._ready = True
-                outputs = Outputs(self._run, shard.name, at=heart.at)
+                remark = partial(write_remark, self._attempt_folder, shard.name)
+                outputs = Outputs(self._run, shard.name, at=heart.at, remark=remark)
                 receipt = outputs.receipt(self._worker.process(shard, outputs))
                 steps.write_receipt(self._attempt_folder, receipt)
         except steps.StaleAttemptError:  # the attempt that is under way now did not fail

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tokenizer.alphabet import CHARACTERS, to_bytes
-from tokenizer.backends import REFERENCE, Backend
-from tokenizer.choosing import FASTEST, choose_backend
+from tokenizer.backends import REFERENCE
+from tokenizer.choosing import FASTEST, Choice, choose_backend
 from tokenizer.locking import check_lock
 from tokenizer.vocabulary import END_OF_TEXT
 
@@ -54,7 +54,7 @@ class Encoder:
         self.hash = hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
         self.dtype: type[np.uint16] | type[np.uint32] = np.uint16 if self.vocab_size <= 1 << 16 else np.uint32
         self._left_characters = _CHARACTERS_BEFORE_CHOICE if backend == AUTO else None
-        self._backend: Backend = self._chosen(REFERENCE if backend == AUTO else backend)
+        self._choice = self._chosen(REFERENCE if backend == AUTO else backend)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Encoder._rebuilt, (self._text, self._requested)
@@ -66,7 +66,12 @@ class Encoder:
     @property
     def backend(self) -> str:
         """The name of the library that encodes now."""
-        return self._backend.name
+        return self._choice.backend.name
+
+    @property
+    def choice(self) -> Choice:
+        """The library that encodes now, with the speeds that decided for it where they were measured."""
+        return self._choice
 
     def encode(self, text: str) -> list[int]:
         """The ids of one text."""
@@ -83,8 +88,8 @@ class Encoder:
             self._left_characters -= sum(map(len, clean))
             if self._left_characters < 0:
                 self._left_characters = None
-                self._backend = self._chosen(FASTEST)
-        return [ids.astype(self.dtype, copy=False) for ids in self._backend.encode_batch(clean)]
+                self._choice = self._chosen(FASTEST)
+        return [ids.astype(self.dtype, copy=False) for ids in self._choice.backend.encode_batch(clean)]
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of `ids`; bytes that are not UTF-8 become U+FFFD, special tokens their names."""
@@ -122,14 +127,15 @@ class Encoder:
         value: dict[str, Any] = json.loads(self._text)
         return value
 
-    def _chosen(self, name: str) -> Backend:
+    def _chosen(self, name: str) -> Choice:
         """The backend `name`, which does not turn the names of special tokens into special ids."""
         canary = "".join(self.specials)
-        backend = choose_backend(name, self._plain, also=[canary])
+        choice = choose_backend(name, self._plain, also=[canary])
+        backend = choice.backend
         ids = backend.encode_batch([canary])[0].tolist()
         if set(ids) & set(self.specials.values()) or self.decode(ids) != canary:
             raise ValueError(f"encoder {backend.name} turns the text {canary!r} into special ids")
-        return backend
+        return choice
 
 
 def load_encoder(path: str, *, backend: str = AUTO) -> Encoder:

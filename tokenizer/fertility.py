@@ -15,7 +15,7 @@ from tokenizer.native import Model, pattern_of
 from tokenizer.patterns import pattern_named
 from tokenizer.training import WordCounts
 
-Numbers = npt.NDArray[np.int64]
+Numbers = npt.NDArray[Any]  # int64, or Python's integers where counts are (see `tokenizer.training.narrowed`)
 
 HARDLY_USED = 20  # times; a token that occurs less often is hardly trained
 _LISTED = 40
@@ -59,7 +59,7 @@ def totals(tokens: Numbers, num_bytes: Numbers, counts: Numbers, num_words: int)
 
 def uses(pieces: PieceTokens, counts: Numbers, vocab_size: int) -> Numbers:
     """How often each token id occurs, when pre-token w occurs `counts[w]` times."""
-    result = np.zeros(vocab_size, dtype=np.int64)
+    result = np.zeros(vocab_size, dtype=counts.dtype)
     np.add.at(result, pieces.ids, np.repeat(counts, pieces.sizes))
     return result
 

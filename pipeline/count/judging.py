@@ -30,7 +30,7 @@ def fertility(encoder: Encoder, table: Table) -> dict[str, Any]:
             for key, rows in rows_of.items()
         }
 
-    counts = np.zeros(len(table.words), dtype=np.int64)
+    counts = np.zeros(len(table.words), dtype=table.counts.dtype)
     np.add.at(counts, table.word_of, table.counts)
     return {
         "tokenizer": encoder.hash,

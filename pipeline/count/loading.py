@@ -8,10 +8,20 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline.count.table import GROUPS_FILE, ROWS, Group, TableInfo, first_rows, read_batches, read_info, spelled
+from pipeline.count.table import (
+    GROUPS_FILE,
+    Group,
+    TableInfo,
+    counts_in,
+    first_rows,
+    joined,
+    read_batches,
+    read_info,
+    spelled,
+)
 from pipeline.errors import DataError
 from pipeline.storage import dataset_files, join
-from tokenizer.training import WordCounts
+from tokenizer.training import LARGEST_MASS, WordCounts, narrowed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,22 +29,22 @@ class Table:
     """A count table in memory: one entry a pre-token, `rows` by pre-token and group behind it.
 
     Row r is of pre-token `word_of[r]` in group `group_of[r]`, and counts `counts[r]`. `words` has the
-    sums over groups, each multiplied by the weight of its source.
+    sums over groups, each multiplied by the weight of its source. `counts` are int64, or Python's integers in a
+    table of so much text that a sum over it might not fit.
     """
 
     info: TableInfo
     words: WordCounts
     word_of: npt.NDArray[np.int64]
     group_of: npt.NDArray[np.int32]
-    counts: npt.NDArray[np.int64]
+    counts: npt.NDArray[Any]
 
 
 def load_table(folder: str, *, weights: Mapping[str, int] | None = None) -> Table:
     """The table in `folder`.
 
     Raises:
-        DataError: it is damaged, or a weighted sum does not fit into 63 bits.
-        SettingError: a weight is for a source that the table does not have.
+        DataError: it is damaged, or a weight is for a source that the table does not have.
     """
     info = read_info(join(folder, GROUPS_FILE))
     table = read_table(folder)
@@ -42,13 +52,14 @@ def load_table(folder: str, *, weights: Mapping[str, int] | None = None) -> Tabl
         raise DataError(f"{folder} holds no pre-token: there was no text to count")
     starts = first_rows(table["pretoken"])
     groups = table["group"].to_numpy()
-    counts = table["count"].to_numpy()
-    sums = _weighted_sums(counts, _weights_of(info.groups, weights or {})[groups], starts, folder)
     data, offsets = spelled(table["pretoken"].take(pa.array(starts)))
-    word_of = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(counts))))
+    word_of = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(groups))))
+    sizes = np.diff(offsets)
+    counts = narrowed(counts_in(table), sizes[word_of])
+    sums = _weighted_sums(counts, _weights_of(info.groups, weights or {})[groups], sizes[word_of], starts)
     return Table(
         info=info,
-        words=WordCounts(data=data, offsets=offsets, counts=sums),
+        words=WordCounts(data=data, offsets=offsets, counts=narrowed(sums, sizes)),
         word_of=word_of,
         group_of=groups,
         counts=counts,
@@ -59,9 +70,7 @@ def read_table(folder: str, partition: int | None = None) -> pa.Table:
     """The rows of one partition of a table, or of all of them one behind the other."""
     paths = [path for path in dataset_files(folder) if path.endswith(".arrow")]
     chosen = paths if partition is None else paths[partition : partition + 1]
-    return pa.Table.from_batches(
-        [batch for path in chosen for batch in read_batches(path)], schema=ROWS
-    ).combine_chunks()
+    return joined(batch for path in chosen for batch in read_batches(path)).combine_chunks()
 
 
 def prune(words: WordCounts, min_count: int) -> tuple[WordCounts, tuple[int, int]]:
@@ -74,28 +83,22 @@ def prune(words: WordCounts, min_count: int) -> tuple[WordCounts, tuple[int, int
     mass = (int(dropped.sum()), int(np.dot(dropped, sizes[~kept].astype(object))))
     data = words.data[np.repeat(kept, sizes)]
     offsets = np.concatenate(([0], np.cumsum(sizes[kept]))).astype(np.int64)
-    return WordCounts(data=data, offsets=offsets, counts=words.counts[kept]), mass
+    return WordCounts(data=data, offsets=offsets, counts=narrowed(words.counts[kept], sizes[kept])), mass
 
 
-def _weights_of(groups: Sequence[Group], weights: Mapping[str, int]) -> npt.NDArray[np.int64]:
+def _weights_of(groups: Sequence[Group], weights: Mapping[str, int]) -> npt.NDArray[Any]:
     unknown = sorted(set(weights) - {group.source for group in groups})
     if unknown:
         known = ", ".join(sorted({repr(group.source) for group in groups}))
         raise DataError(
             f"tokenizer.source_weights names the source {unknown[0]!r}, which the count table does not have; it has {known}"
         )
-    return np.array([weights.get(group.source, 1) for group in groups], dtype=np.int64)
+    return np.array([weights.get(group.source, 1) for group in groups], dtype=object)
 
 
-def _weighted_sums(counts: Any, weights: Any, starts: Any, folder: str) -> npt.NDArray[np.int64]:
+def _weighted_sums(counts: Any, weights: Any, sizes: Any, starts: Any) -> npt.NDArray[Any]:
     """The sums of `counts * weights` from each start to the next, exactly."""
-    # Floating point is near enough to tell whether anything could come near 2^63; only then is it done in Python's integers.
-    if float(np.dot(counts.astype(np.float64), weights.astype(np.float64))) < float(1 << 62):
-        sums: npt.NDArray[np.int64] = np.add.reduceat(counts * weights, starts)
-        return sums
-    exact = np.add.reduceat(counts.astype(object) * weights.astype(object), starts)
-    if max(exact) >= 1 << 63:
-        raise DataError(
-            f"{folder}: with tokenizer.source_weights a pre-token counts 2^63 times or more; use smaller weights"
-        )
-    return exact.astype(np.int64)
+    mass = np.dot(counts.astype(np.float64) * weights.astype(np.float64), sizes)
+    kind = np.int64 if counts.dtype == np.int64 and mass < LARGEST_MASS else object
+    sums: npt.NDArray[Any] = np.add.reduceat(counts.astype(kind) * weights.astype(kind), starts)
+    return sums

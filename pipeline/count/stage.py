@@ -160,7 +160,7 @@ class SumPartition:
         where = outputs.path(COUNTS, ".arrow")
         rows = self._summed(partition, names, where)
         kept, mass = pruned(rows, self.config.min_count)
-        outputs.add(COUNTS, write_rows(where, [kept]))
+        outputs.add(COUNTS, write_rows(where, kept))
         counts = {"rows": kept.num_rows, "types": len(first_rows(kept["pretoken"]))}
         for place, (pretokens, num_bytes) in mass.items():
             counts |= {f"dropped/{place}/pretokens": pretokens, f"dropped/{place}/bytes": num_bytes}

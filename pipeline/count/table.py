@@ -3,7 +3,8 @@
 A group is a source and a language. A table is a folder of Arrow IPC files `part-*.arrow` and
 `groups.json`. Each row says that `pretoken` (bytes of UTF-8) occurs `count` times in group `group` (its
 place in `groups.json`). A pre-token is in the file that its hash chooses; each file is sorted by pre-token
-and group. Counts are 64-bit and checked: they never wrap.
+and group. Sums never wrap: `count` is int64 in a file that needs no more, and a whole decimal number of 38
+or 76 digits in one that does.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,8 +22,10 @@ from pipeline.storage import AtomicFile, FileEntry, open_read, read_json, write_
 GROUPS_FILE = "groups.json"
 BATCH_ROWS = 1 << 16
 ROWS = pa.schema([("pretoken", pa.large_binary()), ("group", pa.int32()), ("count", pa.int64())])
+_LIMITS = {pa.int64(): 1 << 63, pa.decimal128(38, 0): 10**38, pa.decimal256(76, 0): 10**76}
+_WIDEST = pa.decimal256(76, 0)
+_SCHEMAS = [ROWS.set(2, pa.field("count", count_type)) for count_type in _LIMITS]
 _OPTIONS = pa.ipc.IpcWriteOptions(compression="zstd")
-_HALF = 32
 
 
 class GroupKey(NamedTuple):
@@ -100,14 +103,15 @@ def read_info(path: str) -> TableInfo:
         raise DataError(f"{path} is not the description of a count table: {error}") from None
 
 
-def write_rows(path: str, tables: Iterable[pa.Table]) -> FileEntry:
-    """Writes sorted rows to one file of a table, in batches."""
-    num_rows = 0
-    with AtomicFile(path) as sink, pa.ipc.new_file(pa.PythonFile(sink, mode="w"), ROWS, options=_OPTIONS) as writer:
-        for table in tables:
-            num_rows += table.num_rows
-            writer.write_table(table.combine_chunks(), max_chunksize=BATCH_ROWS)
-    return sink.entry(num_records=num_rows)
+def write_rows(path: str, rows: pa.Table) -> FileEntry:
+    """Writes sorted rows to one file of a table, in batches, with the narrowest type that holds the counts."""
+    rows = _with_counts_as(_narrowest(rows["count"]), rows)
+    with (
+        AtomicFile(path) as sink,
+        pa.ipc.new_file(pa.PythonFile(sink, mode="w"), rows.schema, options=_OPTIONS) as writer,
+    ):
+        writer.write_table(rows.combine_chunks(), max_chunksize=BATCH_ROWS)
+    return sink.entry(num_records=rows.num_rows)
 
 
 def read_batches(path: str) -> Iterator[pa.RecordBatch]:
@@ -118,39 +122,65 @@ def read_batches(path: str) -> Iterator[pa.RecordBatch]:
     """
     try:
         with open_read(path) as file, pa.ipc.open_file(file) as reader:
-            if reader.schema != ROWS:
-                raise DataError(f"{path} is not a count table: its columns are {reader.schema.names}")
+            if reader.schema not in _SCHEMAS:
+                columns = ", ".join(f"{field.name} ({field.type})" for field in reader.schema)
+                raise DataError(f"{path} is not a count table: its columns are {columns}")
             for number in range(reader.num_record_batches):
-                yield reader.get_batch(number)
+                batch = reader.get_batch(number)
+                if any(column.null_count for column in batch.columns) or pc.any(pc.less(batch["count"], 0)).as_py():
+                    raise DataError(f"{path} is damaged: a row is without a value, or its count is negative")
+                yield batch
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(f"{path} is not readable as Arrow: {error}") from None
 
 
+def joined(tables: Iterable[pa.RecordBatch | pa.Table]) -> pa.Table:
+    """All rows one behind the other, with counts of the widest type among them."""
+    wholes = [pa.Table.from_batches([each]) if isinstance(each, pa.RecordBatch) else each for each in tables]
+    types = {each.schema.field("count").type for each in wholes}
+    widest = max(types, key=_LIMITS.__getitem__, default=pa.int64())
+    return pa.concat_tables(
+        [ROWS.empty_table(), *wholes] if widest == pa.int64() else [_with_counts_as(widest, each) for each in wholes]
+    )
+
+
+def counts_in(rows: pa.Table) -> npt.NDArray[Any]:
+    """The counts of rows: int64 where the column is, else Python's integers."""
+    column = rows["count"]
+    if column.type == pa.int64():
+        numbers: npt.NDArray[Any] = column.to_numpy()
+        return numbers
+    return np.array([int(count) for count in column.to_pylist()], dtype=object)
+
+
+def _narrowest(counts: pa.ChunkedArray) -> pa.DataType:
+    largest = int(pc.max(counts).as_py() or 0)
+    return next(count_type for count_type, limit in _LIMITS.items() if largest < limit)
+
+
+def _with_counts_as(count_type: pa.DataType, rows: pa.Table) -> pa.Table:
+    if rows.schema.field("count").type == count_type:
+        return rows
+    return rows.set_column(2, pa.field("count", count_type), rows["count"].cast(count_type))
+
+
 def summed(batches: Sequence[pa.RecordBatch | pa.Table], *, where: str) -> pa.Table:
-    """All rows, equal (pre-token, group) added up, sorted.
+    """All rows, equal (pre-token, group) added up, sorted. Exact: counts get a wider type where they need one.
 
     Raises:
-        DataError: a sum does not fit into 63 bits; the sentence names `where`.
+        DataError: all counts together come to 10^76 or more; the sentence names `where`.
     """
-    table = pa.concat_tables(
-        [pa.Table.from_batches([each]) if isinstance(each, pa.RecordBatch) else each for each in batches]
-    )
-    low = pc.bit_wise_and(table["count"], (1 << _HALF) - 1)
-    halves = pa.table(
-        {
-            "pretoken": table["pretoken"],
-            "group": table["group"],
-            "high": pc.shift_right(table["count"], _HALF),
-            "low": low,
-        }
-    )
-    # Arrow sums wrap silently, so each half of the numbers is summed apart: neither sum can wrap.
-    sums = halves.group_by(["pretoken", "group"], use_threads=False).aggregate([("high", "sum"), ("low", "sum")])
-    high = pc.add(sums["high_sum"], pc.shift_right(sums["low_sum"], _HALF))
-    if sums.num_rows and pc.max(high).as_py() >= 1 << 31:
-        raise DataError(f"{where}: a pre-token occurs 2^63 times or more, which a count table does not hold")
-    count = pc.add(pc.shift_left(high, _HALF), pc.bit_wise_and(sums["low_sum"], (1 << _HALF) - 1))
-    return in_order(pa.table([sums["pretoken"], sums["group"], count], schema=ROWS))
+    rows = joined(batches)
+    # Arrow sums wrap silently. Floating point is near enough to tell whether that could happen at all.
+    total = pc.sum(rows["count"].cast(pa.float64(), safe=False)).as_py() or 0.0
+    if total >= _LIMITS[_WIDEST]:
+        raise DataError(f"{where}: the pre-tokens count 10^76 times or more, which a count table does not hold")
+    if total >= 1 << 62:
+        rows = _with_counts_as(_WIDEST, rows)
+    sums = rows.group_by(["pretoken", "group"], use_threads=False).aggregate([("count", "sum")])
+    counts = sums["count_sum"]
+    fitting = counts.cast(_narrowest(counts))
+    return in_order(pa.table({"pretoken": sums["pretoken"], "group": sums["group"], "count": fitting}))
 
 
 def in_order(rows: pa.Table) -> pa.Table:
@@ -163,13 +193,13 @@ def pruned(rows: pa.Table, min_count: int) -> tuple[pa.Table, Mapping[int, tuple
     if min_count <= 1 or not rows.num_rows:
         return rows, {}
     starts = first_rows(rows["pretoken"])
-    totals = np.add.reduceat(rows["count"].to_numpy().astype(object), starts)
+    totals = np.add.reduceat(counts_in(rows).astype(object), starts)
     sizes = np.diff(np.append(starts, rows.num_rows))
     kept = np.repeat(totals >= min_count, sizes)
     dropped = rows.filter(pa.array(~kept))
     mass: dict[int, tuple[int, int]] = {}
     lengths = pc.binary_length(dropped["pretoken"]).to_pylist()
-    for group, count, length in zip(dropped["group"].to_pylist(), dropped["count"].to_pylist(), lengths, strict=True):
+    for group, count, length in zip(dropped["group"].to_pylist(), counts_in(dropped).tolist(), lengths, strict=True):
         pretokens, num_bytes = mass.get(group, (0, 0))
         mass[group] = (pretokens + count, num_bytes + count * length)
     return rows.filter(pa.array(kept)), mass

@@ -43,6 +43,7 @@ class EncodePart:
     held_out: HeldOut
     backend: str = "auto"
     _encoder: Encoder | None = field(default=None, repr=False)
+    _has_told: bool = field(default=False, repr=False)
 
     def setup(self) -> None:
         """Loads the tokenizer."""
@@ -60,7 +61,17 @@ class EncodePart:
             counts["read"] += len(group)
             for document in group:
                 counts[f"{document.split}/labels"] += len(document.tokens) + 1
+        self._tell(outputs)
         return counts
+
+    def _tell(self, outputs: Outputs) -> None:
+        """Tells the log once which library this worker chose, as `jobs.pack` reads it."""
+        assert self._encoder is not None
+        choice = self._encoder.choice
+        if choice.speeds and not self._has_told:
+            told = {"backend": choice.backend.name, "speeds": dict(choice.speeds), "refused": dict(choice.refused)}
+            outputs.remark(told)
+            self._has_told = True
 
 
 def encode_documents(

@@ -1,6 +1,9 @@
 """The count table: exact sums, order, pruning, merging."""
 
+import json
 from collections import Counter
+from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,12 +14,29 @@ from hypothesis import strategies as st
 from jobs.count import count_run
 from jobs.engine import Engine
 from jobs.merge_counts import main as merge_counts
+from jobs.train_tokenizer import train_run
 from pipeline.count.config import CountConfig
-from pipeline.count.loading import load_table, prune
-from pipeline.count.table import ROWS, Group, merged_groups, pruned, read_info, summed
+from pipeline.count.loading import Table, load_table, prune, read_table
+from pipeline.count.table import (
+    ROWS,
+    Group,
+    TableInfo,
+    joined,
+    merged_groups,
+    pruned,
+    read_batches,
+    read_info,
+    summed,
+    write_info,
+    write_rows,
+)
 from pipeline.errors import DataError, InputError, SettingError
+from pipeline.steps import Receipt, Step, write_receipt
 from pipeline.storage import join, read_manifest
 from tests.count.test_jobs import TEXTS, tree, write_documents
+from tokenizer.alphabet import BYTE_TOKENS
+from tokenizer.config import TokenizerConfig
+from tokenizer.oracle import learn_slowly
 from tokenizer.training import WordCounts
 
 Row = tuple[bytes, int, int]
@@ -24,11 +44,35 @@ ROW = st.tuples(st.binary(min_size=1, max_size=3), st.integers(0, 2), st.integer
 
 
 def table_of(rows: list[Row]) -> pa.Table:
-    return pa.Table.from_pylist([dict(zip(ROWS.names, row, strict=True)) for row in rows], schema=ROWS)
+    """The rows with counts as int64 where that holds them."""
+    largest = max((count for *_, count in rows), default=0)
+    kind = pa.int64() if largest < 1 << 63 else pa.decimal128(38, 0) if largest < 10**38 else pa.decimal256(76, 0)
+    schema = ROWS.set(2, pa.field("count", kind))
+    return pa.Table.from_pylist([dict(zip(ROWS.names, row, strict=True)) for row in rows], schema=schema)
 
 
 def rows_of(table: pa.Table) -> list[Row]:
-    return [(row["pretoken"], row["group"], row["count"]) for row in table.to_pylist()]
+    return [(row["pretoken"], row["group"], int(row["count"])) for row in table.to_pylist()]
+
+
+def write_table(run: Path, rows: list[Row], sources: Sequence[str] = ("web", "books")) -> str:
+    """A count table of one partition with these rows, as a finished dataset; returns its folder."""
+    step = Step(run=str(run), name="counts", outputs=("counts",))
+    step.begin()
+    folder = join(str(run), "counts")
+    groups = tuple(Group(source=source, language="en", documents=1) for source in sorted(sources))
+    info = TableInfo(pattern="o200k@1", max_pretoken_bytes=256, min_count=1, partitions=1, groups=groups)
+    entries = (
+        write_rows(join(folder, "part-00000.arrow"), table_of(rows)),
+        write_info(join(folder, "groups.json"), info),
+    )
+    write_receipt(step.attempt_folder, Receipt(shard="all", files={"counts": entries}))
+    step.commit(["all"])
+    return folder
+
+
+def words_of(table: Table) -> dict[bytes, int]:
+    return dict(zip(table.words.words(), table.words.counts.tolist(), strict=True))
 
 
 @given(st.lists(st.lists(ROW, max_size=20), min_size=1, max_size=4))
@@ -42,16 +86,56 @@ def test_sums_are_exact_and_sorted(parts: list[list[Row]]) -> None:
     assert result == [(*key, expected[key]) for key in sorted(expected)]
 
 
-def test_sums_up_to_63_bits_and_not_beyond() -> None:
+LARGE_ROW = st.tuples(
+    st.binary(min_size=1, max_size=2),
+    st.integers(0, 1),
+    st.sampled_from([1, (1 << 32) - 1, 1 << 62, (1 << 63) - 1, 1 << 63, (1 << 64) + 1, 10**38 - 1, 10**38, 10**70]),
+)
+
+
+@given(st.lists(st.lists(LARGE_ROW, max_size=20), min_size=1, max_size=4))
+@settings(max_examples=100, deadline=None)
+def test_sums_of_any_size(parts: list[list[Row]]) -> None:
+    """Over parts whose counts are of different types."""
+    expected: Counter[tuple[bytes, int]] = Counter()
+    for rows in parts:
+        for pretoken, group, count in rows:
+            expected[pretoken, group] += count
+    result = summed([table_of(rows) for rows in parts], where="here")
+    assert rows_of(result) == [(*key, expected[key]) for key in sorted(expected)]
+
+
+@pytest.mark.parametrize(
+    ("count", "count_type"),
+    [
+        ((1 << 63) - 1, "int64"),
+        (1 << 63, "decimal128(38, 0)"),
+        ((1 << 64) + 1, "decimal128(38, 0)"),
+        (10**38 - 1, "decimal128(38, 0)"),
+        (10**38, "decimal256(76, 0)"),
+        (10**76 - 1, "decimal256(76, 0)"),
+    ],
+)
+def test_a_file_has_the_narrowest_type_that_holds_its_counts(count: int, count_type: str, tmp_path: Path) -> None:
+    """However wide the type was in memory; any program that reads Arrow opens it."""
+    path = str(tmp_path / "part.arrow")
+    rows = joined([table_of([(b"a", 0, count)]), table_of([(b"b", 0, 10**75)])]).slice(0, 1)
+    write_rows(path, rows)
+    with pa.ipc.open_file(path) as reader:
+        assert str(reader.schema.field("count").type) == count_type
+        assert int(reader.read_all()["count"][0].as_py()) == count
+    assert [rows_of(joined([batch])) for batch in read_batches(path)] == [[(b"a", 0, count)]]
+
+
+def test_sums_over_shards_pass_64_bits_and_carry_on() -> None:
     half = 1 << 62
-    assert rows_of(summed([table_of([(b"a", 0, half), (b"a", 0, half - 1)])], where="part-0")) == [
-        (b"a", 0, (1 << 63) - 1)
-    ]
-    with pytest.raises(DataError, match=r"^part-0: a pre-token occurs 2\^63 times or more"):
-        summed([table_of([(b"a", 0, half), (b"a", 0, half)])], where="part-0")
-    assert rows_of(summed([table_of([(b"a", 0, (1 << 32) - 1)] * 3)], where="")) == [
-        (b"a", 0, 3 * ((1 << 32) - 1))
-    ]  # carries
+    assert rows_of(summed([table_of([(b"a", 0, half), (b"a", 0, half - 1)])], where="")) == [(b"a", 0, (1 << 63) - 1)]
+    shards = [table_of([(b"a", 0, half), (b"b", 0, 1)]) for _ in range(5)]
+    assert rows_of(summed(shards, where="")) == [(b"a", 0, 5 * half), (b"b", 0, 5)]
+    again = summed([summed(shards, where=""), table_of([(b"a", 0, 1)])], where="")
+    assert rows_of(again) == [(b"a", 0, 5 * half + 1), (b"b", 0, 5)]
+    with pytest.raises(DataError, match=r"^part-0: the pre-tokens count 10\^76 times or more"):
+        summed([table_of([(b"a", 0, 9 * 10**75)])] * 2, where="part-0")
 
 
 def test_pruning_judges_a_pretoken_over_all_groups_and_tells_what_it_dropped() -> None:
@@ -63,6 +147,17 @@ def test_pruning_judges_a_pretoken_over_all_groups_and_tells_what_it_dropped() -
     assert pruned(rows, 1) == (rows, {})
     words, dropped = prune(WordCounts.of({b"aa": 2, b"b": 1, b"ccc": 9}), 2)
     assert (words.data.tobytes(), words.counts.tolist(), dropped) == (b"aaccc", [2, 9], (1, 1))
+
+
+def test_pruning_counts_of_any_size() -> None:
+    large = (1 << 64) + 1
+    rows = table_of([(b"aa", 0, large), (b"aa", 1, 1), (b"bb", 0, 10**40), (b"c", 1, 9)])
+    assert pruned(rows, 10**40)[1] == {0: (large, 2 * large), 1: (10, 11)}
+    kept, mass = pruned(rows, large + 1)
+    assert rows_of(kept) == [(b"aa", 0, large), (b"aa", 1, 1), (b"bb", 0, 10**40)]
+    assert mass == {1: (9, 9)}
+    words, dropped = prune(WordCounts.of({b"aa": large, b"b": 1, b"ccc": 9}), 9)
+    assert (words.data.tobytes(), words.counts.tolist(), dropped) == (b"aaccc", [large, 9], (1, 1))
 
 
 def test_groups_add_up() -> None:
@@ -83,8 +178,8 @@ def test_weights_multiply_sources(tmp_path: Path) -> None:
     assert sorted(weighted.words.counts.tolist()) == [0, 5]
     with pytest.raises(DataError, match=r"source_weights names the source 'code', .*; it has 'books', 'web'"):
         load_table(counts, weights={"code": 2})
-    with pytest.raises(DataError, match=r"counts 2\^63 times or more; use smaller weights"):
-        load_table(counts, weights={"books": (1 << 62) * 2 - 1, "web": 1 << 62})
+    large = load_table(counts, weights={"books": (1 << 63) - 1, "web": 1 << 62})
+    assert words_of(large) == {b"aa": (1 << 63) - 1 + (1 << 62), b" bb": 1 << 62}
 
 
 @pytest.mark.parametrize("partitions", [(2, 2), (3, 2)])  # the second table is spread anew in the latter case
@@ -99,6 +194,83 @@ def test_merged_tables_equal_counting_together(partitions: tuple[int, int], tmp_
     assert together.pop("manifest.json") != merged.pop("manifest.json")
     assert merged == together
     assert read_manifest(join(runs[3], "counts")).counts["read"] == len(TEXTS)
+
+
+def test_large_counts_from_tables_to_a_tokenizer(tmp_path: Path) -> None:
+    """Two tables → merged and pruned → weighted → merges, all as Python's integers say."""
+    large = (1 << 64) + 1
+    tables = [
+        write_table(tmp_path / "one", [(b"abab", 0, 1 << 62), (b"abc", 0, 3), (b"abc", 1, 1 << 63), (b"z", 0, 1)]),
+        write_table(tmp_path / "two", [(b"abab", 0, 1 << 62), (b"abc", 1, large), (b"bcd", 1, (1 << 63) + 7)]),
+    ]
+    merged = str(tmp_path / "merged")
+    merge_counts(merged, tables, min_count=2)
+    assert rows_of(read_table(join(merged, "counts"))) == [
+        (b"abab", 0, 1 << 63), (b"abc", 0, 3), (b"abc", 1, large + (1 << 63)), (b"bcd", 1, (1 << 63) + 7),
+    ]  # fmt: skip
+    assert [group.dropped_pretokens for group in read_info(join(merged, "counts", "groups.json")).groups] == [1, 0]
+    again = str(tmp_path / "again")
+    merge_counts(again, [join(merged, "counts")])
+    assert tree(join(again, "counts"))["part-00000.arrow"] == tree(join(merged, "counts"))["part-00000.arrow"]
+
+    weights = {"books": 1 << 20, "web": 3}
+    expected = {
+        b"abab": (1 << 63) << 20,
+        b"abc": (3 << 20) + 3 * (large + (1 << 63)),
+        b"bcd": 3 * ((1 << 63) + 7),
+    }
+    assert words_of(load_table(join(merged, "counts"), weights=weights)) == expected
+    train_run(merged, TokenizerConfig(vocab_size=8 + 256 + 5, source_weights=weights))
+    merges = json.loads(Path(merged, "tokenizer", "tokenizer.json").read_text())["model"]["merges"]
+    first = 8 + 256
+    learned = learn_slowly(expected, num_tokens=256 + 5, first_id=8)
+    tokens = {8 + index: token for index, token in enumerate(BYTE_TOKENS)}
+    for index, (left, right) in enumerate(learned):
+        tokens[first + index] = tokens[left] + tokens[right]
+    assert [tuple(merge) for merge in merges] == [
+        (tokens[left].decode(), tokens[right].decode()) for left, right in learned
+    ]
+    fertility = json.loads(Path(merged, "tokenizer", "fertility.json").read_text())
+    raw = {b"abab": 1 << 63, b"abc": 3 + large + (1 << 63), b"bcd": (1 << 63) + 7}
+    assert fertility["total"]["bytes"] == sum(len(word) * count for word, count in raw.items())
+    lock = json.loads(Path(merged, "tokenizer", "tokenizer.lock").read_text())
+    assert lock["training"]["pretokens"] == sum(expected.values())
+
+
+def test_a_source_too_large_for_64_bits_may_be_left_out(tmp_path: Path) -> None:
+    table = write_table(tmp_path, [(b"ab", 0, 1 << 64), (b"ab", 1, 5)])
+    loaded = load_table(table, weights={"books": 0})
+    assert (words_of(loaded), loaded.words.counts.dtype, loaded.counts.dtype) == ({b"ab": 5}, "int64", object)
+
+
+def test_a_table_of_before_is_the_same_file(tmp_path: Path) -> None:
+    """Small tables have the columns that they always had."""
+    write_documents(str(tmp_path), [TEXTS])
+    count_run(str(tmp_path), CountConfig(partitions=1), Engine())
+    with pa.ipc.open_file(str(tmp_path / "counts/part-00000.arrow")) as reader:
+        assert reader.schema == ROWS
+        assert reader.read_all()["count"].to_pylist() == load_table(str(tmp_path / "counts")).counts.tolist()
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        (pa.array([1.0]), r"is not a count table: its columns are .*count \(double\)"),
+        (pa.array([Decimal("1.5")], pa.decimal128(38, 1)), r"is not a count table: .*count \(decimal128\(38, 1\)\)"),
+        (pa.array([-1], pa.int64()), r"is damaged: .* its count is negative"),
+        (pa.array([-(1 << 64)], pa.decimal128(38, 0)), r"is damaged: .* its count is negative"),
+        (pa.array([None], pa.decimal128(38, 0)), r"is damaged: a row is without a value"),
+    ],
+)
+def test_bad_counts_are_refused(column: pa.Array, message: str, tmp_path: Path) -> None:
+    path = str(tmp_path / "part.arrow")
+    table = pa.table(
+        {"pretoken": pa.array([b"a"], pa.large_binary()), "group": pa.array([0], pa.int32()), "count": column}
+    )
+    with pa.ipc.new_file(path, table.schema) as writer:
+        writer.write_table(table)
+    with pytest.raises(DataError, match=message):
+        list(read_batches(path))
 
 
 def test_tables_of_different_patterns_are_not_merged(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Documents to shards through the job: conservation, equal bytes whatever the arrangement, resuming."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -263,3 +264,33 @@ def test_shards_open_as_plain_arrow(packed: tuple[str, Manifest]) -> None:
         if "/" in entry.path
     )
     assert rows == manifest.counts["train/rows"] + manifest.counts["heldout/rows"]
+
+
+def test_the_log_says_which_encoder_was_chosen(
+    packed: tuple[str, Manifest],
+    documents: list[Document],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With the speeds beside it; no byte of the run knows of it."""
+    run = write_run(tmp_path, [documents[:50], documents[50:]])
+    monkeypatch.setattr("tokenizer.encoding._CHARACTERS_BEFORE_CHOICE", 1000)
+    manifest = pack_run(run, CONFIG, Engine(workers=1))
+    found = re.search(
+        r"encode: by (\S+), which 1 worker\(s\) found fastest; MB a CPU second: ([^;]*)", capsys.readouterr().err
+    )
+    assert found is not None
+    speeds = {name: float(speed) for name, speed in (part.split() for part in found[2].split(", "))}
+    assert found[1] == max(speeds, key=speeds.__getitem__)
+    assert {"tokenizers", "corpusmill", "gigatoken"} <= set(speeds)
+    assert min(speeds.values()) > 0
+    assert manifest == packed[1]
+    assert not list(tmp_path.glob("**/remarks"))
+
+
+def test_the_log_says_when_nothing_was_chosen(
+    documents: list[Document], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pack_run(write_run(tmp_path, [documents]), CONFIG, Engine(workers=1))
+    assert "encode: by tokenizers; no worker had text enough" in capsys.readouterr().err

@@ -120,7 +120,12 @@ def test_a_library_that_disagrees_is_refused(small_json: str, monkeypatch: pytes
     monkeypatch.setitem(MAKERS, "wrong", lambda value: Wrong())
     with pytest.raises(ValueError, match="backend wrong does not give the ids of tokenizers"):
         Encoder(small_json, backend="wrong")
-    assert Encoder(small_json, backend=FASTEST).backend != "wrong"  # though nothing is faster
+    choice = Encoder(small_json, backend=FASTEST).choice
+    assert (
+        choice.backend.name == max(choice.speeds, key=choice.speeds.__getitem__) != "wrong"
+    )  # though nothing is faster
+    assert choice.refused["wrong"] == "backend wrong does not give the ids of tokenizers for this tokenizer"
+    assert not choice.refused.keys() & choice.speeds.keys()
     with pytest.raises(ValueError, match="backend is 'nobody'; known are auto, fastest, tokenizers, corpusmill"):
         Encoder(small_json, backend="nobody")
 

@@ -99,11 +99,66 @@ def test_counts_beyond_32_bits(factor: int, real_counts: Counter[bytes]) -> None
     assert large.merge_counts == tuple(count * factor for count in plain.merge_counts)
 
 
-def test_too_much_text_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"the table stands for \d+ bytes of text; at most 2\^62"):
-        learn(WordCounts.of({b"ab": 1 << 62}), vocab_size=300, specials=())
-    with pytest.raises(ValueError, match=r"negative or 2\^63"):
-        WordCounts.of({b"ab": 1 << 63})
+LARGE = st.one_of(st.integers(1, 9), st.sampled_from([(1 << 62) - 1, 1 << 62, 1 << 63, (1 << 64) + 1, 10**30]))
+
+
+@given(st.dictionaries(st.text("abcd", min_size=1, max_size=8).map(str.encode), LARGE, max_size=25), st.integers(0, 30))
+@settings(max_examples=100, deadline=None)
+def test_counts_of_any_size_equal_the_oracle(counts: dict[bytes, int], num_merges: int) -> None:
+    vocabulary = learn(WordCounts.of(counts), vocab_size=256 + num_merges, specials=())
+    made = [vocabulary.bytes_of(left) + vocabulary.bytes_of(right) for left, right in vocabulary.merges]
+    if len(set(made)) == len(made):
+        assert list(vocabulary.merges) == learn_slowly(counts, num_tokens=256 + num_merges)
+
+
+@pytest.mark.parametrize("factor", [1 << 48, 1 << 63, (1 << 64) + 1, 10**60])
+def test_factors_beyond_64_bits_change_no_merge(factor: int, real_counts: Counter[bytes]) -> None:
+    """On real words, at sizes where 64 bits would wrap."""
+    few = dict(real_counts.most_common(3000))
+    plain = learn(WordCounts.of(few), vocab_size=1000, specials=(END,))
+    large = WordCounts.of({word: count * factor for word, count in few.items()})
+    assert large.is_large
+    vocabulary = learn(large, vocab_size=1000, specials=(END,))
+    assert (vocabulary.merges, vocabulary.tokens) == (plain.merges, plain.tokens)
+    assert vocabulary.merge_counts == tuple(count * factor for count in plain.merge_counts)
+
+
+def test_one_more_beyond_64_bits_decides() -> None:
+    """A float, or a number that wraps, would see a tie here and take ab."""
+    for base in (1 << 63, 1 << 64, 10**40):
+        assert learn(WordCounts.of({b"ab": base, b"cd": base + 1}), vocab_size=257, specials=()).tokens[256] == b"cd"
+        assert learn(WordCounts.of({b"ab": base, b"cd": base}), vocab_size=257, specials=()).tokens[256] == b"ab"
+
+
+@given(
+    st.dictionaries(st.text("ab", min_size=1, max_size=12).map(str.encode), st.integers(1, 5), min_size=1, max_size=40),
+    st.integers(1, 60),
+    st.sampled_from([None, 4, 7]),
+    st.sampled_from([1, 2]),
+)
+@settings(max_examples=200, deadline=None)
+def test_large_counts_learn_as_small_ones_do(
+    counts: dict[bytes, int], size: int, longest: int | None, least: int
+) -> None:
+    """Limits, names of special tokens and tokens that arise twice included."""
+    factor = 1 << 70
+    specials = (END, "abba")
+    small = learn(
+        WordCounts.of(counts), vocab_size=258 + size, specials=specials, min_frequency=least, max_token_bytes=longest
+    )
+    large = learn(
+        WordCounts.of({word: count * factor for word, count in counts.items()}), vocab_size=258 + size, specials=specials,
+        min_frequency=least * factor, max_token_bytes=longest,
+    )  # fmt: skip
+    assert (large.merges, large.tokens) == (small.merges, small.tokens)
+
+
+def test_counts_are_64_bit_where_that_is_enough() -> None:
+    assert WordCounts.of({b"ab": (1 << 60) + 1, b"c": 1}).counts.dtype == "int64"
+    large = WordCounts.of({b"ab": 1 << 61, b"c": 1})
+    assert (large.counts.dtype, large.num_bytes) == (object, (1 << 62) + 1)
+    with pytest.raises(ValueError, match="a count in the table is negative"):
+        WordCounts.of({b"ab": -1})
 
 
 def test_the_order_of_the_table_does_not_matter(real_counts: Counter[bytes]) -> None:
