@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from pipeline.count.table import GROUPS_FILE, ROWS, Group, TableInfo, first_rows, read_batches, read_info, spelled
 from pipeline.errors import DataError
-from pipeline.storage import dataset_files, join
+from pipeline.manifests import dataset_files
+from pipeline.storage import join
 from tokenizer.training import WordCounts
 
 

@@ -56,7 +56,7 @@ class _Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def server() -> Iterator[Answers]:
     with Answers() as answers:
-        Thread(target=answers.serve_forever, daemon=True).start()
+        Thread(target=answers.serve_forever, args=(0.01,), daemon=True).start()
         yield answers
         answers.shutdown()
 

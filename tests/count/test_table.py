@@ -15,7 +15,8 @@ from pipeline.count.config import CountConfig
 from pipeline.count.loading import load_table, prune
 from pipeline.count.table import ROWS, Group, merged_groups, pruned, read_info, summed
 from pipeline.errors import DataError, InputError, SettingError
-from pipeline.storage import join, read_manifest
+from pipeline.manifests import read_manifest
+from pipeline.storage import join
 from tests.count.test_jobs import TEXTS, tree, write_documents
 from tokenizer.training import WordCounts
 

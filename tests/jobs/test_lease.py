@@ -11,8 +11,8 @@ import fsspec
 import pytest
 
 from jobs import config as settings
-from jobs import run
 from jobs.lease import FILE, Lease
+from jobs.lock import opened
 from pipeline import storage
 from pipeline.errors import CorpusmillError
 from tests import corpora
@@ -79,7 +79,7 @@ def test_a_store_that_fails_for_a_moment_does_not_end_the_driver(folder: str, mo
 def test_commands_hold_the_run(folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = corpora.write_settings(tmp_path / "settings.toml", run=folder, inputs=tmp_path)  # type: ignore[arg-type]
     config = settings.load(str(place))
-    with run.opened(config):
+    with opened(config):
         assert storage.exists(f"{config.run.folder}/{FILE}")
         monkeypatch.setattr("jobs.lease.SECONDS", BEAT)
     assert not storage.exists(f"{config.run.folder}/{FILE}")
