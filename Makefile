@@ -7,7 +7,7 @@ EXTRAS := dev,fast-encode,metrics
 JOBS ?= 2
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: setup demo test test-slow check format bench clean
+.PHONY: setup demo test test-slow test-all check format bench clean
 
 setup: $(VENV)/.ready
 
@@ -23,6 +23,10 @@ test: setup
 
 test-slow: setup
 	$(BIN)/python -m pytest -m slow -n $(JOBS) --dist loadgroup --timeout 900
+
+# Both in one go, which starts and prepares things once; the slowest are listed at the end.
+test-all: setup
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --timeout 900 --durations 25
 
 check: setup
 	$(BIN)/ruff format --check .

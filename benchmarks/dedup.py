@@ -7,9 +7,6 @@ for an older xxhash): name its interpreter with --datatrove-python; without it t
 """
 
 import argparse
-import csv
-import gzip
-import io
 import json
 import os
 import subprocess
@@ -22,20 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zstandard
 
+from benchmarks.dedup_sets import SETS, documents, labelled_pairs, pair
 from pipeline.dedup.config import DedupConfig
 from pipeline.dedup.curve import DEFAULT_PRESET
 
-DATA = Path(os.environ.get("CORPUSMILL_DATA", Path(__file__).parents[2] / "shared" / "data"))
-SETS = (
-    "articles_2500",
-    "chapters_across_editions",
-    "deep_review",
-    "httpd_manual_en",
-    "pep_rfc_revisions",
-    "scancode_license_texts",
-)
 THRESHOLD = 0.75
 DOCUMENT_BYTES = 6600
 
@@ -59,27 +47,6 @@ def main() -> None:
     }
     for part in arguments.parts:
         parts[part]()
-
-
-def documents(name: str) -> list[dict[str, Any]]:
-    """The records of one labelled set."""
-    raw = (DATA / "neardup" / f"{name}.jsonl.zst").read_bytes()
-    with zstandard.ZstdDecompressor(max_window_size=2**31).stream_reader(raw) as stream:
-        text = io.TextIOWrapper(stream, encoding="utf-8", newline="\n")
-        records = [json.loads(line) for line in text if line.strip()]
-    return list({one["id"]: one for one in reversed(records)}.values())[::-1]  # one set has an id twice
-
-
-def labelled_pairs(name: str) -> tuple[dict[tuple[str, str], float], set[tuple[str, str]]]:
-    """The exact Jaccard similarity of all pairs of one set from 0.2 on, and those of the same document by label."""
-    with gzip.open(DATA / "neardup" / f"{name}.pairs.tsv.gz", "rt") as file:
-        rows = list(csv.DictReader(file, delimiter="\t"))
-    values = {_pair(row["id_a"], row["id_b"]): float(row["jaccard_w5"]) for row in rows}
-    return values, {_pair(row["id_a"], row["id_b"]) for row in rows if row["same_cluster"] == "1"}
-
-
-def _pair(first: str, second: str) -> tuple[str, str]:
-    return (first, second) if first < second else (second, first)
 
 
 def datatrove(python: str, *arguments: str) -> dict[str, Any] | None:
@@ -217,7 +184,7 @@ def scored(
 ) -> Score:
     """How the pairs and removals of one method compare with the labels of one set."""
     wanted = {pair for pair, value in values.items() if value >= THRESHOLD and pair[0] != pair[1]}
-    right, together, joined = wanted | same, closed(pairs), {_pair(*pair) for pair in pairs}
+    right, together, joined = wanted | same, closed(pairs), {pair(*pair) for pair in pairs}
     fine = {one for pair in right for one in pair}
     return Score(
         found=sum(a in together and together[a] == together.get(b) for a, b in wanted),
@@ -269,7 +236,7 @@ def of_ours(records: list[dict[str, Any]], preset: Any) -> tuple[list[tuple[str,
 
     pairs, removed = found_pairs([one["text"] for one in records], DedupConfig(threshold=THRESHOLD, preset=preset))
     names = [str(one["id"]) for one in records]
-    return [_pair(names[a], names[b]) for a, b in pairs], [names[at] for at in removed]
+    return [pair(names[a], names[b]) for a, b in pairs], [names[at] for at in removed]
 
 
 def of_datasketch(records: list[dict[str, Any]]) -> Any:
@@ -287,9 +254,9 @@ def of_datasketch(records: list[dict[str, Any]]) -> Any:
         sketch = base.copy()
         sketch.update_batch(plain_shingles(one["text"]))
         for other in lsh.query(sketch):
-            plain.add(_pair(one["id"], other))
+            plain.add(pair(one["id"], other))
             if sketch.jaccard(sketches[other]) >= THRESHOLD:
-                verified.add(_pair(one["id"], other))
+                verified.add(pair(one["id"], other))
         lsh.insert(one["id"], sketch)
         sketches[one["id"]] = sketch
     return [(sorted(pairs), _all_but_one(sorted(pairs))) for pairs in (plain, verified)]
@@ -328,7 +295,7 @@ def of_datatrove(
     names, pairs = [str(one["id"]) for one in records], []
     for path in sorted(folder.glob("buckets/*.dups")):
         rows = np.frombuffer(path.read_bytes(), dtype="<u4").reshape(-1, 4)
-        pairs += [_pair(names[row[1]], names[row[3]]) for row in rows.tolist()]
+        pairs += [pair(names[row[1]], names[row[3]]) for row in rows.tolist()]
     return sorted(set(pairs)), sorted(set(names) - set(kept))
 
 

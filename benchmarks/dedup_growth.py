@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.dedup import documents
+from benchmarks.dedup_sets import documents
 from pipeline.dedup.config import DedupConfig
 from pipeline.dedup.curve import match_probability
 
@@ -58,8 +58,9 @@ def planted(count: int, seed: int = 1) -> Iterator[tuple[str, int]]:
 
 def write_run(run: str, texts: Iterator[tuple[str, int]], per_part: int = 25_000) -> dict[str, str]:
     """Writes the texts as RUN/filtered; returns the original of each copy, by id."""
+    from pipeline.manifests import Manifest, write_manifest
     from pipeline.records import page_id
-    from pipeline.storage import Manifest, join, write_manifest
+    from pipeline.storage import join
     from pipeline.tables import DOCUMENTS, TableWriter
 
     entries, originals, names = [], {}, {-1: ""}

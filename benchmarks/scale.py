@@ -284,7 +284,7 @@ def units(pages: Sequence[RealPage], scratch: Path, place: str) -> None:
 
 def kept_of(run: Path) -> dict[str, int]:
     """How many records and tokens are left."""
-    from pipeline.storage import read_manifest
+    from pipeline.manifests import read_manifest
 
     counts = read_manifest(str(run / "shards")).counts
     tokens = sum(number for name, number in counts.items() if name in ("train/tokens", "heldout/tokens"))

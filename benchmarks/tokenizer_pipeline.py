@@ -97,7 +97,7 @@ def to_files(folder: str, library: str) -> dict[str, Any]:
     from pipeline.pack.stage import EncodePart
     from pipeline.stage import Outputs
     from pipeline.steps import Shard
-    from pipeline.storage import dataset_files
+    from pipeline.manifests import dataset_files
 
     tokenizer = f"{folder}/tokenizer/tokenizer.json"
     worker = EncodePart(tokenizer=tokenizer, held_out=HeldOut.by_share(0.01, 0), backend=library)
@@ -135,7 +135,7 @@ def _encoder(folder: str, library: str) -> Any:
 
 
 def _read(folder: str) -> Iterator[list[str]]:
-    from pipeline.storage import dataset_files
+    from pipeline.manifests import dataset_files
     from pipeline.tables import read_batches
 
     for path in dataset_files(f"{folder}/documents"):

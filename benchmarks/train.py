@@ -27,11 +27,12 @@ from benchmarks import utilisation
 from benchmarks.plain_gpt import PlainGPT, plain_step
 from model.accounting import preset_table
 from model.config import ModelConfig
+from model.evaluate_config import Smoothing
 from model.evaluator import ngram_scores
 from model.export import export_model
-from model.ngram import Smoothing, count_ngrams
-from model.optimizer import OptimizerConfig
-from model.trainer import Report, TrainConfig, Trainer
+from model.ngram import count_ngrams
+from model.train_config import OptimizerConfig, TrainConfig
+from model.trainer import Report, Trainer
 from model.transformer import Transformer
 
 TEXT = Path(__file__).parents[1].parent / "shared/data/corpora/tinyshakespeare/input.txt"

@@ -21,8 +21,8 @@ from torch import Tensor
 from model.accounting import costs, peak_flops
 from model.config import ModelConfig
 from model.distributed import World, join_world, leave_world
-from model.optimizer import OptimizerConfig
-from model.trainer import TrainConfig, Trainer
+from model.train_config import OptimizerConfig, TrainConfig
+from model.trainer import Trainer
 from model.transformer import Transformer
 from pipeline.errors import CorpusmillError
 

@@ -15,19 +15,22 @@ from typing import TYPE_CHECKING, Any
 
 from jobs import dedup, refilter, run
 from jobs.engine import Engine
+from jobs.lock import opened
 from jobs.plots import intervals
 from jobs.progress import Progress
 from jobs.train import train_run
 from model.checkpoint import load_model
 from model.comparison import Difference, difference, interval_plot
 from model.config import ModelConfig
-from model.evaluator import EvaluateConfig, Evaluator, token_bytes
+from model.evaluate_config import EvaluateConfig
+from model.evaluator import Evaluator, token_bytes
 from model.rows import rows_of_documents
-from model.trainer import TrainConfig
+from model.train_config import TrainConfig
 from pipeline import storage
 from pipeline.errors import DataError, SettingError
+from pipeline.manifests import dataset_files
 from pipeline.pack.shards import ShardSet
-from pipeline.storage import dataset_files, join
+from pipeline.storage import join
 from pipeline.tables import read_rows
 from tokenizer.encoding import load_encoder
 
@@ -62,7 +65,7 @@ def main(
     for job in run.jobs_of(config)[:-2]:  # all but train and evaluate
         job(config, engine)
     for variant in variants:
-        with run.opened(variant):
+        with opened(variant):
             _make_shards(config, variant, engine, force=force)
     return compare(
         config.run.folder,

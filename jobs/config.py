@@ -9,8 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 from jobs.cluster.maven import MavenSettings
 from jobs.settings import build, override, read_toml, to_toml
 from model.config import ModelConfig
-from model.evaluator import EvaluateConfig
-from model.trainer import TrainConfig
+from model.evaluate_config import EvaluateConfig
+from model.train_config import TrainConfig
 from pipeline import storage
 from pipeline.count.config import CountConfig
 from pipeline.crawl.config import CrawlConfig

@@ -15,9 +15,10 @@ from jobs.progress import Progress
 from pipeline.count.config import CountConfig
 from pipeline.count.stage import COUNTS, PRETOKENS, CountPretokens, SumPartitions
 from pipeline.count.table import GROUPS_FILE, Group, TableInfo, merged_groups, read_info, with_dropped, write_info
+from pipeline.manifests import Manifest, dataset_files, read_manifest
 from pipeline.stage import shard_elements
 from pipeline.steps import Receipt, Shard, Step, receipts, write_receipt
-from pipeline.storage import Manifest, dataset_files, join, read_manifest, remove_tree
+from pipeline.storage import join, remove_tree
 from tokenizer.patterns import pattern_named
 
 if TYPE_CHECKING:

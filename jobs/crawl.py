@@ -19,15 +19,16 @@ import apache_beam as beam
 from jobs.engine import Engine, explaining, run_pipeline, run_step
 from jobs.progress import Progress
 from jobs.settings import plain
-from pipeline import storage
+from pipeline import manifests, storage
 from pipeline.crawl import index, progress
 from pipeline.crawl.config import CrawlConfig, check_seed, check_user_agent
 from pipeline.crawl.frontier import shard_of
 from pipeline.crawl.stage import SEEDS, CrawlRound, IndexPages, index_shards, part_name, round_output
 from pipeline.errors import SettingError
+from pipeline.manifests import Manifest
 from pipeline.stage import shard_elements
 from pipeline.steps import Shard, Step
-from pipeline.storage import Manifest, join
+from pipeline.storage import join
 from pipeline.urls import registrable_domain
 
 OUTPUTS = ("pages", "rejected/pages")
@@ -50,17 +51,17 @@ def crawl(run: str, config: CrawlConfig, engine: Engine, *, force: bool = False)
     settings = {
         name: value for name, value in plain(config).items() if name not in (*_PACE_SETTINGS, "seeds", "seed_files")
     }
-    previous = storage.read_manifest(join(config.previous, "pages")).fingerprint if config.previous else ""
+    previous = manifests.read_manifest(join(config.previous, "pages")).fingerprint if config.previous else ""
     step = Step(
         run=run,
         name="pages",
         outputs=OUTPUTS,
         settings=settings,
-        external={"seeds": storage.hash_of(seeds), "previous": previous},
+        external={"seeds": manifests.hash_of(seeds), "previous": previous},
     )
     if not force and step.is_current():
         Progress.note("crawl: up to date")
-        return storage.read_manifest(step.folder("pages"))
+        return manifests.read_manifest(step.folder("pages"))
     if force:
         storage.remove_tree(step.attempt_folder)
     step.begin(force=force)
@@ -148,7 +149,7 @@ def _round(step: Step, config: CrawlConfig, number: int, shards: list[Shard], en
         settings={"shards": [shard.work for shard in shards]}, external=step.fingerprint(),
     )  # fmt: skip
     if one.is_current():
-        return storage.read_manifest(one.folder(round_output(number)))
+        return manifests.read_manifest(one.folder(round_output(number)))
     with _reporting(one, number):
         manifest = run_step(
             one,
@@ -231,7 +232,7 @@ def _report(folder: str, number: int, stop: threading.Event) -> None:
 
 def _index(step: Step, config: CrawlConfig, num_rounds: int, engine: Engine) -> Manifest:
     """Makes the index of all rounds and commits the crawl."""
-    counts = [storage.read_manifest(join(step.run, round_output(number))).counts for number in range(num_rounds)]
+    counts = [manifests.read_manifest(join(step.run, round_output(number))).counts for number in range(num_rounds)]
     num_pages = sum(each.get("verdict/page", 0) + each.get("verdict/not_modified", 0) for each in counts)
     parts = index.num_parts(num_pages)
     shards = index_shards(step.run, [shard_name(each) for each in range(config.shards)], num_rounds)

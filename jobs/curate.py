@@ -17,8 +17,9 @@ from pipeline.extract.language import short_text_sha256
 from pipeline.filter.bad_words import lists_sha256
 from pipeline.filter.classifiers import models_beside, read_card
 from pipeline.filter.decisions import MODELS
+from pipeline.manifests import Manifest
 from pipeline.steps import Step
-from pipeline.storage import Manifest, join
+from pipeline.storage import join
 
 # Limits of the child process: they guard the worker and decide about no page that other limits leave.
 _NOT_IN_BYTES = ("isolate",)

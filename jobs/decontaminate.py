@@ -9,12 +9,14 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from jobs.engine import Engine, run_step
-from pipeline.dedup.decontaminate import MATCHES, Decontaminate, DecontaminateConfig
+from pipeline.dedup.decontaminate import MATCHES, Decontaminate
+from pipeline.dedup.decontaminate_config import DecontaminateConfig
 from pipeline.dedup.index import VERSIONS
 from pipeline.errors import SettingError
+from pipeline.manifests import Manifest, dataset_files
 from pipeline.stage import Outputs, ProcessShards
 from pipeline.steps import Shard, Step
-from pipeline.storage import Manifest, checksum, dataset_files, join
+from pipeline.storage import checksum, join
 from pipeline.tables import read_batches
 
 if TYPE_CHECKING:

@@ -32,9 +32,10 @@ from pipeline.dedup.phases import (
 )
 from pipeline.dedup.plan import CONTAMINATION_OUTPUT, OUTPUTS, PASSAGES_OUTPUT, SIGNATURES_OUTPUT, STEP, Plan
 from pipeline.dedup.stage import RunPhases
+from pipeline.manifests import Manifest, read_manifest
 from pipeline.stage import shard_elements
 from pipeline.steps import Step, receipts
-from pipeline.storage import Manifest, checksum, join, read_manifest
+from pipeline.storage import checksum, join
 
 if TYPE_CHECKING:
     from jobs.config import RunConfig

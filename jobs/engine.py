@@ -3,6 +3,8 @@
 The engine is always named: Beam's bare default tries to download another one. On one machine that
 is the FnApiRunner, in this process for one worker, with worker processes for more. Anything that a
 person writes behind `--` on the command line goes to Beam (`--runner=FlinkRunner …`).
+
+Importing Beam takes seconds, so it is imported when the first pipeline is built: not by jobs that run none.
 """
 
 import math
@@ -13,22 +15,21 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Self
-
-import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions
+from typing import TYPE_CHECKING, Any, Self
 
 from jobs.apart import WorkerDiedError, run_apart
 from jobs.cluster.maven import MavenSettings
-from jobs.cluster.options import LOCAL_RUNNER, completed, runner_of
 from jobs.progress import Progress
 from jobs.watchdog import Watchdog, whereabouts
-from pipeline import heartbeat, steps, storage
+from pipeline import heartbeat, manifests, steps
 from pipeline.errors import CorpusmillError, SettingError
+from pipeline.manifests import Manifest
 from pipeline.remarks import remarks
-from pipeline.stage import shard_elements
 from pipeline.steps import Shard, Step
-from pipeline.storage import Manifest
+
+if TYPE_CHECKING:
+    import apache_beam as beam
+    from apache_beam.options.pipeline_options import PipelineOptions
 
 _POLL_SECONDS = 0.5
 _SIGNS_SECONDS = 5.0
@@ -56,14 +57,18 @@ class Engine:
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 1:
             raise SettingError(f"--workers is {self.workers}; allowed is 1 or more")
-        if runner_of(self.beam_args) and self.workers is not None:
+        if self.is_elsewhere and self.workers is not None:
             raise SettingError(
                 f"--workers {self.workers} is for this machine; a cluster takes --parallelism=N behind --"
             )
 
     def ready(self) -> Self:
         """This engine with its arguments completed: the cluster has answered, its job server is here."""
-        return replace(self, beam_args=completed(self.beam_args, self.maven)) if self.is_elsewhere else self
+        if not self.is_elsewhere:
+            return self
+        from jobs.cluster.options import completed
+
+        return replace(self, beam_args=completed(self.beam_args, self.maven))
 
     def sized(self, seconds: float, num_shards: int) -> Self:
         """This engine with a number of workers for work of about `seconds` on one core."""
@@ -76,6 +81,10 @@ class Engine:
     @property
     def is_elsewhere(self) -> bool:
         """Whether pipelines run on a cluster, not on the local runner."""
+        if not self.beam_args:
+            return False
+        from jobs.cluster.options import runner_of
+
         return bool(runner_of(self.beam_args))
 
     @property
@@ -83,8 +92,12 @@ class Engine:
         """Whether pipelines run in worker processes that this process would have to end."""
         return (self.workers or 1) > 1 and not self.is_elsewhere
 
-    def options(self) -> PipelineOptions:
+    def options(self) -> "PipelineOptions":
         """The options for one pipeline."""
+        from apache_beam.options.pipeline_options import PipelineOptions
+
+        from jobs.cluster.options import LOCAL_RUNNER
+
         if self.is_elsewhere:
             return PipelineOptions(list(self.beam_args))
         rest = [argument for argument in self.beam_args if not argument.startswith("--runner")]
@@ -94,7 +107,7 @@ class Engine:
         return PipelineOptions([*local, *rest])
 
 
-def run_pipeline(build: Callable[[beam.Pipeline], object], engine: Engine, *, step: Step | None = None) -> None:
+def run_pipeline(build: Callable[["beam.Pipeline"], object], engine: Engine, *, step: Step | None = None) -> None:
     """Builds a pipeline with `build` and runs it to its end. With `step`, a watchdog ends a job that hangs.
 
     Raises:
@@ -116,7 +129,9 @@ def run_pipeline(build: Callable[[beam.Pipeline], object], engine: Engine, *, st
         raise CorpusmillError(f"{error}{places}") from None
 
 
-def _run_pipeline(build: Callable[[beam.Pipeline], object], engine: Engine) -> None:
+def _run_pipeline(build: Callable[["beam.Pipeline"], object], engine: Engine) -> None:
+    import apache_beam as beam
+
     pipeline = beam.Pipeline(options=engine.options())
     build(pipeline)
     result = pipeline.run()
@@ -155,10 +170,14 @@ def run_step(
     """
     if not force and step.is_current():
         Progress.note(f"{label}: up to date")
-        return storage.read_manifest(step.folder(step.outputs[0]))
+        return manifests.read_manifest(step.folder(step.outputs[0]))
+    import apache_beam as beam
+
+    from pipeline.stage import shard_elements
+
     done = step.begin(force=force)
     if len(done) < len(shards):
-        num_records = sum(storage.read_manifest(folder).num_records for folder in step.inputs.values())
+        num_records = sum(manifests.read_manifest(folder).num_records for folder in step.inputs.values())
         seconds = (record_seconds or 0.0) * num_records
         with watch(step, label, total=len(shards), num_records=num_records if record_seconds else 0), explaining(step):
             run_pipeline(

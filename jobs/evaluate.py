@@ -17,18 +17,20 @@ from model.batch import Batch
 from model.batches import Batches
 from model.checkpoint import load_model
 from model.completion import complete
-from model.evaluator import EvaluateConfig, Evaluator, document_stream, ngram_scores, token_bytes, verdict
+from model.evaluate_config import EvaluateConfig
+from model.evaluator import Evaluator, document_stream, ngram_scores, token_bytes, verdict
 from model.ngram import Ints, NgramModel, count_ngrams
 from model.questions import Question, questions_of
 from model.rows import ScoredRows, heldout_rows
 from model.scoring import ranking_accuracy
 from model.transformer import Transformer
-from pipeline import storage
+from pipeline import manifests, storage
 from pipeline.errors import DataError
 from pipeline.jsonl import read_records
+from pipeline.manifests import Manifest, dataset_files
 from pipeline.pack.shards import ShardSet
 from pipeline.steps import Receipt, Step, content_of, write_receipt
-from pipeline.storage import FileEntry, Manifest, dataset_files, join
+from pipeline.storage import FileEntry, join
 from pipeline.tables import read_rows
 from tokenizer.encoding import Encoder, load_encoder
 
@@ -55,7 +57,7 @@ def evaluate_run(run: str, config: EvaluateConfig, *, within_documents: bool = T
     )  # fmt: skip
     if not force and step.is_current():
         Progress.note("evaluate: up to date")
-        return storage.read_manifest(step.folder(EVALUATION))
+        return manifests.read_manifest(step.folder(EVALUATION))
     check_tokenizer(run)
     questions = {
         path: questions_of(read_records(path), path) for path in config.questions
@@ -74,10 +76,10 @@ def evaluate_run(run: str, config: EvaluateConfig, *, within_documents: bool = T
 def check_tokenizer(run: str) -> None:
     """Raises DataError if the model of a run was trained with another tokenizer than the one that lies beside it."""
     model = join(run, "model")
-    if not storage.exists(join(model, storage.MANIFEST)):
+    if not storage.exists(join(model, manifests.MANIFEST)):
         return  # still in training
-    trained_with = storage.read_manifest(model).inputs.get("tokenizer")
-    if trained_with not in (None, content_of(storage.read_manifest(join(run, "tokenizer")))):
+    trained_with = manifests.read_manifest(model).inputs.get("tokenizer")
+    if trained_with not in (None, content_of(manifests.read_manifest(join(run, "tokenizer")))):
         raise DataError(f"{model} was trained with another tokenizer than {join(run, 'tokenizer')}; train it again")
 
 
@@ -119,7 +121,7 @@ def _heldout(run: str, config: EvaluateConfig) -> Iterator[ScoredRows]:
 def _languages(run: str) -> dict[str, str]:
     """The language of each document, where the documents are still there."""
     folder = join(run, "documents")
-    if not storage.exists(join(folder, storage.MANIFEST)):
+    if not storage.exists(join(folder, manifests.MANIFEST)):
         return {}
     return {row["id"]: row["language"] for path in dataset_files(folder) for row in read_rows(path, ["id", "language"])}
 

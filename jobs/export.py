@@ -10,10 +10,11 @@ from jobs.engine import Engine
 from jobs.progress import Progress
 from pipeline import steps
 from pipeline.errors import SettingError
+from pipeline.manifests import Manifest, read_manifest
 from pipeline.pack.export import Format, export_source
 from pipeline.pack.shards import SPLITS, ShardSet, has_split
 from pipeline.steps import Receipt, Step
-from pipeline.storage import FileEntry, Manifest, join, read_manifest
+from pipeline.storage import FileEntry, join
 
 if TYPE_CHECKING:
     from jobs.config import RunConfig

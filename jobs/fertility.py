@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.count.judging import fertility
 from pipeline.count.loading import Table, load_table
-from pipeline.errors import InputError
+from pipeline.pack.encoder import open_encoder
 from pipeline.storage import join
-from tokenizer.encoding import Encoder, load_encoder
+from tokenizer.encoding import Encoder
 
 if TYPE_CHECKING:
     from jobs.config import RunConfig
@@ -35,20 +35,6 @@ def report(encoder: Encoder, table: Table, compare_with: str = "") -> dict[str, 
     """The report on `encoder`, with the one it is compared with under `compared`."""
     value = fertility(encoder, table)
     return value | {"compared": {compare_with: fertility(open_encoder(compare_with), table)}} if compare_with else value
-
-
-def open_encoder(path: str) -> Encoder:
-    """The encoder of a `tokenizer.json`.
-
-    Raises:
-        InputError: there is none, or it is not byte-level BPE.
-    """
-    try:
-        return load_encoder(path)
-    except FileNotFoundError:
-        raise InputError(f"no such tokenizer: {path}") from None
-    except ValueError as error:
-        raise InputError(str(error)) from None
 
 
 def as_text(reports: dict[str, dict[str, Any]]) -> str:

@@ -12,7 +12,7 @@ from jobs.engine import Engine
 from jobs.evaluate import check_tokenizer
 from model.checkpoint import load_model
 from model.completion import complete, complete_stream
-from model.decoding import DecodingConfig
+from model.evaluate_config import DecodingConfig
 from model.transformer import Transformer
 from pipeline.storage import join
 from tokenizer.encoding import Encoder, load_encoder

@@ -11,15 +11,17 @@ import apache_beam as beam
 from jobs.engine import Engine, explaining, run_pipeline, watch
 from jobs.progress import Progress
 from jobs.settings import plain
-from pipeline import storage
+from pipeline import manifests, storage
 from pipeline.errors import InputError
 from pipeline.ingest.captures import FILE_REASONS
 from pipeline.ingest.config import IngestConfig
-from pipeline.ingest.inputs import Inputs, list_inputs, listed, shards
+from pipeline.ingest.inputs import Inputs, list_inputs
+from pipeline.ingest.sharing import listed, shards
 from pipeline.ingest.stage import PAGES_OUTPUT, REJECTED_OUTPUT, IndexPages
+from pipeline.manifests import Manifest
 from pipeline.stage import shard_elements
 from pipeline.steps import Shard, Step, receipts
-from pipeline.storage import Manifest, join
+from pipeline.storage import join
 from pipeline.tables import read_rows
 
 if TYPE_CHECKING:
@@ -49,7 +51,7 @@ def ingest_run(run: str, config: IngestConfig, engine: Engine, *, force: bool = 
     step = ingest_step(run, config, inputs)
     if not force and step.is_current():
         Progress.note("ingest: up to date")
-        manifest = storage.read_manifest(step.folder(PAGES_OUTPUT))
+        manifest = manifests.read_manifest(step.folder(PAGES_OUTPUT))
         _check_broken_files(step, manifest.counts["broken_files"], config)
         return manifest
     done = step.begin(force=force)

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pipeline import storage
+from pipeline import manifests, storage
 from pipeline.errors import DataError
 from pipeline.storage import join
 from pipeline.tables import read_batches
@@ -49,7 +49,7 @@ def differences(run: str) -> Iterator[str]:
     yield from _differing_pages(run)
     for balance in BALANCES:
         folders = [join(run, name) for name in (balance.came_in, balance.kept, balance.rejected)]
-        if not all(storage.exists(join(folder, storage.MANIFEST)) for folder in folders):
+        if not all(storage.exists(join(folder, manifests.MANIFEST)) for folder in folders):
             continue
         came_in, kept, rejected = (_folded(folder) for folder in folders)
         if came_in[0] != kept[0] + rejected[0]:
@@ -60,9 +60,9 @@ def differences(run: str) -> Iterator[str]:
 
 def _differing_pages(run: str) -> Iterator[str]:
     folders = [join(run, name) for name in ("pages", "rejected/pages")]
-    if not all(storage.exists(join(folder, storage.MANIFEST)) for folder in folders):
+    if not all(storage.exists(join(folder, manifests.MANIFEST)) for folder in folders):
         return
-    counts = storage.read_manifest(folders[0]).counts
+    counts = manifests.read_manifest(folders[0]).counts
     kept, rejected = (_folded(folder)[0] for folder in folders)
     if counts["read"] != kept + rejected:
         yield f"step pages: {counts['read']} records were read, {kept} became pages and {rejected} were rejected"
@@ -71,7 +71,7 @@ def _differing_pages(run: str) -> Iterator[str]:
 def _folded(folder: str) -> tuple[int, int]:
     """How many rows a dataset has, and the sum of the hashes of their ids."""
     number, folded = 0, 0
-    for entry in storage.read_manifest(folder).files:
+    for entry in manifests.read_manifest(folder).files:
         if entry.path.endswith(".parquet") and entry.path.startswith("part-"):
             for batch in read_batches(join(folder, entry.path), ["id"], batch_rows=8192):
                 for value in batch.column("id").to_pylist():

@@ -24,8 +24,9 @@ from pipeline.count.table import (
     write_rows,
 )
 from pipeline.errors import InputError
+from pipeline.manifests import Manifest, read_manifest
 from pipeline.steps import Receipt, Step, write_receipt
-from pipeline.storage import Manifest, join, read_manifest
+from pipeline.storage import join
 
 _RECEIPT = "merged"
 

@@ -15,21 +15,22 @@ import apache_beam as beam
 from jobs.engine import Engine, explaining, run_pipeline, run_step, watch
 from jobs.progress import Progress
 from pipeline.errors import DataError
+from pipeline.manifests import Manifest, dataset_files, read_manifest
 from pipeline.pack.config import PackConfig
-from pipeline.pack.format import FORMAT
+from pipeline.pack.encoder import TOKENIZER_FILE, open_encoder
+from pipeline.pack.format import FORMAT, SHARDS
 from pipeline.pack.plain import spec_of
 from pipeline.pack.splits import HeldOut
-from pipeline.pack.stage import ENCODED, SHARDS, EncodePart, PackShard, open_encoder, plan_shards, write_indexes
+from pipeline.pack.stage import ENCODED, EncodePart, PackShard, plan_shards, write_indexes
 from pipeline.stage import ProcessShards, shard_elements
 from pipeline.steps import Shard, Step
-from pipeline.storage import Manifest, dataset_files, join, read_manifest, remove_tree
+from pipeline.storage import join, remove_tree
 from pipeline.tables import read_batches
 from tokenizer.backends import REFERENCE
 
 if TYPE_CHECKING:
     from jobs.config import RunConfig
 
-TOKENIZER_FILE = "tokenizer.json"
 _DOCUMENT_SECONDS = 0.0003  # about what a document takes on one core, in either pass
 
 

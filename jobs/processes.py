@@ -16,10 +16,10 @@ from typing import IO
 
 import torch
 
-from model.trainer import TrainConfig
+from jobs.lock import OPENED
+from model.train_config import TrainConfig
 from pipeline.errors import CorpusmillError
 
-OPENED = "CORPUSMILL_OPENED"
 """Set where the run is opened already, by the process that started this one."""
 
 

@@ -24,10 +24,11 @@ from pipeline.filter.measures import MEASURES as RULE_MEASURES
 from pipeline.filter.rules import failures
 from pipeline.filter.stage import rejection
 from pipeline.ingest.payloads import read_pages
+from pipeline.manifests import Manifest
 from pipeline.records import Document, Page, Rejection
 from pipeline.stage import Judge, JudgeEach, judge_one
 from pipeline.steps import Shard
-from pipeline.storage import Manifest, join
+from pipeline.storage import join
 from pipeline.tables import read_documents, read_rows
 
 Verdict = Document | Rejection

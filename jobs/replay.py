@@ -16,7 +16,8 @@ from pipeline.filter.classifiers import Thresholds, read_thresholds
 from pipeline.filter.config import C4_LINE_SETTINGS, FilterConfig
 from pipeline.filter.decisions import CLASSIFIERS, MODELS, refusals, thresholds_of
 from pipeline.filter.rules import Rule, chosen_rules, failures
-from pipeline.storage import dataset_files, join
+from pipeline.manifests import dataset_files
+from pipeline.storage import join
 from pipeline.tables import read_rows
 
 if TYPE_CHECKING:

@@ -1,19 +1,16 @@
 """Everything in one go: pages, documents, tokenizer, shards, model, scores, report; what is up to date is skipped."""
 
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
 from typing import Any
 
-from jobs import count, crawl, curate, evaluate, ingest, ledger, pack, report, summary, train, train_tokenizer
-from jobs.config import RunConfig, write_resolved
+from jobs.config import RunConfig
 from jobs.engine import Engine
-from jobs.lease import Lease
-from jobs.processes import OPENED
-from pipeline.errors import CorpusmillError, SettingError
-from pipeline.storage import is_local, join
+from pipeline.errors import SettingError
 
 Job = Callable[..., Any]
+_AFTER_PAGES = ("curate", "count", "train_tokenizer", "pack", "train", "evaluate")
 
 
 def main(config: RunConfig, engine: Engine, *, force: bool = False) -> None:
@@ -25,56 +22,24 @@ def main(config: RunConfig, engine: Engine, *, force: bool = False) -> None:
     """
     for job in jobs_of(config):
         job(config, engine, force=force)
+    from jobs import ledger, report, summary
+
     ledger.check(config.run.folder)
     report.main(config, engine)
     summary.show(config.run.folder)
 
 
 def jobs_of(config: RunConfig) -> tuple[Job, ...]:
-    """The jobs of a run, in order."""
-    return (pages, curate.main, count.main, train_tokenizer.main, pack.main, train.main, evaluate.main)
+    """The jobs of a run, in order. Each is imported when its turn comes: pages begin to arrive before torch is loaded."""
+    return (pages, *(partial(_done, name) for name in _AFTER_PAGES))
 
 
 def pages(config: RunConfig, engine: Engine, *, force: bool = False) -> Any:
     """The page index, from a crawl or from files."""
     if not config.crawls and not config.ingests:
         raise SettingError("there are no pages to begin with: set crawl.seeds (or crawl.seed_files) or ingest.inputs")
-    return (crawl if config.crawls else ingest).main(config, engine, force=force)
+    return _done("crawl" if config.crawls else "ingest", config, engine, force=force)
 
 
-@contextmanager
-def opened(config: RunConfig) -> Iterator[None]:
-    """The run folder, with its resolved settings written, for this process alone.
-
-    Raises:
-        CorpusmillError: another process works in it.
-    """
-    if os.environ.get("RANK", "0") != "0" or OPENED in os.environ:  # one of several processes, and not the first
-        yield
-        return
-    with held(config.run.folder):
-        write_resolved(config)
-        yield
-
-
-@contextmanager
-def held(run: str) -> Iterator[None]:
-    """The run folder for this process alone.
-
-    Raises:
-        CorpusmillError: another process works in it.
-    """
-    if not is_local(run):
-        with Lease(run):
-            yield
-        return
-    folder = run.removeprefix("file://")
-    os.makedirs(folder, exist_ok=True)
-    with open(join(folder, ".lock"), "wb") as lock, suppress(ImportError):
-        import fcntl
-
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise CorpusmillError(f"another process is working in {run}") from None
-        yield
+def _done(name: str, config: RunConfig, engine: Engine, *, force: bool = False) -> Any:
+    return import_module(f"jobs.{name}").main(config, engine, force=force)

@@ -208,8 +208,8 @@ def dedup(config: RunConfig, source: str, target: str, rejected: str = "") -> Ma
 
 def tokenize(tokenizer: str, source: str, target: str) -> None:
     """Records with `text` get `tokens`."""
+    from pipeline.pack.encoder import open_encoder
     from pipeline.pack.plain import tokenize_records
-    from pipeline.pack.stage import open_encoder
 
     with writing(target) as kept:
         number = 0
@@ -221,8 +221,8 @@ def tokenize(tokenizer: str, source: str, target: str) -> None:
 
 def pack(config: RunConfig, tokenizer: str, source: str, target: str) -> None:
     """Records with `tokens` or `text` become training rows."""
+    from pipeline.pack.encoder import open_encoder
     from pipeline.pack.plain import pack_records
-    from pipeline.pack.stage import open_encoder
 
     number = 0
     with writing(target) as kept:

@@ -7,8 +7,9 @@ from typing import Any
 from rich.table import Table
 
 from jobs.progress import console
-from pipeline import storage
-from pipeline.storage import Manifest, join
+from pipeline import manifests, storage
+from pipeline.manifests import Manifest
+from pipeline.storage import join
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +33,7 @@ _STEPS = (
 def manifest_of(run: str, dataset: str) -> Manifest | None:
     """The manifest of a dataset of a run, or None where it is not (yet) complete."""
     folder = join(run, dataset)
-    return storage.read_manifest(folder) if storage.exists(join(folder, storage.MANIFEST)) else None
+    return manifests.read_manifest(folder) if storage.exists(join(folder, manifests.MANIFEST)) else None
 
 
 def funnel(run: str) -> Iterator[Level]:

@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from jobs.engine import Engine
-from jobs.pack import TOKENIZER_FILE
 from pipeline.errors import InputError
+from pipeline.pack.encoder import TOKENIZER_FILE, open_encoder
 from pipeline.pack.lookup import find_document, spans, urls_of
 from pipeline.pack.shards import ShardSet
-from pipeline.pack.stage import open_encoder
 from pipeline.records import PackedRow
 from pipeline.storage import join
 

@@ -27,13 +27,15 @@ from model.distributed import World, join_world
 from model.export import export_model, import_as
 from model.hf_config import export_obstacle
 from model.precision import choose_device
-from model.trainer import Report, TrainConfig, Trainer, finite, settings_of
+from model.train_config import TrainConfig
+from model.trainer import Report, Trainer, finite, settings_of
 from model.transformer import Transformer
-from pipeline import storage
+from pipeline import manifests, storage
 from pipeline.errors import DataError, InputError
+from pipeline.manifests import Manifest
 from pipeline.pack.shards import ShardSet
 from pipeline.steps import Receipt, Step, write_receipt
-from pipeline.storage import FileEntry, Manifest, is_local, join
+from pipeline.storage import FileEntry, is_local, join
 from tokenizer.encoding import load_encoder
 
 if TYPE_CHECKING:
@@ -52,7 +54,7 @@ def main(config: "RunConfig", engine: Engine | None = None, *, force: bool = Fal
         if force or not step.is_current():
             config.train.rows(_row_length(run), number)  # what does not divide is said once, by this process
             processes.train_together(run, number, force=force)
-            return storage.read_manifest(step.folder(MODEL))
+            return manifests.read_manifest(step.folder(MODEL))
         return _up_to_date(step)
     return train_run(run, config.model, config.train, force=force)
 
@@ -69,7 +71,7 @@ def train_run(
     world = join_world()
     step = _step(run, out or run, model_config, config, world)
     if not force and step.is_current():
-        return _up_to_date(step) if world.leads else storage.read_manifest(step.folder(MODEL))
+        return _up_to_date(step) if world.leads else manifests.read_manifest(step.folder(MODEL))
     if world.leads:
         step.begin(force=force)
     world.wait()
@@ -80,12 +82,12 @@ def train_run(
     if world.leads:
         _commit(step, trainer, join(run, "tokenizer", "tokenizer.json"))
     world.wait()
-    return storage.read_manifest(step.folder(MODEL))
+    return manifests.read_manifest(step.folder(MODEL))
 
 
 def _up_to_date(step: Step) -> Manifest:
     Progress.note("train: up to date")
-    return storage.read_manifest(step.folder(MODEL))
+    return manifests.read_manifest(step.folder(MODEL))
 
 
 def _step(run: str, out: str, model_config: ModelConfig, config: TrainConfig, world: World) -> Step:

@@ -8,12 +8,14 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from jobs.engine import Engine
-from jobs.fertility import open_encoder, report
+from jobs.fertility import report
 from jobs.progress import Progress
 from pipeline.count.loading import Table, load_table, prune
 from pipeline.errors import InputError, SettingError
+from pipeline.manifests import Manifest, read_manifest
+from pipeline.pack.encoder import open_encoder
 from pipeline.steps import Receipt, Step, content_of, write_receipt
-from pipeline.storage import Manifest, checksum, join, read_bytes, read_manifest, write_bytes, write_json
+from pipeline.storage import checksum, join, read_bytes, write_bytes, write_json
 from tokenizer.config import TokenizerConfig
 from tokenizer.encoding import Encoder
 from tokenizer.importing import from_tiktoken

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 
 from jobs import ledger
 from jobs.progress import Progress
-from pipeline import storage
+from pipeline import manifests, storage
 from pipeline.errors import DataError, InputError
-from pipeline.pack.stage import SHARDS
+from pipeline.manifests import MANIFEST
+from pipeline.pack.format import SHARDS
 from pipeline.pack.verification import shard_problems
 from pipeline.steps import ATTEMPTS, content_of
-from pipeline.storage import MANIFEST, join
+from pipeline.storage import join
 
 DOCUMENTS = "documents"
 
@@ -32,7 +33,7 @@ def main(run: str) -> str:
         Progress.note(f"verify: {fault}")
     if faults:
         raise DataError(f"{run} does not verify: {len(faults)} findings, the first: {faults[0]}")
-    files = sum(len(storage.read_manifest(folder).files) for folder in folders)
+    files = sum(len(manifests.read_manifest(folder).files) for folder in folders)
     shards = ", the shards hold each document once" if join(run, SHARDS) in folders else ""
     return f"{run}: {len(folders)} datasets and {files} files are as their manifests say{shards}, and the ledger closes"
 
@@ -52,7 +53,7 @@ def _is_round(run: str, folder: str) -> bool:
 def _faults(run: str, folders: list[str]) -> Iterator[str]:
     with Progress("verify", total=len(folders), unit="datasets") as progress:
         for number, folder in enumerate(folders):
-            damaged = list(storage.damaged_files(folder))
+            damaged = list(manifests.damaged_files(folder))
             yield from damaged
             if folder == join(run, SHARDS) and not damaged:
                 yield from shard_problems(folder, _documents_of(run, folder))
@@ -68,5 +69,5 @@ def _documents_of(run: str, shards: str) -> str:
     folder = join(run, DOCUMENTS)
     if not storage.exists(join(folder, MANIFEST)):
         return ""
-    same = content_of(storage.read_manifest(folder)) == storage.read_manifest(shards).inputs.get(DOCUMENTS)
+    same = content_of(manifests.read_manifest(folder)) == manifests.read_manifest(shards).inputs.get(DOCUMENTS)
     return folder if same else ""

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from model.cache import Cache
-from model.decoding import DecodingConfig, check_prompts, penalised
+from model.decoding import check_prompts, penalised
+from model.evaluate_config import DecodingConfig
 from model.transformer import Transformer
 
 

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from model.beam import beam_search
-from model.decoding import DecodingConfig, generate, stream
+from model.decoding import generate, stream
+from model.evaluate_config import DecodingConfig
 from model.transformer import Transformer
 
 

@@ -7,68 +7,16 @@ generator of its own, so its text does not depend on its neighbours.
 Shapes: B batch, T length, S length with the past, V vocabulary.
 """
 
-import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from model.cache import Cache
+from model.evaluate_config import DecodingConfig
 from model.masks import causal_mask
 from model.transformer import Transformer
 from pipeline.errors import SettingError
-
-
-@dataclass(frozen=True, kw_only=True)
-class DecodingConfig:
-    """How text is generated: the options of `corpusmill generate` and of the samples of an evaluation."""
-
-    max_tokens: int = 128
-    temperature: float = 1.0
-    """0 takes the likeliest token; 1 samples from the model as it is; in between is bolder to safer."""
-    top_k: int | None = None
-    """Only the k likeliest tokens."""
-    top_p: float | None = None
-    """Only the likeliest tokens that together have this probability (nucleus)."""
-    min_p: float | None = None
-    """Only tokens at least this share as likely as the likeliest."""
-    repetition_penalty: float = 1.0
-    """Divides the logits of tokens that occurred, the prompt included (multiplies negative ones)."""
-    frequency_penalty: float = 0.0
-    """Subtracted from a logit for each time that its token was generated."""
-    presence_penalty: float = 0.0
-    """Subtracted from the logit of every token that was generated."""
-    num_beams: int = 1
-    """Above 1: beam search for the likeliest text, with the penalties; nothing is sampled."""
-    length_penalty: float = 1.0
-    """Of beam search: scores are divided by length to this power."""
-    stop: tuple[str, ...] = ()
-    """Texts before which generation ends; the end of a document always ends it."""
-    stop_tokens: tuple[int, ...] = ()
-    """Ids before which it ends."""
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        self._require(self.max_tokens >= 1, "max_tokens", "a whole number from 1")
-        self._require(self.temperature >= 0, "temperature", "a number from 0")
-        self._require(self.top_k is None or self.top_k >= 1, "top_k", "a whole number from 1")
-        self._require(self.top_p is None or 0 < self.top_p <= 1, "top_p", "a number above 0 and up to 1")
-        self._require(self.min_p is None or 0 <= self.min_p <= 1, "min_p", "a number from 0 to 1")
-        self._require(self.repetition_penalty > 0, "repetition_penalty", "a number above 0")
-        for name in ("frequency_penalty", "presence_penalty", "length_penalty"):
-            self._require(math.isfinite(getattr(self, name)), name, "a number")
-        self._require(self.num_beams >= 1, "num_beams", "a whole number from 1")
-        self._require(all(self.stop), "stop", "texts that are not empty")
-
-    def _require(self, fine: bool, name: str, allowed: str) -> None:
-        if not fine:
-            raise SettingError(f"{name} is {getattr(self, name)!r}; allowed is {allowed}")
-
-    @property
-    def penalises(self) -> bool:
-        """Whether what was said before changes the logits."""
-        return self.repetition_penalty != 1 or self.frequency_penalty != 0 or self.presence_penalty != 0
 
 
 def keep_top_k(logits_BV: Tensor, k: int) -> Tensor:

@@ -18,54 +18,13 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 
-from model.decoding import DecodingConfig
-from model.ngram import Ints, NgramModel, Order, Smoothing
+from model.evaluate_config import EvaluateConfig, Smoothing
+from model.ngram import Ints, NgramModel, Order
 from model.objectives import NO_LABEL, packed_rows
-from model.precision import PrecisionKind, autocast, choose_device, choose_precision, prepare
+from model.precision import autocast, choose_device, choose_precision, prepare
 from model.rows import ScoredRows
 from model.source import PackedBatch
 from model.transformer import Transformer
-from pipeline.errors import SettingError
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvaluateConfig:
-    """The table [evaluate]."""
-
-    batch_tokens: int = 8192
-    """Positions in memory at a time."""
-    max_tokens: int | None = None
-    """Held-out positions to score; unset: all."""
-    ngram_order: int = 8
-    """Counting models of orders 1 up to this are the baselines; 0: none."""
-    ngram_smoothing: Smoothing = "kneser_ney"
-    """kneser_ney (interpolated, modified) or witten_bell."""
-    ngram_tokens: int = 25_000_000
-    """Training positions that the baselines count at most (40 bytes of memory each an order)."""
-    questions: tuple[str, ...] = ()
-    """Files of multiple-choice questions (JSON lines with query, choices and gold, or as in HellaSwag or WinoGrande)."""
-    arpa: bool = False
-    """Write the longest counting model to evaluation/ngram.arpa, for KenLM and others."""
-    num_samples: int = 4
-    sample_prompts: tuple[str, ...] = ()
-    """Beginnings to continue; unset: from the start of a document."""
-    sampling: DecodingConfig = field(
-        default_factory=lambda: DecodingConfig(max_tokens=100, temperature=0.8, top_p=0.95)
-    )
-    precision: PrecisionKind = "fp32"
-    device: str = "auto"
-    threads: int = 1
-
-    def __post_init__(self) -> None:
-        for name in ("batch_tokens", "ngram_tokens", "threads"):
-            self._require(getattr(self, name) >= 1, name, "a whole number from 1")
-        for name in ("ngram_order", "num_samples"):
-            self._require(getattr(self, name) >= 0, name, "a whole number from 0")
-        self._require(self.max_tokens is None or self.max_tokens >= 1, "max_tokens", "a whole number from 1")
-
-    def _require(self, fine: bool, name: str, allowed: str) -> None:
-        if not fine:
-            raise SettingError(f"evaluate.{name} is {getattr(self, name)!r}; allowed is {allowed}")
 
 
 @dataclass(kw_only=True)

@@ -11,7 +11,7 @@ from lm_eval.api.model import TemplateLM
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
 from model.completion import TextCodec, complete_ids, cut
-from model.decoding import DecodingConfig
+from model.evaluate_config import DecodingConfig
 from model.scoring import score_continuations
 from model.transformer import Transformer
 

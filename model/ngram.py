@@ -8,14 +8,14 @@ last token) pairs, so a corpus is counted and scored with a few passes of numpy 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from model.evaluate_config import Smoothing
+
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
-Smoothing = Literal["kneser_ney", "witten_bell"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,20 +3,20 @@
 Shapes: B batch, T inputs of a row, E hidden size.
 """
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from model.cross_entropy import linear_cross_entropy
 from model.masks import document_mask, positions_in_documents
+from model.train_config import AttentionPath
 from model.transformer import Transformer
 
 if TYPE_CHECKING:
     from torch.nn.attention.flex_attention import BlockMask
 
 NO_LABEL = -100
-AttentionPath = Literal["mask", "flex"]
 
 
 class Example(NamedTuple):

@@ -5,47 +5,13 @@ one learning rate serves both.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
 
 from model.parallel import like
-from pipeline.errors import SettingError
-
-OptimizerKind = Literal["muon", "adamw"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class OptimizerConfig:
-    """The table [train.optimizer]."""
-
-    kind: OptimizerKind = "muon"
-    """muon: Muon for the matrices of the layers, AdamW for embeddings, norms and biases; adamw: AdamW for all."""
-    learning_rate: float = 5e-3
-    """The peak, for AdamW; Muon's step is scaled to the same size."""
-    muon_rate: float = 2.0
-    """What Muon's rate is of `learning_rate`."""
-    weight_decay: float = 0.1
-    """Of matrices and embeddings; norms and biases have none."""
-    beta1: float = 0.9
-    beta2: float = 0.95
-    epsilon: float = 1e-8
-    momentum: float = 0.95
-    """Of Muon."""
-
-    def __post_init__(self) -> None:
-        for name in ("learning_rate", "muon_rate", "epsilon"):
-            if not getattr(self, name) > 0:
-                raise SettingError(f"train.optimizer.{name} is {getattr(self, name)}; allowed is a number above 0")
-        for name in ("beta1", "beta2", "momentum"):
-            if not 0 <= getattr(self, name) < 1:
-                raise SettingError(
-                    f"train.optimizer.{name} is {getattr(self, name)}; allowed is 0 up to, not including, 1"
-                )
-        if self.weight_decay < 0:
-            raise SettingError(f"train.optimizer.weight_decay is {self.weight_decay}; allowed is a number from 0")
+from model.train_config import OptimizerConfig
 
 
 class Optimizers:

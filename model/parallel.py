@@ -3,21 +3,20 @@
 Either way the gradients are averaged over the processes. With shares, the weights of a layer are gathered
 when it is their turn and dropped behind it; gradients and moments exist in shares only. What a checkpoint
 holds is always whole, so it can be taken up by another number of processes, and by the other way.
+
+torch's modules for shares take about as long to import as torch itself, so nothing here imports them before there
+are shares; a tensor or a module that lies in shares is known by its methods.
 """
 
 from collections.abc import Mapping
-from typing import Literal, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FSDPModule, fully_shard
-from torch.distributed.tensor import DTensor, distribute_tensor
 
 from model.distributed import World
 from model.objectives import SummedLoss
-
-ParallelKind = Literal["ddp", "fsdp"]
+from model.train_config import ParallelKind
 
 
 def spread(
@@ -36,6 +35,9 @@ def spread(
 
 def _shared_out(objective: SummedLoss, world: World, device: torch.device, *, compiled: bool) -> nn.Module:
     """A share of every layer, and of what is outside the layers, in each process."""
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
     mesh = init_device_mesh(device.type, (world.size,))
     for layer in objective.model.model.layers:
         if compiled:  # layer by layer: what gathers and drops weights cannot be compiled with them
@@ -56,7 +58,7 @@ def average_now(module: nn.Module, wanted: bool) -> None:
 
 def is_shared_out(module: nn.Module) -> bool:
     """Whether each process holds a share of the weights."""
-    return isinstance(module, FSDPModule)
+    return hasattr(module, "unshard")
 
 
 def whole(tensors: Mapping[str, Tensor], *, keep: bool) -> dict[str, Tensor]:
@@ -67,15 +69,24 @@ def whole(tensors: Mapping[str, Tensor], *, keep: bool) -> dict[str, Tensor]:
     kept = {}
     for name in sorted(tensors):  # in one order everywhere: a file that was read gives its names in any
         tensor = tensors[name]
-        full = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+        full = gathered(tensor)
         if keep:
             kept[name] = full.detach().cpu() if full is not tensor else tensor
     return kept
 
 
+def gathered(tensor: Tensor) -> Tensor:
+    """The whole of a tensor that lies in shares, or the tensor itself."""
+    whole: Tensor = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
+    return whole
+
+
 def like(parameter: Tensor, value: Tensor) -> Tensor:
     """A copy of the whole `value` where `parameter` lies, or the share of it that belongs there."""
-    if isinstance(parameter, DTensor) and value.dim() > 0:
+    if hasattr(parameter, "full_tensor") and value.dim() > 0:
+        from torch.distributed.tensor import DTensor, distribute_tensor
+
+        assert isinstance(parameter, DTensor)
         return distribute_tensor(
             value.to(parameter.device, copy=True), parameter.device_mesh, parameter.placements, src_data_rank=None
         )

@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Literal
 
 import torch
 
+from model.train_config import PrecisionKind
 from pipeline.errors import SettingError
 
-PrecisionKind = Literal["auto", "fp32", "tf32", "bf16", "fp16"]
 TYPES: Mapping[str, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 

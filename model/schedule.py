@@ -1,9 +1,8 @@
 """The learning rate over the steps of a run, as a share of its peak. Pure functions of the step."""
 
 import math
-from typing import Literal
 
-ScheduleKind = Literal["cosine", "wsd", "linear", "constant"]
+from model.train_config import ScheduleKind
 
 
 def rate_share(

@@ -7,125 +7,26 @@ kill, and 10 steps, on the same hardware with the same number of threads and pro
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
 
 from model.checkpoint import FOLDER, Checkpoint, CheckpointWriter, newest_checkpoint
 from model.config import Architecture
 from model.distributed import World
 from model.guard import SpikeGuard
-from model.objectives import NO_LABEL, AttentionPath, Example, SummedLoss, packed_rows
-from model.optimizer import OptimizerConfig, Optimizers
-from model.parallel import ParallelKind, average_now, load_weights, spread, whole
-from model.precision import PrecisionKind, autocast, choose_device, choose_precision, prepare, to_device
-from model.schedule import ScheduleKind, rate_share
+from model.objectives import NO_LABEL, Example, SummedLoss, packed_rows
+from model.optimizer import Optimizers
+from model.parallel import average_now, gathered, load_weights, spread, whole
+from model.precision import autocast, choose_device, choose_precision, prepare, to_device
+from model.schedule import rate_share
 from model.source import BatchSource, PackedBatch
+from model.train_config import TrainConfig
 from model.transformer import Transformer
 from pipeline.errors import DataError, SettingError
 from pipeline.storage import join
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainConfig:
-    """The table [train]."""
-
-    tokens: int = 1_000_000
-    """The budget: positions seen in all, padding (under 0.1 %) included."""
-    steps: int | None = None
-    """The budget in steps instead."""
-    batch_tokens: int = 2048
-    """Positions in one step, over all processes."""
-    micro_batch_tokens: int = 16_384
-    """Positions in memory at a time in one process; more are accumulated, weighted by their labels."""
-    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    schedule: ScheduleKind = "wsd"
-    """wsd: constant, then linear decay; cosine; linear; constant. All after a linear warm-up."""
-    warmup_share: float = 0.02
-    """Share of the steps in which the learning rate rises."""
-    decay_share: float = 0.5
-    """wsd: share of the steps in which it falls."""
-    final_share: float = 0.0
-    """The learning rate at the end, as a share of its peak."""
-    clip_norm: float = 1.0
-    """Gradients with a larger norm are scaled down to it; 0: never."""
-    spike_factor: float | None = 10.0
-    """A step whose gradient norm is above this many times the median of the last 64 is skipped; unset: only if it is not finite."""
-    source_weights: dict[str, float] = field(default_factory=dict)
-    """How often rows of each source are drawn; unset: every row once an epoch."""
-    within_documents: bool = True
-    """Attention stays inside each document of a row, so packing changes nothing."""
-    attention_path: AttentionPath = "mask"
-    """How it stays inside: by a mask, or by flex attention (GPUs alone: it skips what no document reaches)."""
-    precision: PrecisionKind = "auto"
-    """fp32, tf32 (GPUs), bf16, fp16; auto: bf16 where the hardware has it (weights stay in 32 bits)."""
-    narrow_residual: bool = False
-    """Under bf16 and fp16, keep the sums between layers in that type too, not in 32 bits: less memory traffic on GPUs, a little noise."""
-    device: str = "auto"
-    """auto (a GPU if there is one), cpu, cuda, cuda:1."""
-    threads: int = 1
-    """Threads of one process on the CPU. The sums of another number may differ in the last bit."""
-    processes: int | None = None
-    """Processes on this machine; unset: one for each GPU, as far as the batch divides among them, and one without GPUs."""
-    parallel: ParallelKind = "ddp"
-    """With several processes: ddp, each holds the whole model; fsdp, each holds a share of weights, gradients and moments."""
-    compile: bool = False
-    """Compile the model with torch.compile: a minute to start, then faster."""
-    recompute_activations: bool = False
-    """Keep only the inputs of the layers for the backward pass: much less memory, a third more work."""
-    start_from: str = ""
-    """The folder of an exported model (`hf/` of a run, `convert`) whose weights training starts from; unset: random ones."""
-    seed: int = 0
-    """Of the initial weights, the order of the rows and dropout."""
-    tensorboard: bool = False
-    """Also log to RUN/logs/tensorboard (needs the package tensorboard)."""
-    log_steps: int = 10
-    checkpoint_steps: int = 200
-    keep_checkpoints: int = 2
-
-    def __post_init__(self) -> None:
-        for name in (
-            "tokens",
-            "batch_tokens",
-            "micro_batch_tokens",
-            "threads",
-            "log_steps",
-            "checkpoint_steps",
-            "keep_checkpoints",
-        ):
-            self._require(getattr(self, name) >= 1, name, "a whole number from 1")
-        for name in ("steps", "processes"):
-            value = getattr(self, name)
-            self._require(value is None or value >= 1, name, "a whole number from 1")
-        for name in ("warmup_share", "decay_share", "final_share"):
-            self._require(0 <= getattr(self, name) <= 1, name, "a number from 0 to 1")
-        self._require(self.clip_norm >= 0, "clip_norm", "a number from 0")
-        self._require(self.spike_factor is None or self.spike_factor > 1, "spike_factor", "a number above 1")
-
-    def _require(self, fine: bool, name: str, allowed: str) -> None:
-        if not fine:
-            raise SettingError(f"train.{name} is {getattr(self, name)!r}; allowed is {allowed}")
-
-    def num_steps(self) -> int:
-        """The steps of the whole run."""
-        return self.steps or max(1, math.ceil(self.tokens / self.batch_tokens))
-
-    def rows(self, sequence_length: int, world: int = 1) -> int:
-        """The rows of one step in each of `world` processes.
-
-        Raises:
-            SettingError: the batch does not divide into whole rows.
-        """
-        rows, rest = divmod(self.batch_tokens, sequence_length * world)
-        if rest or rows < 1:
-            raise SettingError(
-                f"train.batch_tokens is {self.batch_tokens}; allowed is a multiple of the row length {sequence_length} "
-                f"(pack.sequence_length) times the number of processes, {world}"
-            )
-        return rows
 
 
 class Report(NamedTuple):
@@ -303,7 +204,7 @@ class Trainer:
             self.scaler.unscale_(part)
         limit = self.config.clip_norm or math.inf
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), limit)
-        return float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
+        return float(gathered(norm))
 
 
 def _check_path(config: TrainConfig, architecture: Architecture, device: torch.device) -> None:

@@ -11,10 +11,11 @@ from pipeline.extract.stage import ExtractText
 from pipeline.filter.config import FilterConfig
 from pipeline.filter.stage import FilterUrls, filter_judges
 from pipeline.ingest.payloads import read_pages
+from pipeline.manifests import read_manifest
 from pipeline.records import Page, Rejection
 from pipeline.stage import Judge, JudgeEach, Outcome
 from pipeline.steps import Shard, Step
-from pipeline.storage import join, read_manifest
+from pipeline.storage import join
 
 FILTERED, MEASURES, REJECTED = "filtered", "measures", "rejected/filter"
 

@@ -16,10 +16,11 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from pipeline import storage
+from pipeline import manifests, storage
 from pipeline.errors import CorpusmillError, DataError, InputError, SettingError
 from pipeline.heartbeat import ALIVE
-from pipeline.storage import FileEntry, Manifest, hash_of, join
+from pipeline.manifests import Manifest, hash_of
+from pipeline.storage import FileEntry, join
 
 ATTEMPTS = "attempts"
 _FAILURE = "failure.json"
@@ -90,7 +91,7 @@ class Step:
         Raises:
             InputError: an input dataset is missing or incomplete.
         """
-        return {name: content_of(storage.read_manifest(folder)) for name, folder in self.inputs.items()}
+        return {name: content_of(manifests.read_manifest(folder)) for name, folder in self.inputs.items()}
 
     def fingerprint(self) -> str:
         """The name of the work: equal for equal settings, inputs and library versions."""
@@ -101,7 +102,7 @@ class Step:
                 "inputs": self.input_contents(),
                 "external": self.external,
                 "versions": dict(self.versions),
-                "format": storage.FORMAT,
+                "format": manifests.FORMAT,
             }
         )
 
@@ -109,9 +110,9 @@ class Step:
         """Whether every output is complete and made by exactly this work."""
         fingerprint = self.fingerprint()
         for output in self.outputs:
-            if not storage.exists(join(self.folder(output), storage.MANIFEST)):
+            if not storage.exists(join(self.folder(output), manifests.MANIFEST)):
                 return False
-            if storage.read_manifest(self.folder(output)).fingerprint != fingerprint:
+            if manifests.read_manifest(self.folder(output)).fingerprint != fingerprint:
                 return False
         return True
 
@@ -124,7 +125,7 @@ class Step:
         marker = join(self.attempt_folder, _MARKER)
         same = not force and storage.exists(marker) and storage.read_json(marker)["fingerprint"] == fingerprint
         for output in self.outputs:
-            storage.remove_tree(join(self.folder(output), storage.MANIFEST))
+            storage.remove_tree(join(self.folder(output), manifests.MANIFEST))
         if not same:
             storage.remove_tree(self.attempt_folder)
             for output in self.outputs:
@@ -153,7 +154,7 @@ class Step:
         for output in reversed(self.outputs):
             manifest = self._manifest_of(output, ordered, dict(sorted(totals.items())), fingerprint, inputs)
             _remove_debris(self.folder(output), manifest, self.outputs, output)
-            storage.write_manifest(self.folder(output), manifest)
+            manifests.write_manifest(self.folder(output), manifest)
         storage.remove_tree(self.attempt_folder)
         assert manifest is not None
         return manifest

@@ -6,10 +6,12 @@ of `http://example.com\\@127.0.0.1/` are how private addresses get fetched.
 
 import functools
 import re
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import ada_url
-import tldextract
+
+if TYPE_CHECKING:
+    import tldextract
 
 # Query parameters that name a campaign or a click and never the content. A trailing `*` matches the rest of the name.
 TRACKING_PARAMETERS = (
@@ -204,8 +206,10 @@ def domain_of_host(host: str) -> str:
 
 
 @functools.cache
-def _suffixes() -> tldextract.TLDExtract:
+def _suffixes() -> "tldextract.TLDExtract":
     """The public suffix list that `tldextract` ships: no download, no cache on disk."""
+    import tldextract  # here: it imports requests, and reading settings needs neither
+
     return tldextract.TLDExtract(cache_dir=None, suffix_list_urls=(), include_psl_private_domains=True)
 
 

@@ -15,7 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-_IMPORTS = ["jobs.cli", "jobs.run", "jobs.explain", "jobs.shell", "jobs.verify", "jobs.tokens", "jobs.generate"]
+_IMPORTS = [
+    "jobs.cli", "jobs.run", "jobs.explain", "jobs.shell", "jobs.verify", "jobs.tokens", "jobs.generate", "jobs.ingest", "jobs.crawl",
+    "jobs.curate", "jobs.count", "jobs.train_tokenizer", "jobs.pack", "jobs.train", "jobs.evaluate", "jobs.report", "torch._dynamo", "trafilatura",
+]  # fmt: skip
 _POLL_SECONDS = 0.005
 
 

@@ -10,6 +10,17 @@ from tests import corpora
 from tests.commands import Commands
 from tests.runs import Made
 
+# What takes long to make and is only read; the process that makes it runs all tests that want it.
+_SHARED = {"made": "runs", "trained": "trained", "crawl": "crawl", "real_counts": "real_counts"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keeps the tests that share something together, where tests run side by side."""
+    for item in items:
+        wanted = [group for name, group in _SHARED.items() if name in getattr(item, "fixturenames", ())]
+        if wanted and item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(wanted[0]))
+
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
@@ -38,7 +49,9 @@ def made(tmp_path_factory: pytest.TempPathFactory, commands: Commands) -> Made:
         inputs,
         records,
     )
-    ended = commands.run("run", made.settings, seconds=280)
+    ended = commands.run(
+        "run", made.settings, seconds=560
+    )  # seconds alone; minutes where numba has compiled nothing yet
     assert ended.code == 0, ended.err
     return made
 

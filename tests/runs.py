@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline import storage
+from pipeline import manifests
 from pipeline.tables import read_rows
 
 # What a run holds that is in no dataset: logs have clocks, run.toml names the folder, the report both.
@@ -75,7 +75,7 @@ def rows(run: Path, dataset: str) -> list[dict[str, Any]]:
     folder = str(run / dataset)
     return [
         row
-        for path in storage.dataset_files(folder)
+        for path in manifests.dataset_files(folder)
         if path.endswith(".parquet") and "part-" in path.rpartition("/")[2]
         for row in read_rows(path)
     ]

@@ -16,7 +16,15 @@ STAGES = frozenset(("crawl", "ingest", "extract", "filter", "dedup", "count", "p
 MAY_IMPORT = {
     "tokenizer": ("tokenizer",),
     "pipeline": ("pipeline", "tokenizer"),
-    "model": ("model", "tokenizer", "pipeline.pack.shards", "pipeline.storage", "pipeline.errors", "pipeline.records"),
+    "model": (
+        "model",
+        "tokenizer",
+        "pipeline.pack.shards",
+        "pipeline.storage",
+        "pipeline.manifests",
+        "pipeline.errors",
+        "pipeline.records",
+    ),
     "jobs": ("jobs", "model", "pipeline", "tokenizer"),
 }
 NETWORK = frozenset(
@@ -165,6 +173,38 @@ def test_beam_stays_where_pipelines_are_wired() -> None:
         if within(each.module, ("apache_beam",))
     ]
     assert not found, "\n".join(found)
+
+
+def loaded_with(module: str) -> set[str]:
+    """All modules that are loaded when `module` is, as far as ours say so."""
+    found, waiting = set[str](), [module]
+    while waiting:
+        path = ROOT.joinpath(*waiting.pop().split(".")).with_suffix(".py")
+        if path.exists():
+            fresh = {each.module for each in imports(path) if each.when_loaded} - found
+            found |= fresh
+            waiting += fresh
+    return found
+
+
+@pytest.mark.parametrize(
+    ("modules", "heavy"),
+    [
+        # help and wrong usage,
+        (("jobs.cli",), ("torch", "apache_beam", "numba", "numpy", "pyarrow", "fsspec", "tldextract")),
+        # wrong settings, and a run of which everything is up to date until its report,
+        (("jobs.config", "jobs.lock", "jobs.engine", "jobs.run"), ("torch", "apache_beam", "numba", "pyarrow")),
+        # what runs no pipeline and no model,
+        (("jobs.verify", "jobs.tokens", "jobs.export", "jobs.report", "jobs.explain"), ("torch", "apache_beam")),
+        # and models without pipelines
+        (("jobs.train", "jobs.evaluate", "jobs.generate"), ("apache_beam", "torch.distributed.fsdp", "matplotlib")),
+        (("jobs.crawl", "jobs.ingest", "jobs.curate", "jobs.count", "jobs.pack"), ("torch", "trafilatura")),
+    ],
+)  # fmt: skip
+def test_nobody_waits_for_libraries_that_a_job_does_not_use(modules: tuple[str, ...], heavy: tuple[str, ...]) -> None:
+    """Torch and Beam take seconds to import."""
+    wrong = {module: [each for each in loaded_with(module) if within(each, heavy)] for module in modules}
+    assert not {module: each for module, each in wrong.items() if each}
 
 
 def test_packages_are_empty() -> None:

@@ -13,7 +13,7 @@ import pytest
 from jobs import curate, ingest, ledger
 from jobs.config import RunConfig, RunSettings
 from jobs.engine import Engine, run_step
-from pipeline import storage
+from pipeline import manifests
 from pipeline.errors import DataError
 from pipeline.extract.config import ExtractConfig
 from pipeline.extract.stage import ExtractText
@@ -156,7 +156,7 @@ def test_hostile_records_are_conserved(tmp_path: Path) -> None:
     documents = curate.main(config, Engine())
     ledger.check(config.run.folder)
     run = Path(config.run.folder)
-    filtered = storage.read_manifest(str(run / "filtered")).counts
+    filtered = manifests.read_manifest(str(run / "filtered")).counts
     assert filtered["read"] == pages.counts["kept"] == filtered["kept"] + filtered["rejected"]
     assert documents.counts["read"] == filtered["kept"] == documents.counts["kept"] + documents.counts["rejected"]
     assert documents.counts["kept"] >= 15
@@ -194,7 +194,7 @@ def test_too_many_errors_fail_the_job_and_lose_nothing(tmp_path: Path, monkeypat
         ) as caught:
             curate.main(config, Engine())
         assert "\n" not in str(caught.value)
-    counts = storage.read_manifest(str(tmp_path / "run/filtered")).counts
+    counts = manifests.read_manifest(str(tmp_path / "run/filtered")).counts
     assert counts["read"] == counts["kept"] + counts["rejected"]
     assert counts["rejected/filter/error/ZeroDivisionError"] > 0
     allowed = replace(config, run=RunSettings(folder=config.run.folder, max_error_share=1.0))
@@ -211,7 +211,7 @@ def test_manifests_agree_with_the_rows(made: Made) -> None:
         ("filtered", "rejected/filter"),
         ("documents", "rejected/dedup"),
     ):
-        counts = storage.read_manifest(str(made.run / kept)).counts
+        counts = manifests.read_manifest(str(made.run / kept)).counts
         num_kept, refused = len(rows(made.run, kept)), rows(made.run, rejected)
         assert (counts["read"], counts["kept"], counts["rejected"]) == (num_kept + len(refused), num_kept, len(refused))
         reasons = Counter(f"rejected/{row['stage']}/{row['reason']}" for row in refused)
@@ -246,7 +246,7 @@ def test_packing_conserves_every_token(made: Made) -> None:
     for id, text in texts.items():
         joined = [label for offset in sorted(labels[id]) for label in labels[id][offset]]
         assert joined == [*encoder.encode(text), encoder.end_of_text_id]
-    counts = storage.read_manifest(str(made.run / "shards")).counts
+    counts = manifests.read_manifest(str(made.run / "shards")).counts
     assert counts["train/tokens"] + counts["heldout/tokens"] == sum(
         len(encoder.encode(text)) for text in texts.values()
     )

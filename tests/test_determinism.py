@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from pipeline import storage
+from pipeline import manifests
 from tests import corpora
 from tests.commands import Commands
 from tests.runs import LATER, Made, assert_same, contents, rows
@@ -21,7 +21,7 @@ JOBS = ("curate", "train-tokenizer", "pack")
 
 def go(commands: Commands, settings: Path, jobs: tuple[str, ...], *options: str) -> None:
     for job in jobs:
-        ended = commands.run(job, settings, *options, seconds=280)
+        ended = commands.run(job, settings, *options, seconds=560)
         assert ended.code == 0, ended.err
 
 
@@ -123,6 +123,6 @@ def crawled(server: Server, folder: Path, commands: Commands) -> Path:
 def test_two_crawls_of_an_unchanged_site_give_the_same_shards(commands: Commands, tmp_path: Path) -> None:
     with serving(site_of(corpora.good_texts(60), slowness=random.Random())) as server:  # type: ignore[arg-type]
         runs = [crawled(server, tmp_path / name, commands) for name in ("first", "second")]
-    assert storage.read_manifest(str(runs[0] / "pages")).counts["kept"] == 60
+    assert manifests.read_manifest(str(runs[0] / "pages")).counts["kept"] == 60
     assert len(rows(runs[0], "documents")) > 30
     assert_same(contents(runs[0], LATER), contents(runs[1], LATER))

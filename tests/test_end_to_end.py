@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from jobs import ledger, verify
-from pipeline import storage
+from pipeline import manifests
 from tests import corpora
 from tests.commands import Commands
 from tests.runs import Made, contents, rows, written
@@ -59,7 +59,7 @@ def test_scores_stand_beside_baselines(made: Made) -> None:
     scores = json.loads((made.run / "evaluation/scores.json").read_text("utf-8"))
     assert 0 < scores["heldout"]["bits_per_byte"] < 8
     assert scores["ngram"]["2"]["bits_per_byte"] < scores["ngram"]["1"]["bits_per_byte"]
-    assert scores["heldout"]["bytes"] == storage.read_manifest(str(made.run / "shards")).counts["heldout/text_bytes"]
+    assert scores["heldout"]["bytes"] == manifests.read_manifest(str(made.run / "shards")).counts["heldout/text_bytes"]
 
 
 def test_the_same_command_again_does_nothing(made: Made, commands: Commands) -> None:

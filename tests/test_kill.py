@@ -43,7 +43,7 @@ def test_kill_and_repeat(made: Made, commands: Commands, tmp_path: Path, seed: i
         running.kill()
         killed.append((round(moment, 2), _reached(tmp_path / "run")))
     assert len(killed) >= 2, killed
-    ended = commands.run("run", settings, seconds=280)
+    ended = commands.run("run", settings, seconds=560)
     assert ended.code == 0, ended.err
     assert_same(contents(tmp_path / "run"), contents(made.run))
     assert commands.run("verify", tmp_path / "run").code == 0

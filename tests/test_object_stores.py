@@ -15,7 +15,7 @@ from jobs import cli
 from jobs.engine import Engine
 from jobs.ingest import ingest_run
 from model.batches import Batches, CacheConfig
-from pipeline import steps, storage
+from pipeline import manifests, steps, storage
 from pipeline.ingest.config import IngestConfig
 from pipeline.ingest.inputs import list_inputs
 from pipeline.ingest.payloads import read_pages
@@ -108,9 +108,9 @@ def test_ingest_works_from_and_to_a_bucket(bucket: str, tmp_path: Path) -> None:
     run = join(bucket, "run")
     manifest = ingest_run(run, config, Engine())
     assert manifest.counts["kept"] == 90
-    pages = [page for path in storage.dataset_files(join(run, "pages")) for page in read_pages(path, run)]
+    pages = [page for path in manifests.dataset_files(join(run, "pages")) for page in read_pages(path, run)]
     assert sum(isinstance(page, Page) for page in pages) == 90
-    assert not list(storage.damaged_files(join(run, "pages")))
+    assert not list(manifests.damaged_files(join(run, "pages")))
     assert ingest_run(run, config, Engine()) == manifest
     local = ingest_run(str(tmp_path), config, Engine())
     assert local.content == manifest.content
@@ -235,7 +235,7 @@ def test_a_whole_run_in_a_bucket_equals_one_on_a_disk(
     assert bool(store.done) == bool(share)
     store.reset()
     for dataset in ("documents", "rejected/filter", "rejected/dedup", "tokenizer", "shards"):
-        there, here = (storage.read_manifest(join(str(run), dataset)) for run in (f"{place}/run", made.run))
+        there, here = (manifests.read_manifest(join(str(run), dataset)) for run in (f"{place}/run", made.run))
         assert there.files == here.files, dataset
 
 
@@ -270,4 +270,4 @@ def test_a_kill_in_the_middle_goes_on_and_nothing_unfinished_is_taken_for_comple
     assert all(sentences)
     assert manifest.content == expected.content
     assert manifest.counts == expected.counts
-    assert not list(storage.damaged_files(join(run, "pages")))
+    assert not list(manifests.damaged_files(join(run, "pages")))

@@ -12,11 +12,12 @@ from pathlib import Path
 import apache_beam as beam
 import pytest
 
-from pipeline import steps, storage
+from pipeline import manifests, steps, storage
 from pipeline.errors import CorpusmillError, DataError, InputError, SettingError
+from pipeline.manifests import Manifest, read_manifest
 from pipeline.stage import Outputs, ProcessShards, shard_elements
 from pipeline.steps import Receipt, Shard, Step, content_of, read_receipt, receipts, write_receipt
-from pipeline.storage import Manifest, join, read_manifest
+from pipeline.storage import join
 
 
 @pytest.fixture(params=["disk", "memory"])
@@ -129,12 +130,12 @@ def test_a_commit_needs_every_receipt(run: str) -> None:
 
 def test_inputs_count_by_their_content(run: str) -> None:
     folder = join(run, "input")
-    storage.write_manifest(folder, Manifest(kind="input", fingerprint="x", content="same"))
+    manifests.write_manifest(folder, Manifest(kind="input", fingerprint="x", content="same"))
     step = step_of(run, inputs={"input": folder})
     first = step.fingerprint()
-    storage.write_manifest(folder, Manifest(kind="input", fingerprint="other work", counts={"n": 1}, content="same"))
+    manifests.write_manifest(folder, Manifest(kind="input", fingerprint="other work", counts={"n": 1}, content="same"))
     assert step.fingerprint() == first
-    storage.write_manifest(folder, Manifest(kind="input", fingerprint="x", content="changed"))
+    manifests.write_manifest(folder, Manifest(kind="input", fingerprint="x", content="changed"))
     assert step.fingerprint() != first
     with pytest.raises(InputError, match="is not a complete dataset"):
         step_of(run, inputs={"input": join(run, "nothing")}).fingerprint()
@@ -148,7 +149,7 @@ def test_contents_of_receipts_make_the_content_of_the_manifest(run: str) -> None
         for shard in order:
             write_receipt(step.attempt_folder, Receipt(shard=shard, contents={"made": shard * 3}))
         contents.append(content_of(step.commit(["a", "b"])))
-    assert contents[0] == contents[1] == storage.hash_of(["aaa", "bbb"])
+    assert contents[0] == contents[1] == manifests.hash_of(["aaa", "bbb"])
 
 
 def test_outputs_inside_outputs_survive(run: str) -> None:
@@ -156,8 +157,8 @@ def test_outputs_inside_outputs_survive(run: str) -> None:
     step.begin()
     do(step, "a")
     step.commit(["a"])
-    assert not list(storage.damaged_files(join(run, "made")))
-    assert not list(storage.damaged_files(join(run, "made/inner")))
+    assert not list(manifests.damaged_files(join(run, "made")))
+    assert not list(manifests.damaged_files(join(run, "made/inner")))
 
 
 def test_receipts_are_read_in_order_and_one_by_one(run: str) -> None:
@@ -317,5 +318,5 @@ def test_a_worker_whose_attempt_was_replaced_writes_nothing_any_more(tmp_path: P
     assert steps.noted_failure(new.attempt_folder) is None
     new.commit(["a"])
     assert (tmp_path / "run/made/a.txt").read_text() == "a made of new settings"
-    assert list(storage.damaged_files(join(run, "made"))) == []
+    assert list(manifests.damaged_files(join(run, "made"))) == []
     assert not [path for path in storage.list_files(run) if path.endswith(".tmp")]

@@ -13,9 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import storage
+from pipeline import manifests, storage
 from pipeline.errors import DataError, InputError
-from pipeline.storage import AtomicFile, FileEntry, Manifest, join
+from pipeline.manifests import Manifest
+from pipeline.storage import AtomicFile, FileEntry, join
 from pipeline.tables import TableWriter, read_rows
 
 SCHEMA = pa.schema([("id", pa.string()), ("number", pa.int64())])
@@ -104,7 +105,7 @@ def test_a_real_limit_of_the_system_is_one_sentence(tmp_path: Path) -> None:
     """A file size limit makes the kernel refuse a write, as a full disk or a quota does."""
     program = """
         import resource, signal, sys
-        from pipeline import steps
+        from pipeline import manifests, steps
         from pipeline.storage import AtomicFile
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
@@ -166,10 +167,10 @@ def test_manifests_round_trip(folder: str) -> None:
     manifest = Manifest(
         kind="k", fingerprint="f", settings={"a": [1]}, files=(entry.relative_to(folder),), counts={"read": 1}
     )
-    storage.write_manifest(folder, manifest)
-    assert storage.read_manifest(folder) == manifest
-    assert storage.dataset_files(folder) == [join(folder, "sub/x.bin")]
-    assert list(storage.damaged_files(folder)) == []
+    manifests.write_manifest(folder, manifest)
+    assert manifests.read_manifest(folder) == manifest
+    assert manifests.dataset_files(folder) == [join(folder, "sub/x.bin")]
+    assert list(manifests.damaged_files(folder)) == []
 
 
 @pytest.mark.parametrize(
@@ -183,21 +184,21 @@ def test_manifests_round_trip(folder: str) -> None:
 def test_damaged_manifests_are_named(content: bytes, sentence: str, folder: str) -> None:
     storage.write_bytes(join(folder, "manifest.json"), content)
     with pytest.raises(DataError, match=r"manifest\.json") as caught:
-        storage.read_manifest(folder)
+        manifests.read_manifest(folder)
     assert sentence in str(caught.value)
 
 
 def test_a_dataset_without_manifest_is_incomplete(folder: str) -> None:
     with pytest.raises(InputError, match="is not a complete dataset"):
-        storage.read_manifest(folder)
+        manifests.read_manifest(folder)
 
 
 def test_damage_is_found(folder: str) -> None:
     entries = [storage.write_bytes(join(folder, f"{name}.bin"), b"abc").relative_to(folder) for name in "abc"]
-    storage.write_manifest(folder, Manifest(kind="k", fingerprint="f", files=tuple(entries)))
+    manifests.write_manifest(folder, Manifest(kind="k", fingerprint="f", files=tuple(entries)))
     storage.write_bytes(join(folder, "a.bin"), b"abd")
     storage.remove_tree(join(folder, "b.bin"))
-    found = list(storage.damaged_files(folder))
+    found = list(manifests.damaged_files(folder))
     assert [sentence.split()[0] for sentence in found] == [join(folder, "a.bin"), join(folder, "b.bin")]
     assert "has changed: SHA-256" in found[0]
     assert found[1].endswith("is missing")

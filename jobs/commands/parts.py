@@ -100,7 +100,7 @@ def plain_config(path: str, assignments: Sequence[str]) -> "RunConfig":
 def run_job(options: argparse.Namespace, module: str, **extra: Any) -> None:
     """Runs `main` of `jobs/{module}.py` inside the run that the options name."""
     config, engine = config_of(options), engine_of(options)
-    from jobs import run
+    from jobs.lock import opened
 
-    with run.opened(config):
+    with opened(config):
         import_module(f"jobs.{module}").main(config, engine, force=options.force, **extra)

@@ -66,18 +66,19 @@ def _step(commands: Any, name: str, text: str, handler: Any) -> argparse.Argumen
 
 def _train_tokenizer(options: argparse.Namespace) -> None:
     config, engine = config_of(options), engine_of(options)
-    from jobs import run
+    from jobs.lock import opened
 
-    with run.opened(config):
+    with opened(config):
         for module in ("count", "train_tokenizer"):
             import_module(f"jobs.{module}").main(config, engine, force=options.force)
 
 
 def _decontaminate(options: argparse.Namespace) -> None:
     config, engine = config_of(options), engine_of(options)
-    from jobs import decontaminate, run
+    from jobs import decontaminate
+    from jobs.lock import held
 
-    with run.held(config.run.folder):  # its settings are no part of what made the run
+    with held(config.run.folder):  # its settings are no part of what made the run
         decontaminate.main(config, engine, force=options.force)
 
 

@@ -10,6 +10,7 @@ from jobs import run as whole_run
 from jobs.config import RunConfig
 from jobs.demo.server import Served, serve_demo_site
 from jobs.engine import Engine
+from jobs.lock import opened
 from jobs.progress import Progress
 from jobs.settings import build, override
 from pipeline.storage import join
@@ -29,7 +30,7 @@ def main(engine: Engine, *, folder: str = "runs/demo", assignments: tuple[str, .
             f"demo: {served.site.num_pages:,} pages at {served.origin}/ and its mirror {served.mirror_origin}/"
         )
         config = _for_site(build(RunConfig, tables), served, folder)
-        with whole_run.opened(config):
+        with opened(config):
             whole_run.main(config, engine, force=force)
     Progress.note(f"demo: done in {time.monotonic() - started:.0f} s; open {join(folder, 'report.html')} in a browser")
 

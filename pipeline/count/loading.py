@@ -20,7 +20,8 @@ from pipeline.count.table import (
     spelled,
 )
 from pipeline.errors import DataError
-from pipeline.storage import dataset_files, join
+from pipeline.manifests import dataset_files
+from pipeline.storage import join
 from tokenizer.training import LARGEST_MASS, WordCounts, narrowed
 
 

@@ -8,7 +8,7 @@ from typing import Any, Self
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import storage
+from pipeline import manifests, storage
 from pipeline.crawl.frontier import shard_of
 from pipeline.crawl.warc import Exchange, warc_date
 from pipeline.errors import DataError
@@ -71,7 +71,7 @@ class Earlier:
         Raises:
             InputError: there is no complete crawl.
         """
-        storage.read_manifest(join(run, "pages"))
+        manifests.read_manifest(join(run, "pages"))
         ledgers = [path for path in storage.list_files(join(run, LEDGER_FOLDER)) if path.endswith(".parquet")]
         as_now = len(ledgers) == num_shards  # then the others hold nothing of this shard
         ledgers = [sorted(ledgers)[number]] if as_now else ledgers

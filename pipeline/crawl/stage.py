@@ -23,7 +23,7 @@ from typing import Any
 
 import apache_beam as beam
 
-from pipeline import steps, storage
+from pipeline import manifests, steps, storage
 from pipeline.crawl import index, ledger
 from pipeline.crawl.archive import Archive, warcinfo
 from pipeline.crawl.config import CrawlConfig
@@ -35,9 +35,10 @@ from pipeline.crawl.queues import write_queue
 from pipeline.crawl.shard import ShardCrawler
 from pipeline.crawl.sites import write_sites
 from pipeline.crawl.state import LINKS, Sent, ShardState, link_rows, read_incoming
+from pipeline.manifests import hash_of
 from pipeline.stage import Outputs, ProcessShards
 from pipeline.steps import Shard, Step
-from pipeline.storage import FileEntry, hash_of, join
+from pipeline.storage import FileEntry, join
 from pipeline.tables import PAGES, REJECTIONS, TableWriter, read_rows
 
 SEEDS = "pages/seeds.txt"
@@ -307,7 +308,7 @@ def index_shards(run: str, shards: Iterable[str], num_rounds: int) -> list[Shard
     entries: dict[str, list[dict[str, Any]]] = {name: [] for name in shards}
     for number in range(num_rounds):
         folder = join(run, round_output(number))
-        for entry in storage.read_manifest(folder).files:
+        for entry in manifests.read_manifest(folder).files:
             if entry.path.endswith(ledger.WARC_SUFFIX):
                 entries[entry.path.rsplit("-", 1)[0]].append({**asdict(entry), "path": join(folder, entry.path)})
     return [

@@ -1,13 +1,15 @@
 """The settings of the table [dedup]."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pipeline.dedup.curve import DEFAULT_PRESET, PRESETS, Banding, choose_banding
-from pipeline.dedup.decontaminate import DecontaminateConfig
+from pipeline.dedup.decontaminate_config import DecontaminateConfig
 from pipeline.dedup.passages_config import PassagesConfig
 from pipeline.dedup.settings import require
-from pipeline.dedup.shingles import Shingling
+
+if TYPE_CHECKING:
+    from pipeline.dedup.shingles import Shingling
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,8 +109,10 @@ class DedupConfig:
         return Banding(self.bands, self.rows) if self.preset == "custom" else PRESETS[self.preset]
 
     @property
-    def shingling(self) -> Shingling:
+    def shingling(self) -> "Shingling":
         """What a shingle is."""
+        from pipeline.dedup.shingles import Shingling  # here: it imports numba, and reading settings does without
+
         return Shingling(
             words=self.shingle_words,
             characters=self.shingle_characters,

@@ -1,6 +1,6 @@
 """Input files → an index of the pages in them, and a rejection for each page that cannot be used.
 
-In: shards that name files, or ranges of large files (`inputs.shards`). Out: for each shard one part of
+In: shards that name files, or ranges of large files (`sharing.shards`). Out: for each shard one part of
 the datasets `pages` (where each page lies, its id and digest; no bodies are copied) and
 `rejected/pages`. Guaranteed: each page that a file holds leaves exactly once; what is broken in a file
 costs a rejection, never the job; equal files give equal parts, on any engine.
@@ -20,10 +20,10 @@ from pipeline.errors import InputError
 from pipeline.ingest.captures import Capture, Found, Other, Place, Refusal
 from pipeline.ingest.config import IngestConfig
 from pipeline.ingest.identity import known_url, url_of
-from pipeline.ingest.inputs import items_of
 from pipeline.ingest.jsonl import found_in_lines
 from pipeline.ingest.parquet import found_in_rows
 from pipeline.ingest.payloads import index_schema
+from pipeline.ingest.sharing import items_of
 from pipeline.ingest.text import found_in_file, found_in_units
 from pipeline.ingest.warc import found_in_archive
 from pipeline.records import Rejection, page_id_of_digest, payload_digest

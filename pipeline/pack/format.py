@@ -21,6 +21,7 @@ from pipeline.storage import join
 FORMAT = 1
 ROWS_PER_BATCH = 256
 ID_BYTES = 16
+SHARDS = "shards"  # the folder of a run
 SPLITS = ("train", "heldout")
 _METADATA = b"corpusmill.shards"
 INDEX = pa.schema(

@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from pipeline.manifests import dataset_files
 from pipeline.pack.encoded import shard_of
 from pipeline.pack.format import SPLITS
 from pipeline.pack.shards import ShardSet, has_split
 from pipeline.records import PackedRow
-from pipeline.storage import dataset_files
 from pipeline.tables import read_batches
 
 

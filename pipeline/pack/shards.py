@@ -17,11 +17,12 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.errors import DataError, InputError
+from pipeline.manifests import read_manifest
 from pipeline.pack.batch_store import BatchStore, open_store
 from pipeline.pack.format import INDEX, SPLITS, RowBlock, ShardSpec, index_path
 from pipeline.records import PackedRow
 from pipeline.steps import content_of
-from pipeline.storage import checksum, exists, is_local, join, read_bytes, read_manifest
+from pipeline.storage import checksum, exists, is_local, join, read_bytes
 
 __all__ = ["SPLITS", "RowBlock", "ShardSet", "ShardSpec", "has_split"]
 _MAX_BLOCKS = 1 << 16

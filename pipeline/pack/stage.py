@@ -15,21 +15,22 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline import steps
-from pipeline.errors import DataError, InputError
+from pipeline.errors import DataError
+from pipeline.manifests import dataset_files
 from pipeline.pack.config import PackConfig
 from pipeline.pack.encoded import NUM_BUCKETS, EncodedDocument, buckets_of, encoded_entry, read_encoded, write_encoded
-from pipeline.pack.format import ID_BYTES, SPLITS, BatchEntry, RowBlock, ShardSpec
+from pipeline.pack.encoder import open_encoder
+from pipeline.pack.format import ID_BYTES, SHARDS, SPLITS, BatchEntry, RowBlock, ShardSpec
 from pipeline.pack.rows import TokenisedDocument, pack_blocks
 from pipeline.pack.shard_writer import ShardWriter, write_index
 from pipeline.pack.splits import HeldOut
 from pipeline.stage import Outputs
 from pipeline.steps import Shard, Step
-from pipeline.storage import dataset_files, join, list_files, read_json, write_json
+from pipeline.storage import join, list_files, read_json, write_json
 from pipeline.tables import read_batches
-from tokenizer.encoding import Encoder, load_encoder
+from tokenizer.encoding import Encoder
 
 ENCODED = "encoded"
-SHARDS = "shards"
 FILE_TOKENS = 1 << 25  # what encoding holds in memory at most, about
 _COLUMNS = ["id", "text", "language", "source"]
 _ENTRIES = ".entries.json"
@@ -190,20 +191,6 @@ def write_indexes(step: Step, spec: ShardSpec) -> None:
         if files:
             entries.append(write_index(folder, split, spec, files))
     steps.write_receipt(step.attempt_folder, steps.Receipt(shard="index", files={SHARDS: tuple(entries)}))
-
-
-def open_encoder(path: str, backend: str = "auto") -> Encoder:
-    """The encoder of a `tokenizer.json`.
-
-    Raises:
-        InputError: there is none, or it is not usable.
-    """
-    try:
-        return load_encoder(path, backend=backend)
-    except FileNotFoundError:
-        raise InputError(f"no such tokenizer: {path}") from None
-    except ValueError as error:
-        raise InputError(str(error)) from None
 
 
 def _raw_id(doc_id: str) -> bytes:

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pipeline.errors import CorpusmillError
+from pipeline.manifests import dataset_files, read_manifest
 from pipeline.pack.encoded import shard_of
 from pipeline.pack.format import SPLITS, RowBlock
 from pipeline.pack.shards import ShardSet, has_split
-from pipeline.storage import dataset_files, join, read_manifest
+from pipeline.storage import join
 from pipeline.tables import read_batches
 
 _SPAN = 1 << 128

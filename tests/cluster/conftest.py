@@ -13,7 +13,7 @@ from tests.cluster.answers import Answers
 @pytest.fixture
 def server() -> Iterator[Answers]:
     with Answers() as answers:
-        Thread(target=answers.serve_forever, daemon=True).start()
+        Thread(target=answers.serve_forever, args=(0.01,), daemon=True).start()
         yield answers
         answers.shutdown()
 

@@ -48,19 +48,19 @@ def test_it_is_built_once_in_our_version_of_beam(
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "seconds", "said"),
     [
-        ({"sums": "off"}, "checksum database is switched off"),
-        ({"end": "echo 'verifying module: checksum mismatch' >&2; exit 1"}, "failed: verifying module: checksum mismatch"),
-        ({"end": "exec sleep 60"}, "took longer than 1 s"),
+        ({"sums": "off"}, 60, "checksum database is switched off"),
+        ({"end": "echo 'verifying module: checksum mismatch' >&2; exit 1"}, 60, "failed: verifying module: checksum mismatch"),
+        ({"end": "exec sleep 60"}, 1, "took longer than 1 s"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_built_is_one_sentence_and_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path, wrong: dict[str, str], said: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path, wrong: dict[str, str], seconds: int, said: str
 ) -> None:
     with_go(tmp_path, monkeypatch, **wrong)
     with pytest.raises(CorpusmillError, match=said):
-        build(seconds=1)
+        build(seconds=seconds)
     assert not cache.exists() or not list(cache.iterdir())
 
 

@@ -202,7 +202,7 @@ def test_a_hang_or_a_death_ends_and_names_the_record(
 ) -> None:
     monkeypatch.setattr(heartbeat, "SECONDS", 0.5)
     with pytest.raises(CorpusmillError, match=said) as raised:
-        run(tmp_path, work, Engine(workers=2, stall_seconds=45))
+        run(tmp_path, work, Engine(workers=2, stall_seconds=places.STALL_SECONDS))
     assert "shard part-1 at https://example.org/part-1" in str(raised.value)
 
 
@@ -216,7 +216,9 @@ def test_prism_is_watched_too_and_ends_with_its_job(
     """It asks its workers for progress so often that a worker which waits for ever is never without work."""
     binary = shutil.copy(places.prism_or_skip(), tmp_path / "prism-of-this-test")
     monkeypatch.setattr(heartbeat, "SECONDS", 0.5)
-    engine = Engine(beam_args=("--runner=PrismRunner", f"--prism_location={binary}"), stall_seconds=20)
+    engine = Engine(
+        beam_args=("--runner=PrismRunner", f"--prism_location={binary}"), stall_seconds=places.STALL_SECONDS
+    )
     with pytest.raises(CorpusmillError, match=said) as raised:
         run(tmp_path, work, engine)
     assert "shard part-1 at https://example.org/part-1" in str(raised.value)

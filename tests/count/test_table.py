@@ -31,8 +31,9 @@ from pipeline.count.table import (
     write_rows,
 )
 from pipeline.errors import DataError, InputError, SettingError
+from pipeline.manifests import read_manifest
 from pipeline.steps import Receipt, Step, write_receipt
-from pipeline.storage import join, read_manifest
+from pipeline.storage import join
 from tests.count.test_jobs import TEXTS, tree, write_documents
 from tokenizer.alphabet import BYTE_TOKENS
 from tokenizer.config import TokenizerConfig

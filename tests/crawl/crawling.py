@@ -8,7 +8,7 @@ from jobs.crawl import crawl
 from jobs.engine import Engine
 from pipeline import storage
 from pipeline.crawl.config import CrawlConfig, LimitsConfig, PolitenessConfig
-from pipeline.storage import Manifest
+from pipeline.manifests import Manifest
 from pipeline.tables import read_rows
 from tests.site.server import Server
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from warcio.archiveiterator import ArchiveIterator
 
-from pipeline.storage import read_manifest
+from pipeline.manifests import read_manifest
 from tests.crawl.crawling import archives_of, rows_of
 from tests.site.server import serving
 from tests.site.tree import TreeSite

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.dedup.config import DedupConfig
+from pipeline.manifests import Manifest, read_manifest
 from pipeline.records import Document
-from pipeline.storage import Manifest, read_manifest
 from pipeline.tables import read_rows
 from tests.commands import Commands
 

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from jobs.decontaminate import decontaminate_run
 from jobs.engine import Engine
 from pipeline.dedup.config import DedupConfig
-from pipeline.dedup.decontaminate import Decontaminate, DecontaminateConfig, EvaluationIndex, strings
+from pipeline.dedup.decontaminate import Decontaminate, EvaluationIndex, strings
+from pipeline.dedup.decontaminate_config import DecontaminateConfig
 from pipeline.errors import InputError, SettingError
+from pipeline.manifests import Manifest
 from pipeline.records import Document, Rejection, page_id
-from pipeline.storage import Manifest
 from pipeline.tables import read_rows
 
 QUESTION = "Which of the many rivers of the northern plain carries more water in winter than it does in summer?"

@@ -12,8 +12,8 @@ from pipeline.dedup.config import DedupConfig
 from pipeline.dedup.filtering import deduplicate_records, found_pairs
 from pipeline.dedup.index import read_signatures, take_out
 from pipeline.errors import DataError, InputError, SettingError
+from pipeline.manifests import Manifest
 from pipeline.records import Document
-from pipeline.storage import Manifest
 from pipeline.tables import read_documents
 
 LONG = "the first record of a cluster is the one that survives with its fields as they were " * 3

@@ -11,8 +11,8 @@ import pytest
 from pipeline.dedup.config import DedupConfig
 from pipeline.dedup.passages_config import PassagesConfig
 from pipeline.dedup.shingles import shingle_hashes
+from pipeline.manifests import Manifest
 from pipeline.records import Document, page_id
-from pipeline.storage import Manifest
 from pipeline.tables import read_rows
 
 MakeRun = Callable[..., str]

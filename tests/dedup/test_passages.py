@@ -14,8 +14,8 @@ from pipeline.dedup.config import DedupConfig
 from pipeline.dedup.passages import PASSAGE, REPEATED, RepeatedPassages, repeated, split
 from pipeline.dedup.passages_config import PassagesConfig
 from pipeline.errors import SettingError
+from pipeline.manifests import Manifest
 from pipeline.records import Document, page_id
-from pipeline.storage import Manifest
 from pipeline.tables import read_documents, read_rows
 
 MENU = "Home | About us | Contact | Terms of use"

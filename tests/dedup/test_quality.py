@@ -6,24 +6,23 @@ from typing import Any
 import pytest
 
 from benchmarks import dedup as benchmark
+from benchmarks.dedup_sets import DATA, SETS, documents, labelled_pairs
 from pipeline.dedup.config import DedupConfig
 from pipeline.dedup.filtering import found_pairs
 from tests.filter.floors import floor
 
-pytestmark = pytest.mark.skipif(
-    not Path(benchmark.DATA, "neardup").is_dir(), reason=f"{benchmark.DATA}/neardup is absent"
-)
+pytestmark = pytest.mark.skipif(not Path(DATA, "neardup").is_dir(), reason=f"{DATA}/neardup is absent")
 
 
 def ours(name: str) -> benchmark.Score:
     """How the default settings do on one set."""
-    records = benchmark.documents(name)
+    records = documents(name)
     names = [str(one["id"]) for one in records]
     pairs, removed = found_pairs([one["text"] for one in records], DedupConfig())
     return benchmark.scored(
         [(min(names[a], names[b]), max(names[a], names[b])) for a, b in pairs],
         [names[at] for at in removed],
-        *benchmark.labelled_pairs(name),
+        *labelled_pairs(name),
     )
 
 
@@ -51,8 +50,8 @@ def test_floors_on_all_sets_and_no_set_below_datasketch() -> None:
     """Beside the candidates of plain datasketch, and those that its own estimate confirms."""
     pytest.importorskip("datasketch")
     total, below = benchmark.Score(), []
-    for name in benchmark.SETS:
-        score, records, labels = ours(name), benchmark.documents(name), benchmark.labelled_pairs(name)
+    for name in SETS:
+        score, records, labels = ours(name), documents(name), labelled_pairs(name)
         total = total.plus(score)
         for peer, (pairs, removed) in zip(("plain", "checked"), benchmark.of_datasketch(records), strict=True):
             theirs: dict[str, Any] = shares(benchmark.scored(pairs, removed, *labels))

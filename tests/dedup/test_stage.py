@@ -29,8 +29,9 @@ from pipeline.dedup.shingles import shingle_hashes
 from pipeline.dedup.signatures import IDENTITY
 from pipeline.dedup.verify import EDGE
 from pipeline.errors import CorpusmillError, DataError
+from pipeline.manifests import Manifest, write_manifest
 from pipeline.records import Document, page_id
-from pipeline.storage import Manifest, join, read_json, write_manifest
+from pipeline.storage import join, read_json
 from pipeline.tables import TableWriter, measures_schema, read_documents, read_rows
 
 MakeRun = Callable[..., str]

@@ -10,10 +10,11 @@ from benchmarks.mutated_pages import mutated
 from jobs.engine import Engine, run_step
 from pipeline.extract.config import ExtractConfig
 from pipeline.extract.stage import ExtractText
+from pipeline.manifests import Manifest, dataset_files
 from pipeline.records import Page
 from pipeline.stage import JudgeEach
 from pipeline.steps import Shard, Step
-from pipeline.storage import Manifest, dataset_files, join
+from pipeline.storage import join
 from pipeline.tables import read_rows
 
 NUM_PAGES = 40

@@ -11,10 +11,10 @@ from pipeline.filter.classifiers import read_card
 from pipeline.filter.config import C4Config, FilterConfig, GopherQualityConfig
 from pipeline.filter.decisions import MODELS
 from pipeline.filter.stage import ClassifyDocuments, filter_judges
+from pipeline.manifests import Manifest, write_manifest
 from pipeline.records import Document, Rejection
 from pipeline.stage import JudgeShard, Outputs
 from pipeline.steps import Shard
-from pipeline.storage import Manifest, write_manifest
 from tests.filter.conftest import document
 
 SENTENCES = (

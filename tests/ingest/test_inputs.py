@@ -11,8 +11,9 @@ import pytest
 
 from pipeline.errors import InputError, SettingError
 from pipeline.ingest.config import FieldNames, IngestConfig
-from pipeline.ingest.inputs import InputFile, items_of, kind_by_name, list_inputs, listed, shards
-from pipeline.storage import hash_of
+from pipeline.ingest.inputs import InputFile, kind_by_name, list_inputs
+from pipeline.ingest.sharing import items_of, listed, shards
+from pipeline.manifests import hash_of
 from tests.ingest.archives import archive, crawl
 
 

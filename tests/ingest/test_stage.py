@@ -20,8 +20,8 @@ from pipeline.errors import InputError
 from pipeline.ingest import stage
 from pipeline.ingest.config import FieldNames, IngestConfig
 from pipeline.ingest.payloads import index_schema, read_pages
+from pipeline.manifests import Manifest, dataset_files, read_manifest
 from pipeline.records import Page, Rejection, page_id, payload_digest
-from pipeline.storage import Manifest, dataset_files, read_manifest
 from pipeline.tables import PAGES, TableWriter, read_rows
 from tests.ingest.archives import COMPRESSORS, archive, crawl, html, http, record, response
 

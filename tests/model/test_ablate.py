@@ -9,11 +9,11 @@ import torch
 from jobs.ablate import compare, held_out_texts
 from model.comparison import Difference, difference, interval_plot, t_quantile
 from model.config import ModelConfig
-from model.evaluator import EvaluateConfig
+from model.evaluate_config import EvaluateConfig
 from model.rows import rows_of_documents
-from model.trainer import TrainConfig
+from model.train_config import TrainConfig
 from pipeline.errors import SettingError
-from pipeline.storage import read_manifest
+from pipeline.manifests import read_manifest
 from tests.model.conftest import make_run
 
 

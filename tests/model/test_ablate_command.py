@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 
-from pipeline.storage import read_manifest
+from pipeline.manifests import read_manifest
 from tests.commands import Commands
 from tests.runs import Made, assert_same, contents
 

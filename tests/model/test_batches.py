@@ -308,5 +308,5 @@ def test_forgotten_batches_end_their_thread(shards: str) -> None:
     assert thread.is_alive()
     del batches
     gc.collect()
-    thread.join(timeout=10)
+    thread.join(timeout=120)
     assert not thread.is_alive()

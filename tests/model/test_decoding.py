@@ -9,17 +9,8 @@ import torch
 from model.beam import beam_search
 from model.completion import complete, complete_ids, complete_stream, cut
 from model.config import ModelConfig
-from model.decoding import (
-    DecodingConfig,
-    Sampler,
-    choose,
-    generate,
-    keep_min_p,
-    keep_top_k,
-    keep_top_p,
-    penalise_repetition,
-    stream,
-)
+from model.decoding import Sampler, choose, generate, keep_min_p, keep_top_k, keep_top_p, penalise_repetition, stream
+from model.evaluate_config import DecodingConfig
 from model.transformer import Transformer
 from pipeline.errors import SettingError
 

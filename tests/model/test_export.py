@@ -8,7 +8,8 @@ import torch
 
 from model.beam import beam_search
 from model.config import Architecture
-from model.decoding import DecodingConfig, generate
+from model.decoding import generate
+from model.evaluate_config import DecodingConfig
 from model.export import export_model, import_as, import_model
 from model.hf_config import export_obstacle
 from model.transformer import Transformer

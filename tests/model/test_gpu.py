@@ -10,8 +10,8 @@ import torch
 from model.batches import Batches
 from model.config import ModelConfig
 from model.objectives import SummedLoss, packed_rows
-from model.optimizer import OptimizerConfig
-from model.trainer import Report, TrainConfig, Trainer
+from model.train_config import OptimizerConfig, TrainConfig
+from model.trainer import Report, Trainer
 from model.transformer import Transformer
 from tests.model.sources import RandomRows
 from tests.pack.shard_maker import documents_of, spec_of, write_shards

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.arpa import ArpaModel, write_arpa
-from model.ngram import Ints, NgramModel, Smoothing, count_ngrams
+from model.evaluate_config import Smoothing
+from model.ngram import Ints, NgramModel, count_ngrams
 from pipeline.errors import DataError
 
 SMOOTHINGS: tuple[Smoothing, ...] = ("kneser_ney", "witten_bell")

@@ -14,7 +14,7 @@ import torch
 
 from model.checkpoint import newest_checkpoint
 from model.distributed import join_world, leave_world
-from model.optimizer import OptimizerConfig
+from model.train_config import OptimizerConfig
 from model.trainer import Report, Trainer
 from tests.model.sources import RandomRows
 from tests.model.test_trainer import CONFIG, tiny

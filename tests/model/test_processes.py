@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from jobs import processes
-from model.trainer import TrainConfig
+from model.train_config import TrainConfig
 from tests.commands import Commands
 from tests.runs import Made
 

@@ -23,13 +23,13 @@ from jobs.train import train_run
 from model.batches import Batches
 from model.checkpoint import FOLDER, checkpoint_steps, load_model
 from model.config import ModelConfig
-from model.decoding import DecodingConfig
-from model.evaluator import EvaluateConfig, document_stream
+from model.evaluate_config import DecodingConfig, EvaluateConfig
+from model.evaluator import document_stream
 from model.export import import_model
 from model.ngram import NgramModel, count_ngrams
-from model.trainer import TrainConfig
+from model.train_config import TrainConfig
 from pipeline.errors import DataError, SettingError
-from pipeline.storage import damaged_files, read_manifest
+from pipeline.manifests import damaged_files, read_manifest
 from tests.model.conftest import make_run
 
 MODEL = ModelConfig(hidden_size=32, num_layers=2, num_heads=4, num_kv_heads=2, ffn_size=64)

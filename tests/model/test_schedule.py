@@ -7,9 +7,10 @@ import torch
 
 from model.config import ModelConfig
 from model.guard import SpikeGuard
-from model.optimizer import OptimizerConfig, Optimizers
+from model.optimizer import Optimizers
 from model.precision import choose_device, choose_precision
 from model.schedule import rate_share
+from model.train_config import OptimizerConfig
 from model.transformer import Transformer
 from pipeline.errors import CorpusmillError, SettingError
 

@@ -8,8 +8,8 @@ import torch
 
 from model.checkpoint import FOLDER, checkpoint_steps, load_model, newest_checkpoint, step_folder
 from model.config import ModelConfig
-from model.optimizer import OptimizerConfig
-from model.trainer import Report, TrainConfig, Trainer
+from model.train_config import OptimizerConfig, TrainConfig
+from model.trainer import Report, Trainer
 from model.transformer import Transformer
 from pipeline.errors import CorpusmillError, DataError, InputError, SettingError
 from tests.model.sources import RandomRows

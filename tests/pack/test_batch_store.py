@@ -109,7 +109,7 @@ def test_batches_that_are_not_at_hand_are_fetched_side_by_side(
     together = threading.Barrier(3)
 
     def meeting(self, path, start=None, end=None, **options):  # type: ignore[no-untyped-def]
-        together.wait(timeout=20)
+        together.wait(timeout=120)
         return cat(self, path, start=start, end=end, **options)
 
     monkeypatch.setattr(type(fs), "cat_file", meeting)
@@ -204,7 +204,7 @@ def test_more_at_once_than_there_is_room_for_stays_within_the_bound(
         keep(store, path, data)
 
     def read(place: int) -> int:
-        together.wait(timeout=20)
+        together.wait(timeout=120)
         return store.read(0, 100 * place, 100).size
 
     monkeypatch.setattr(CachedStore, "_keep", slow)

@@ -10,9 +10,9 @@ import pytest
 
 from jobs.export import export_run
 from pipeline.errors import DataError, SettingError
+from pipeline.manifests import damaged_files
 from pipeline.pack.export import documents_of, export_source
 from pipeline.pack.shards import ShardSet
-from pipeline.storage import damaged_files
 from tests.pack.shard_maker import END_OF_TEXT, spec_of, write_shards
 from tests.pack.shard_maker import documents_of as documents_with
 

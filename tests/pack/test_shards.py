@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import DataError, InputError
+from pipeline.manifests import damaged_files
 from pipeline.pack.config import PackConfig
 from pipeline.pack.format import ShardSpec
 from pipeline.pack.rows import TokenisedDocument, pack_documents
 from pipeline.pack.shards import ShardSet
 from pipeline.records import PackedRow
-from pipeline.storage import damaged_files
 from tests.pack.shard_maker import END_OF_TEXT, document, documents_of, spec_of, write_shards
 
 

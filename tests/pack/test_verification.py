@@ -14,6 +14,7 @@ from jobs import verify
 from jobs.engine import Engine
 from jobs.pack import pack_run
 from pipeline.errors import DataError
+from pipeline.manifests import read_manifest
 from pipeline.pack.config import PackConfig
 from pipeline.pack.encoded import shard_of
 from pipeline.pack.format import RowBlock, ShardSpec
@@ -21,7 +22,6 @@ from pipeline.pack.rows import TokenisedDocument, pack_blocks
 from pipeline.pack.shard_writer import ShardWriter, write_index
 from pipeline.pack.verification import shard_problems
 from pipeline.steps import Receipt, Step, content_of, write_receipt
-from pipeline.storage import read_manifest
 from tests.pack.shard_maker import END_OF_TEXT, documents_of, spec_of
 from tests.pack.test_stage import CONFIG, make_documents, write_run
 
