@@ -6,7 +6,7 @@ Sets are those of `../shared/data/labelled`; of each, the fifth that training ne
 trained on at all, so all of it is unseen. In SemEval's toxic spans all posts are toxic: its labels say whether the toxic words
 could be marked. HateCheck's sentences are made from templates to probe one thing each. Clean documents are the gold texts of
 hand-extracted pages, none trained on, and held-out pieces of books, articles and specifications in seven languages.
-Clean sentences are all of Lingua's, none trained on, and the held-out fifths of Tatoeba's and of the declaration of human rights.
+Clean sentences are all of Lingua's, none trained on (four fifths bound the thresholds), and the held-out fifths of Tatoeba's and of the declaration of human rights.
 """
 
 import argparse

@@ -291,8 +291,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = vars(parser.parse_args(arguments))
     folder = options.pop("folder")
     languages = tuple(filter(None, options.pop("languages").split(",")))
-    files = {name: tuple(options.pop(name)) for name in ("clean", "sentences", "unseen_sentences")}
-    train(TrainingConfig(sources=tuple(options.pop("input")), languages=languages, **files, **options), folder)
+    options |= {name: tuple(options[name]) for name in ("clean", "sentences", "unseen_sentences")}
+    train(TrainingConfig(sources=tuple(options.pop("input")), languages=languages, **options), folder)
 
 
 if __name__ == "__main__":
