@@ -6,6 +6,7 @@ Sets are those of `../shared/data/labelled`; of each, the fifth that training ne
 trained on at all, so all of it is unseen. In SemEval's toxic spans all posts are toxic: its labels say whether the toxic words
 could be marked. HateCheck's sentences are made from templates to probe one thing each. Clean documents are the gold texts of
 hand-extracted pages, none trained on, and held-out pieces of books, articles and specifications in seven languages.
+Clean sentences are all of Lingua's, none trained on (four fifths bound the thresholds), and the held-out fifths of Tatoeba's and of the declaration of human rights.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from typing import Any
 from benchmarks.filter import rows
 from jobs.classifier_data import Source, clean_examples, is_held_out, key_of
 from jobs.classifier_scores import measure_decisions
+from pipeline.extract.language_codes import language_code
 from pipeline.filter.classifiers import Classifier
 from pipeline.filter.config import ClassifierConfig, FilterConfig
 from pipeline.filter.decisions import MODELS
@@ -46,6 +48,8 @@ SETS: dict[str, dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
 UNSEEN = {"toxicity/vicomtech_stormfront"}
 FUNCTIONAL = {"toxicity/hatecheck_en", "toxicity/hatecheck_multilingual"}
 ONE_CLASS = {"toxicity/toxic_spans_semeval2021"}
+SENTENCES = ("lingua_testdata_75", "tatoeba_112", "udhr_paragraphs")
+SENTENCE_LANGUAGES = ("ar", "de", "en", "es", "fr", "it", "nl", "pl", "pt", "zh")
 CLEAN_CORPORA = ("en_blog_18f", "en_tech_pep_rfc", "en_classic_books", "fr_eltec", "ru_eltec_dracor", "ja_aozora", "zh_mixed")  # fmt: skip
 
 
@@ -114,6 +118,17 @@ def clean(data: Path, number: int) -> Iterator[tuple[str, Document]]:
                 )
 
 
+def clean_sentences(data: Path) -> Iterator[tuple[str, Document]]:
+    """(set, document) of one sentence or paragraph that training never saw, in the languages of the toxicity models."""
+    for name in SENTENCES:
+        for row in rows(data / f"langid/{name}.jsonl.zst"):
+            language = language_code(row["lang"])
+            if language not in SENTENCE_LANGUAGES or row.get("kind", "sentences") != "sentences":
+                continue
+            if name == "lingua_testdata_75" or is_held_out(key_of(row["text"])):
+                yield name, Document(id=row["id"], url="", text=row["text"], language=language)
+
+
 def main() -> None:
     """Prints a table of sets, mistakes, then the clean documents."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
@@ -133,6 +148,7 @@ def main() -> None:
             show_functions([row for path in FUNCTIONAL for row in found[path]], model.thresholds.short)
     settings = ClassifierConfig(model=options.models)
     show_clean(ClassifyDocuments(FilterConfig(spam=settings, toxicity=settings)), options.data, options.clean_documents)
+    show_sentences(Classifier(folder, "toxicity"), options.data)
 
 
 def show_figures(model: Classifier, found: dict[str, list[Scored]]) -> None:
@@ -198,6 +214,23 @@ def show_clean(judge: ClassifyDocuments, data: Path, number: int) -> None:
     print(
         f"clean, all: {sum(refused.values())} of {total} refused ({sum(refused.values()) / total:.2%}); {1000 * seconds / total:.2f} CPU-ms a document of {size:.0f} characters"
     )
+
+
+def show_sentences(model: Classifier, data: Path) -> None:
+    """How many clean sentences are refused as toxic, by set and language, their language known."""
+    asked, refused = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
+    for name, document in clean_sentences(data):
+        asked[name, document.language] += 1
+        refused[name, document.language] += (
+            model.score_message(document.text, document.language) >= model.thresholds.short
+        )
+    print(f"\n| language | {' | '.join(SENTENCES)} |\n|---{'|---' * len(SENTENCES)}|")
+    for language in SENTENCE_LANGUAGES:
+        print(f"| {language} | " + " | ".join(f"{refused[name, language]} of {asked[name, language]}" for name in SENTENCES) + " |")  # fmt: skip
+    for name in SENTENCES:
+        total = sum(asked[name, language] for language in SENTENCE_LANGUAGES)
+        bad = sum(refused[name, language] for language in SENTENCE_LANGUAGES)
+        print(f"clean sentences, {name}: {bad} of {total} refused ({bad / total:.2%})")
 
 
 if __name__ == "__main__":

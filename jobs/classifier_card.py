@@ -9,7 +9,7 @@ _KINDS = {"linear": "linear classifier over hashed pieces of words", "fasttext":
 
 def card_text(card: dict[str, Any], report: Report) -> str:
     """What the model is, what it was trained on, what it is worth and how it decides."""
-    clean = "\n".join(f"* {source['name']} ({source['licence'] or 'licence not given'})" for source in card["clean"])
+    clean = "\n".join(_clean(source) for source in (*card["clean"], *card["sentences"]))
     limits, settings = card["thresholds"], card["settings"]
     chosen = (
         f"the lowest with a precision of {settings['min_precision']}"
@@ -25,17 +25,30 @@ def card_text(card: dict[str, Any], report: Report) -> str:
         f"The same on the other four fifths, each quarter of them scored by a model trained on the rest:\n\n{_figures(card['cross_validated'])}\n\n"
         f"## Calibration\n\n{report.calibration_table()}\n\n"
         f"## Decision\n\nA text of one or two sentences is refused from a score of {limits['short']:.3f}. A longer one is refused if the whole scores at least\n"
-        f"{limits['whole']:.3f} and at least {limits['share']:.1%} of its sentences score {limits['sentence']:.3f} or more.\n{_strict(card)}"
+        f"{limits['whole']:.3f} and at least {limits['share']:.1%} of its sentences score {limits['sentence']:.3f} or more.\n{_strict(card)}{_sentences(card)}"
     )
 
 
 def _strict(card: dict[str, Any]) -> str:
     moved = ", ".join(f"{language} {threshold}" for language, threshold in card["strict"].items())
     return (
-        f"Scores are moved so that it takes more in these languages, where clean text was refused too often: {moved}.\n"
+        f"Scores are moved so that it takes more in these languages, where more than {card['settings']['max_sentences_refused']:.1%} of clean sentences were refused: {moved}.\n"
         if moved
         else ""
     )
+
+
+def _sentences(card: dict[str, Any]) -> str:
+    lines = []
+    for name, rows in card["unseen_sentences"].items():
+        refused = ", ".join(f"{language} {row['refused']} of {row['held_out']}" for language, row in rows.items())
+        lines.append(f"Refused of the sentences of {name}, a fifth that no choice was made by: {refused}.\n")
+    return "".join(lines)
+
+
+def _clean(source: dict[str, Any]) -> str:
+    only = f", sentences in {', '.join(source['languages'])}" if "languages" in source else ""
+    return f"* {source['name']}{only} ({source['licence'] or 'licence not given'})"
 
 
 def _sources(card: dict[str, Any]) -> str:

@@ -39,8 +39,12 @@ class TrainingConfig:
     max_repeats: int = 8
     # The threshold for short texts is the lowest with this precision; 0 takes the one with the best F1.
     min_precision: float = 0.95
-    # (language, threshold) pairs for languages whose examples are too poor to trust that threshold with clean text.
-    strict: tuple[tuple[str, float], ...] = ()
+    # Files of clean sentences with their language: good examples.
+    sentences: tuple[Source, ...] = ()
+    # The same, but never trained on, since what is learned of one file's sentences flatters the score of its others. In
+    # each language the threshold is at least so high that at most this share is refused; a fifth is held out from that.
+    unseen_sentences: tuple[Source, ...] = ()
+    max_sentences_refused: float = 0.005
     # Thresholds for documents are set so that at most this share of clean ones is refused.
     max_clean_refused: float = 0.001
     seed: int = 1
@@ -54,9 +58,8 @@ class TrainingConfig:
             raise SettingError(f"kind is {self.kind!r}; allowed are fasttext, linear")
         if not 0 <= self.min_precision < 1:
             raise SettingError(f"min_precision is {self.min_precision}; allowed is 0 to 1, 1 excluded")
-        for language, threshold in self.strict:
-            if not 0 < threshold < 1:
-                raise SettingError(f"strict has {threshold} for {language}; allowed is 0 to 1, both excluded")
+        if not 0 <= self.max_sentences_refused < 1:
+            raise SettingError(f"max_sentences_refused is {self.max_sentences_refused}; allowed is 0 to 1, 1 excluded")
         if self.kind != "linear" and (self.contrast or self.signs):
             raise SettingError(f"contrast and signs are for kind linear; kind is {self.kind}")
         if not 0 <= self.contrast <= 2:

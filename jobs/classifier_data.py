@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import InputError
+from pipeline.extract.language_codes import language_code
 from pipeline.filter.reading import normalise, readable, sentences
 from pipeline.jsonl import read_records
 
@@ -122,6 +123,25 @@ def clean_examples(source: Source, number: int) -> Iterator[Example]:
         yield Example(
             source=source.name, language=str(record.get("lang", "")), text=piece, bad=False, key=key_of(piece)
         )
+
+
+def clean_sentences(sources: Sequence[Source]) -> tuple[list[Example], list[Example]]:
+    """The sentences of `sources` in their languages, each once: those to use, and the fifth held out.
+
+    A code of three letters becomes one of two. Of records with a `kind` only sentences are taken.
+    """
+    used: list[Example] = []
+    heldout: list[Example] = []
+    seen: set[bytes] = set()
+    for source in sources:
+        for record in read_records(source.path):
+            text, language = str(record["text"]), language_code(str(record["lang"]))
+            if language not in source.languages or record.get("kind", "sentences") != "sentences":
+                continue
+            example = Example(source=source.name, language=language, text=text, bad=False, key=key_of(text), weight=source.weight)  # fmt: skip
+            if _is_new(example, seen):
+                (heldout if is_held_out(example.key) else used).append(example)
+    return used, heldout
 
 
 def is_held_out(key: int) -> bool:

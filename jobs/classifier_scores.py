@@ -38,6 +38,15 @@ def threshold_for_f1(labels: Sequence[bool], scores: Sequence[float]) -> float:
     return float(np.clip(np.floor(values[order][int(np.argmax(f1))] * 1000) / 1000, 0.2, 0.999))
 
 
+def threshold_for_share(scores: Sequence[float], share: float) -> float:
+    """The lowest threshold, in thousandths, that at most `share` of the scores reach; 0 if that needs none, 0.999 at most."""
+    descending = np.sort(np.asarray(scores))[::-1]
+    allowed = int(share * len(descending))
+    if allowed >= len(descending):
+        return 0.0
+    return float(min(0.999, (np.floor(descending[allowed] * 1000) + 1) / 1000))
+
+
 def measure_decisions(labels: Sequence[bool], scores: Sequence[float], threshold: float) -> dict[str, Any]:
     """Precision, recall, F1 and AUC at a threshold. NaN is None, so that it can be written as JSON."""
     bad, called = np.asarray(labels, bool), np.asarray(scores) >= threshold

@@ -45,6 +45,18 @@ def recipe(name: str, data: str) -> TrainingConfig:
             for corpus, licence in corpora
         )
 
+    def spoken(file: str, licence: str, *languages: str, weight: float = 1.0) -> Source:
+        return Source(path=os.path.join(data, "langid", f"{file}.jsonl.zst"), bad=(), licence=licence, weight=weight, languages=languages)  # fmt: skip
+
+    def sentences(*languages: str, weight: float) -> tuple[Source, ...]:
+        return (
+            spoken("tatoeba_112", "CC BY 2.0 FR", *languages, weight=weight),
+            spoken("udhr_paragraphs", "MIT, texts public domain", *languages, weight=weight),
+        )
+
+    def unseen(*languages: str) -> tuple[Source, ...]:
+        return (spoken("lingua_testdata_75", "Apache-2.0", *languages),)
+
     if name == "spam":
         return TrainingConfig(
             name=name, kind="linear", languages=("en",), buckets=1_000_000, epochs=12, min_precision=0, command=_COMMAND.format(name), clean_documents=200, clean_every=8,
@@ -57,10 +69,10 @@ def recipe(name: str, data: str) -> TrainingConfig:
             sources=(labelled("spam/sms_spam_collection", "CC BY 4.0", "spam", weight=10),),
             clean=clean(_BLOG, weight=0.1),
         )  # fmt: skip
-    toxicity = partial(TrainingConfig, name=name, kind="linear", command=_COMMAND.format(name), min_precision=0.95, clean_documents=100, clean_every=8)  # fmt: skip
+    toxicity = partial(TrainingConfig, name=name, kind="linear", command=_COMMAND.format(name), clean_documents=100, clean_every=8)  # fmt: skip
     if name == "toxicity_de":
         return toxicity(
-            languages=("de",), buckets=800_000, epochs=6,
+            languages=("de",), buckets=800_000, epochs=6, min_precision=0.9, sentences=sentences("de", weight=0.1), unseen_sentences=unseen("de"),
             sources=(
                 labelled("toxicity/germeval2018_de", "CC BY 4.0", "OFFENSE"),
                 labelled("toxicity/hatecheck_multilingual", "CC BY 4.0", "hateful", weight=0.1, languages=("de",)),
@@ -68,7 +80,7 @@ def recipe(name: str, data: str) -> TrainingConfig:
         )  # fmt: skip
     if name == "toxicity_zh":
         return toxicity(
-            languages=("zh",), buckets=1_200_000, epochs=6, contrast=0.5,
+            languages=("zh",), buckets=1_200_000, epochs=6, contrast=0.5, min_precision=0.9, sentences=sentences("zh", weight=0.1), unseen_sentences=unseen("zh"),
             sources=(
                 labelled("toxicity/cold_zh", "Apache-2.0", "offensive"),
                 labelled("toxicity/hatecheck_multilingual", "CC BY 4.0", "hateful", weight=0.1, languages=("zh",)),
@@ -77,15 +89,15 @@ def recipe(name: str, data: str) -> TrainingConfig:
         )  # fmt: skip
     if name == "toxicity_ar":
         return toxicity(
-            languages=("ar",), buckets=600_000, epochs=6,
+            languages=("ar",), buckets=600_000, epochs=6, min_precision=0.9, sentences=sentences("ar", weight=0.1), unseen_sentences=unseen("ar"),
             sources=(
                 labelled("toxicity/mlma_en_fr_ar", "MIT", "!normal", weight=0.3, languages=("ar",)),
                 labelled("toxicity/hatecheck_multilingual", "CC BY 4.0", "hateful", weight=0.1, languages=("ar",)),
             ),
         )  # fmt: skip
     return toxicity(
-        languages=("en", "fr", "es", "it", "pt", "nl", "pl"), buckets=1_900_000, epochs=4, contrast=0.5,
-        strict=tuple((language, 0.95) for language in ("es", "it", "nl", "pl", "pt")),  # sentences from templates alone
+        languages=("en", "fr", "es", "it", "pt", "nl", "pl"), buckets=1_900_000, epochs=4, contrast=0.5, min_precision=0.95,
+        sentences=sentences("en", "es", "fr", "it", "nl", "pl", "pt", weight=0.3), unseen_sentences=unseen("en", "es", "fr", "it", "nl", "pl", "pt"),
         sources=(
             labelled("toxicity/davidson2017_tweets", "MIT", "offensive", "hate", weight=0.4),
             labelled("toxicity/surge_ai", "MIT", "toxic", weight=2),

@@ -21,8 +21,15 @@ import numpy as np
 
 from jobs.classifier_card import card_text
 from jobs.classifier_config import TrainingConfig
-from jobs.classifier_data import Example, Source, Split, fold_of, read_split
-from jobs.classifier_scores import Report, measure_decisions, shown, threshold_for_f1, threshold_for_precision
+from jobs.classifier_data import Example, Source, Split, clean_sentences, fold_of, read_split
+from jobs.classifier_scores import (
+    Report,
+    measure_decisions,
+    shown,
+    threshold_for_f1,
+    threshold_for_precision,
+    threshold_for_share,
+)
 from jobs.fasttext_training import fasttext_bytes
 from jobs.linear_training import Pieces, calibration_of, costs_of, learn, rounded
 from pipeline import storage
@@ -77,10 +84,11 @@ class Judged:
 def train(config: TrainingConfig, folder: str) -> dict[str, Any]:
     """Trains, measures and writes the model; returns its card (what `NAME.json` holds)."""
     split = read_split(config.sources, config.clean, config.clean_documents)
-    examples = [*split.train, *_clean_pieces(config, split.clean_train)]
+    examples = [*split.train, *_clean_pieces(config, split.clean_train), *clean_sentences(config.sentences)[0]]
     trained = _linear(config, examples) if config.kind == "linear" else _fasttext(config, examples)
     inside = _out_of_fold(config, trained, split)
-    thresholds = choose_thresholds(config, trained, inside, split.clean_train)
+    limits = sentence_limits(config, trained)
+    thresholds = choose_thresholds(config, trained, inside, split.clean_train, limits)
     entry = storage.write_bytes(join(folder, f"{config.name}.{SUFFIXES[config.kind]}"), trained.payload)
     card: dict[str, Any] = {
         "name": config.name,
@@ -90,7 +98,7 @@ def train(config: TrainingConfig, folder: str) -> dict[str, Any]:
         "num_bytes": entry.num_bytes,
         "languages": list(config.languages),
         "thresholds": asdict(thresholds),
-        "strict": dict(config.strict),
+        "strict": {language: limit for language, limit in limits.items() if limit > thresholds.short},
     }
     storage.write_json(join(folder, f"{config.name}.json"), card)
     return _measured(config, folder, card, split, inside)
@@ -112,15 +120,9 @@ def _linear(config: TrainingConfig, examples: Sequence[Example]) -> Trained:
 
     def learned(rows: np.ndarray) -> Any:
         return learn(
-            pieces,
-            rows,
-            bad,
-            costs,
-            num_buckets=config.buckets,
-            epochs=config.epochs,
-            seed=config.seed,
-            contrast=config.contrast,
-        )
+            pieces, rows, bad, costs,
+            num_buckets=config.buckets, epochs=config.epochs, seed=config.seed, contrast=config.contrast,
+        )  # fmt: skip
 
     machines = [learned(np.flatnonzero(folds != fold)) for fold in range(config.folds)]
     margins = np.zeros(len(examples))
@@ -158,9 +160,22 @@ def _out_of_fold(config: TrainingConfig, trained: Trained, split: Split) -> Judg
     return Judged(examples=examples, scores=scores)
 
 
-def choose_thresholds(config: TrainingConfig, trained: Trained, inside: Judged, clean: Sequence[Example]) -> Thresholds:
+def sentence_limits(config: TrainingConfig, trained: Trained) -> dict[str, float]:
+    """For each language of the unseen sentences, the lowest threshold under which few of them are refused."""
+    scores: dict[str, list[float]] = defaultdict(list)
+    for example in clean_sentences(config.unseen_sentences)[0]:
+        scores[example.language].append(trained.folds[fold_of(example.key, config.folds)].score(example.text))
+    return {
+        language: threshold_for_share(found, config.max_sentences_refused) for language, found in sorted(scores.items())
+    }
+
+
+def choose_thresholds(
+    config: TrainingConfig, trained: Trained, inside: Judged, clean: Sequence[Example], limits: dict[str, float]
+) -> Thresholds:
     """Thresholds for the wanted precision or the best F1, and under which few clean documents are refused.
 
+    A model for one language has no other threshold than `short`, so that is at least its limit for clean sentences.
     The whole-text score must be at least even; then the smallest share of bad sentences, at least half, that keeps the budget.
     """
     short = (
@@ -168,6 +183,8 @@ def choose_thresholds(config: TrainingConfig, trained: Trained, inside: Judged, 
         if config.min_precision
         else threshold_for_f1(inside.labels, inside.scores)
     )
+    if len(config.languages) == 1:
+        short = max(short, limits.get(config.languages[0], 0.0))
     found = [judge_with(trained.folds[fold_of(example.key, config.folds)], example.text, short) for example in clean]
     long = sorted(
         (scores.bad_share for scores in found if scores.num_sentences > 2 and scores.whole >= 0.5), reverse=True
@@ -190,14 +207,21 @@ def _measured(
     card["cross_validated"] = inside.by_group(short)
     card["near_duplicates_left_out"] = split.num_near
     card["clean_documents"] = {"trained_on": len(split.clean_train), "held_out": len(split.clean_heldout)}
-    card["settings"] = {
-        name: value for name, value in asdict(config).items() if name not in ("sources", "clean", "strict")
-    }
+    files = ("sources", "clean", "sentences", "unseen_sentences")
+    card["settings"] = {name: value for name, value in asdict(config).items() if name not in files}
     card["sources"] = [
         {"name": source.name, "bad": list(source.bad), "skip": list(source.skip), "languages": list(source.languages), "licence": source.licence, "weight": source.weight}
         for source in config.sources
     ]  # fmt: skip
     card["clean"] = [{"name": source.name, "licence": source.licence} for source in config.clean]
+    card["sentences"] = [
+        {"name": source.name, "languages": list(source.languages), "licence": source.licence, "weight": source.weight}
+        for source in config.sentences
+    ]
+    card["unseen_sentences"] = {
+        source.name: _refused(card, classifier.model, clean_sentences([source])[1])
+        for source in config.unseen_sentences
+    }
     storage.write_json(join(folder, f"{config.name}.json"), card)
     storage.write_bytes(join(folder, f"{config.name}.md"), card_text(card, report).encode())
     print(report.text())
@@ -207,6 +231,17 @@ def _measured(
         )
     print(f"{config.name}: {card['num_bytes']:,} bytes, SHA-256 {card['sha256']}")
     return card
+
+
+def _refused(card: dict[str, Any], model: Model, heldout: Sequence[Example]) -> dict[str, dict[str, int]]:
+    """By language, how many clean sentences were held out, and how many of them are refused."""
+    found: dict[str, dict[str, int]] = {}
+    for example in heldout:
+        row = found.setdefault(example.language, {"held_out": 0, "refused": 0})
+        threshold = card["strict"].get(example.language, card["thresholds"]["short"])
+        row["held_out"] += 1
+        row["refused"] += model.score(example.text) >= threshold
+    return dict(sorted(found.items()))
 
 
 def _source(value: str) -> Source:
@@ -220,21 +255,17 @@ def _source(value: str) -> Source:
     )  # fmt: skip
 
 
-_WHOLE = [
-    "folds",
-    "epochs",
-    "dimensions",
-    "word_ngrams",
-    "min_char_ngram",
-    "max_char_ngram",
-    "buckets",
-    "max_features",
-    "clean_documents",
-    "clean_every",
-    "max_repeats",
-    "seed",
-]
-_REAL = ("learning_rate", "contrast", "min_precision", "max_clean_refused")
+def _sentences(value: str) -> Source:
+    """`PATH=en,fr@licence`, and `*0.3` behind it for a weight: what stands behind `=` are languages."""
+    source = _source(value)
+    return replace(source, bad=(), languages=source.bad)
+
+
+_WHOLE = (
+    "folds", "epochs", "dimensions", "word_ngrams", "min_char_ngram", "max_char_ngram", "buckets", "max_features",
+    "clean_documents", "clean_every", "max_repeats", "seed",
+)  # fmt: skip
+_REAL = ("learning_rate", "contrast", "min_precision", "max_clean_refused", "max_sentences_refused")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -242,9 +273,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="train-classifier", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("name")
     parser.add_argument("folder", metavar="OUT")
-    labelled, clean = "PATH=BAD,LABELS[:LEFT,OUT][@LICENCE][*WEIGHT]", "PATH[@LICENCE][*WEIGHT]"
+    spoken_in = "PATH=LANGUAGE,LANGUAGE[@LICENCE][*WEIGHT]"
+    labelled, unlabelled = "PATH=BAD,LABELS[:LEFT,OUT][@LICENCE][*WEIGHT]", "PATH[@LICENCE][*WEIGHT]"
     parser.add_argument("--input", action="append", default=[], type=_source, metavar=labelled)
-    parser.add_argument("--clean", action="append", default=[], type=_source, metavar=clean)
+    parser.add_argument("--clean", action="append", default=[], type=_source, metavar=unlabelled)
+    parser.add_argument("--sentences", action="append", default=[], type=_sentences, metavar=spoken_in)
+    parser.add_argument("--unseen-sentences", action="append", default=[], type=_sentences, metavar=spoken_in)
     parser.add_argument("--kind", choices=sorted(SUFFIXES), default=argparse.SUPPRESS)
     parser.add_argument("--languages", default="")
     parser.add_argument(
@@ -257,8 +291,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = vars(parser.parse_args(arguments))
     folder = options.pop("folder")
     languages = tuple(filter(None, options.pop("languages").split(",")))
-    sources, clean_sources = tuple(options.pop("input")), tuple(options.pop("clean"))
-    train(TrainingConfig(sources=sources, clean=clean_sources, languages=languages, **options), folder)
+    options |= {name: tuple(options[name]) for name in ("clean", "sentences", "unseen_sentences")}
+    train(TrainingConfig(sources=tuple(options.pop("input")), languages=languages, **options), folder)
 
 
 if __name__ == "__main__":

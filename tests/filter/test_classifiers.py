@@ -12,8 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.classifier_data import Example, pieces_by_span, read_split
-from jobs.classifier_scores import area_under_curve, measure_decisions, shown, threshold_for_precision
+from jobs.classifier_data import Example, clean_sentences, pieces_by_span, read_split
+from jobs.classifier_scores import (
+    area_under_curve,
+    measure_decisions,
+    shown,
+    threshold_for_precision,
+    threshold_for_share,
+)
 from jobs.config import RunConfig
 from jobs.curate import filter_step
 from jobs.linear_training import Pieces, calibration_of, learn
@@ -75,6 +81,19 @@ def test_area_under_curve_by_hand() -> None:
     assert area_under_curve([True, False], [0.5, 0.5]) == 0.5
     assert threshold_for_precision([True, True, False, True], [0.9, 0.8, 0.7, 0.6], 1.0) == 0.8
     assert measure_decisions([True, True, False], [0.9, 0.1, 0.8], 0.5)["f1"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("scores", "share", "threshold"),
+    [
+        ([0.9, 0.5, 0.1, 0.0], 0.25, 0.501),  # one of four may reach it
+        ([0.9, 0.5, 0.1, 0.0], 0.24, 0.901),  # none may
+        ([1.0, 1.0], 0.0, 0.999),
+        ([], 0.1, 0.0),
+    ],
+)
+def test_threshold_for_share(scores: list[float], share: float, threshold: float) -> None:
+    assert threshold_for_share(scores, share) == threshold
 
 
 def test_labels_of_one_kind_have_no_area() -> None:
@@ -142,15 +161,22 @@ def test_likely_language(text: str, language: str) -> None:
     assert likely_language(text, ("short",)) == ""
 
 
-def test_more_is_asked_in_languages_that_only_templates_taught() -> None:
+def test_a_text_on_rights_passes_and_an_insult_does_not_where_only_templates_taught() -> None:
     toxicity = Classifier(MODELS, "toxicity")
     text = "Toda persona tiene derecho a la libertad de pensamiento, de conciencia y de religión"
+    insult = "Odio a las mujeres, son todas unas putas de mierda"
+    assert toxicity.score_message(text, "es") < 0.5 < toxicity.thresholds.short < toxicity.score_message(insult, "es")
+
+
+def test_more_is_asked_in_the_strict_languages_of_a_card(tmp_path: Path) -> None:
+    shutil.copytree(MODELS, tmp_path / "models")
+    path = tmp_path / "models/toxicity.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"strict": {"es": 0.99}}))
+    toxicity, text = Classifier(str(tmp_path / "models"), "toxicity"), "Odio a las mujeres"
     plain, strict = toxicity.score_message(text), toxicity.score_message(text, "es")
     assert plain > strict
-    assert strict < toxicity.thresholds.short
+    assert toxicity.score_message(text, "pt") == plain
     assert toxicity.judge(text, toxicity.thresholds.sentence, "es").whole == strict
-    insult = "Odio a las mujeres, son todas unas putas de mierda"
-    assert toxicity.score_message(insult, "es") > toxicity.thresholds.short
 
 
 def test_the_model_of_a_language_answers_for_it() -> None:
@@ -245,6 +271,33 @@ def test_training_is_deterministic_and_learns(
     assert scores[0] > 0.8 > 0.2 > scores[1]
     whole, *single = [row["auc"] for row in (first["heldout"]["rows"], first["cross_validated"]["rows"])]
     assert min(whole, *single) > 0.95
+
+
+def test_clean_sentences_bound_the_threshold_of_their_language(labelled: Path, tmp_path: Path) -> None:
+    """Sentences with the word of the ads ask more of their language; of one that has only other sentences, nothing."""
+    rows = [
+        {"text": f"alpha beta {'buy' if lang == 'deu' else 'read'} {'abcdefghij'[n // 10]}{'klmnopqrst'[n % 10]}" * 2, "lang": lang, "kind": kind}
+        for lang in ("deu", "ita")
+        for n in range(100)
+        for kind in ("sentences", "words")
+    ]  # fmt: skip
+    path = tmp_path / "sentences.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    sentences = Source(path=str(path), bad=(), languages=("de", "it"))
+    used, heldout = clean_sentences([sentences])
+    assert len(used) + len(heldout) == 200
+    assert {example.language for example in used} == {"de", "it"}
+    assert not {example.text for example in used} & {example.text for example in heldout}
+    card = train(
+        TrainingConfig(
+            name="ads", kind="linear", sources=(Source(path=str(labelled), bad=("ad",)),), buckets=1000, epochs=10, folds=2, unseen_sentences=(sentences,)
+        ),
+        str(tmp_path),
+    )  # fmt: skip
+    assert list(card["strict"]) == ["de"]
+    assert card["strict"]["de"] > card["thresholds"]["short"]
+    assert card["unseen_sentences"]["sentences"]["it"]["refused"] == 0
+    assert "Refused of the sentences of sentences" in (tmp_path / "ads.md").read_text()
 
 
 def test_near_duplicates_stay_on_one_side(tmp_path: Path) -> None:

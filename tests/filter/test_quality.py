@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.classifiers import SETS, clean, figures, scored
+from benchmarks.classifiers import SETS, clean, clean_sentences, figures, scored
 from pipeline.filter.config import FilterConfig
 from pipeline.filter.stage import ClassifyDocuments
 from pipeline.records import Rejection
@@ -15,7 +15,9 @@ CASES = [
     ("spam", "spam/sms_spam_collection", "f1", "messages_f1"),
     ("toxicity", "toxicity/davidson2017_tweets", "auc", "davidson_auc"),
     ("toxicity", "toxicity/germeval2018_de", "auc", "germeval_auc"),
+    ("toxicity", "toxicity/germeval2018_de", "recall", "germeval_recall"),
     ("toxicity", "toxicity/cold_zh", "auc", "cold_auc"),
+    ("toxicity", "toxicity/cold_zh", "recall", "cold_recall"),
     ("toxicity", "toxicity/wikipedia_talk_toxicity", "auc", "wikipedia_talk_auc"),
     ("toxicity", "toxicity/surge_ai", "auc", "surge_auc"),
     ("toxicity", "toxicity/vicomtech_stormfront", "auc", "stormfront_auc"),
@@ -46,3 +48,12 @@ def test_clean_documents_pass(judge: ClassifyDocuments, shared_data: Path, name:
     verdicts = [judge.judge(document) for _, document in clean(shared_data, 60)]
     refused = [verdict for verdict in verdicts if isinstance(verdict, Rejection) and verdict.reason.startswith(name)]
     assert len(refused) / len(verdicts) <= floor(name, "max_clean_refused")
+
+
+@pytest.mark.slow
+def test_clean_sentences_pass(judge: ClassifyDocuments, shared_data: Path) -> None:
+    model = judge._models["toxicity"]
+    documents = [document for _, document in clean_sentences(shared_data)]
+    scores = [model.score_message(document.text, document.language) for document in documents]
+    refused = sum(score >= model.thresholds.short for score in scores)
+    assert refused / len(documents) <= floor("toxicity", "max_sentences_refused")
