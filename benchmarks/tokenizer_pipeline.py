@@ -93,11 +93,11 @@ def to_arrays(folder: str, library: str) -> dict[str, Any]:
 
 def to_files(folder: str, library: str) -> dict[str, Any]:
     """The first pass of packing: tokens by bucket of document id, on disk."""
+    from pipeline.manifests import dataset_files
     from pipeline.pack.splits import HeldOut
     from pipeline.pack.stage import EncodePart
     from pipeline.stage import Outputs
     from pipeline.steps import Shard
-    from pipeline.manifests import dataset_files
 
     tokenizer = f"{folder}/tokenizer/tokenizer.json"
     worker = EncodePart(tokenizer=tokenizer, held_out=HeldOut.by_share(0.01, 0), backend=library)
