@@ -22,6 +22,8 @@ from tests.site.server import serving
 from tests.test_determinism import CRAWL, site_of
 
 pytestmark = [pytest.mark.xdist_group("runs"), pytest.mark.slow, pytest.mark.timeout(1800)]
+# The longest by far: beside all that shares the finished run, not behind it.
+APART = pytest.mark.xdist_group("flink")
 # In each job, where a worker is killed: in the middle of records, as a shard is begun, as its file is about to get its name.
 FAULTS = {
     curate.filter_pages: ("record filter/alive/part 9",),
@@ -54,7 +56,7 @@ def faults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Faults:
     return Faults(place)
 
 
-@pytest.fixture(params=places.PLACES)
+@pytest.fixture(params=[pytest.param(name, marks=APART if name == "flink" else ()) for name in places.PLACES])
 def place(request: pytest.FixtureRequest, faults: Faults, tmp_path: Path) -> Iterator[Place]:
     with places.PLACES[request.param](tmp_path) as found:
         yield found
@@ -78,7 +80,7 @@ def test_workers_are_killed_and_every_byte_is_that_of_the_local_run(
     assert not list((mine.run / "attempts").glob("*/shards/*")), "an attempt was left behind"
 
 
-@pytest.mark.parametrize("place", ["worker processes", "prism", "flink"], indirect=True)
+@pytest.mark.parametrize("place", ["worker processes", "prism", pytest.param("flink", marks=APART)], indirect=True)
 def test_a_crawl_and_a_search_for_evaluation_items_are_those_of_the_local_run(
     place: Place, copy: Callable[..., Made], tmp_path: Path
 ) -> None:
@@ -112,6 +114,7 @@ def survive(job: Callable[..., object], config: object, place: Place, faults: Fa
     assert faults.done.exists(), f"no worker came to {fault}"
 
 
+@APART
 @pytest.mark.parametrize(
     ("job", "fault"),
     [
