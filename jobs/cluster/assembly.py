@@ -32,10 +32,12 @@ _AT_ONCE = 8
 Progress = Callable[[str], None]
 
 
-def assembled_path(flink_version: str = FLINK_VERSION) -> Path | None:
+def assembled_path(flink_version: str) -> Path | None:
     """Where the job server for this version of Flink lies once it is put together; None if we know no parts for it."""
-    if flink_version != FLINK_VERSION:
-        return None
+    return _place() if flink_version == FLINK_VERSION else None
+
+
+def _place() -> Path:
     caches = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     digest = hashlib.sha256(_listed().encode()).hexdigest()[:8]
     return Path(caches) / "corpusmill" / f"beam-{BEAM_VERSION}-flink-{FLINK_VERSION}-job-server-{digest}.jar"
@@ -47,8 +49,7 @@ def assemble(maven: MavenSettings, say: Progress = lambda line: None) -> Path:
     Raises:
         CorpusmillError: a part is not to be had, or is not the one that is listed.
     """
-    place = assembled_path()
-    assert place is not None
+    place = _place()
     if place.is_file():
         return place
     place.parent.mkdir(parents=True, exist_ok=True)

@@ -72,7 +72,7 @@ def test_a_missing_or_changed_part_is_named_and_nothing_is_made(
         server.contents["/maven/org/core/1/core-1.jar"] = served
     with pytest.raises(CorpusmillError, match=said):
         assembly.assemble(maven)
-    place = assembly.assembled_path()
+    place = assembly.assembled_path(assembly.FLINK_VERSION)
     assert place is not None
     assert list(place.parent.iterdir()) == []
 
