@@ -184,7 +184,7 @@ def scored(
 ) -> Score:
     """How the pairs and removals of one method compare with the labels of one set."""
     wanted = {pair for pair, value in values.items() if value >= THRESHOLD and pair[0] != pair[1]}
-    right, together, joined = wanted | same, closed(pairs), {pair(*pair) for pair in pairs}
+    right, together, joined = wanted | same, closed(pairs), {pair(*each) for each in pairs}
     fine = {one for pair in right for one in pair}
     return Score(
         found=sum(a in together and together[a] == together.get(b) for a, b in wanted),

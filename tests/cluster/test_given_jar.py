@@ -15,7 +15,7 @@ import pytest
 from jobs import config as settings
 from jobs import curate
 from tests.cluster.places import with_pool
-from tests.cluster.test_options import Answers, server  # noqa: F401 - a fixture
+from tests.cluster.answers import Answers
 from tests.cluster.test_watchdog import processes_of
 from tests.runs import Made, assert_same, contents
 
@@ -48,7 +48,7 @@ def stand_in(folder: Path, python: Path) -> Path:
 
 
 def test_a_given_job_server_runs_the_job_and_ends_with_it(
-    server: Answers,  # noqa: F811
+    server: Answers,
     copy: Callable[[], Made],
     made: Made,
     tmp_path: Path,
