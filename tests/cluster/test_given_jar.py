@@ -14,8 +14,8 @@ import pytest
 
 from jobs import config as settings
 from jobs import curate
-from tests.cluster.places import with_pool
 from tests.cluster.answers import Answers
+from tests.cluster.places import with_pool
 from tests.cluster.test_watchdog import processes_of
 from tests.runs import Made, assert_same, contents
 
