@@ -21,7 +21,7 @@ from tests.runs import LATER, Made, assert_same, contents
 from tests.site.server import serving
 from tests.test_determinism import CRAWL, site_of
 
-pytestmark = [pytest.mark.xdist_group("runs"), pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.xdist_group("runs"), pytest.mark.slow, pytest.mark.timeout(3000)]
 # The longest by far: beside all that shares the finished run, not behind it.
 APART = pytest.mark.xdist_group("flink")
 # In each job, where a worker is killed: in the middle of records, as a shard is begun, as its file is about to get its name.
