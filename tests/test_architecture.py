@@ -2,6 +2,7 @@
 
 import ast
 import gc
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -254,3 +255,11 @@ def test_no_path_of_this_machine_is_in_the_project() -> None:
             if f'"{root}' in text or f"'{root}" in text
         ]
     assert not wrong, wrong
+
+
+@pytest.mark.xdist_group("runs")
+def test_tests_that_share_a_finished_run_are_kept_together(request: pytest.FixtureRequest) -> None:
+    """A version of pytest that hides the groups from pytest-xdist makes everything twice, and says nothing."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        pytest.skip("there are groups only where tests run side by side (-n 2 --dist loadgroup)")
+    assert request.node.nodeid.endswith("@runs")
