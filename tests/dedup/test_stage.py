@@ -329,7 +329,9 @@ def test_files_of_two_parts_that_changed_places_are_found_out(
 
     def replace(name: str) -> None:
         if name == "candidates":
-            files = sorted(Path(run, "attempts/dedup/work/bands").glob("*.bin"), key=lambda path: path.stat().st_size)
+            files = sorted(
+                Path(run, "attempts", "dedup", "work", "bands").glob("*.bin"), key=lambda path: path.stat().st_size
+            )
             same = next((a, b) for a, b in pairwise(files) if a.stat().st_size == b.stat().st_size)
             same[0].write_bytes(same[1].read_bytes())
 
