@@ -20,13 +20,13 @@ from model.batch import Batch, collate
 from model.order import Phase, SampleOrder, groups_of
 from pipeline.errors import DataError, SettingError
 from pipeline.pack.shards import ShardSet
+from pipeline.storage import user_cache
 
 _PLANNED_ROWS = 1024  # numpy takes about as long for a thousand samples as for ten
 
 
 def _cache_folder() -> str:
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return os.environ.get("CORPUSMILL_CACHE") or os.path.join(base, "corpusmill", "batches")
+    return os.environ.get("CORPUSMILL_CACHE") or user_cache("batches")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -56,11 +56,6 @@ def average_now(module: nn.Module, wanted: bool) -> None:
         module.require_backward_grad_sync = wanted
 
 
-def is_shared_out(module: nn.Module) -> bool:
-    """Whether each process holds a share of the weights."""
-    return hasattr(module, "unshard")
-
-
 def whole(tensors: Mapping[str, Tensor], *, keep: bool) -> dict[str, Tensor]:
     """The tensors, gathered one after the other where they lie in shares; nothing without `keep`.
 

@@ -34,6 +34,12 @@ def join(*parts: str) -> str:
     return posixpath.join(*parts)
 
 
+def user_cache(*parts: str) -> str:
+    """A path in the folder where what can be made or fetched again is kept for this user (`XDG_CACHE_HOME`)."""
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return os.path.join(base, "corpusmill", *parts)
+
+
 def filesystem(path: str) -> tuple["fsspec.AbstractFileSystem", str]:
     """The file system that `path` lies on, and the path inside it.
 

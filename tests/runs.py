@@ -22,7 +22,6 @@ LATER = (
     "tokenizer",
     "shards",
 )
-TRAINED = ("model", "evaluation")
 
 
 @dataclass(frozen=True)

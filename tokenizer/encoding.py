@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tokenizer.alphabet import CHARACTERS, to_bytes
+from tokenizer.alphabet import to_bytes
 from tokenizer.backends import REFERENCE
 from tokenizer.choosing import FASTEST, Choice, choose_backend
 from tokenizer.locking import check_lock
@@ -28,7 +28,6 @@ _CHARACTERS_BEFORE_CHOICE = 1 << 20
 
 # Contains what byte-level text never contains (a raw space), so that no text can match it.
 _UNREACHABLE = "special token {token_id}"
-_BYTE_LEVEL = frozenset(CHARACTERS)
 
 
 class Encoder:

@@ -20,6 +20,7 @@ from urllib.error import URLError
 
 from jobs.cluster.maven import MavenSettings
 from pipeline.errors import CorpusmillError
+from pipeline.storage import user_cache
 
 FLINK_VERSION = "1.19"
 BEAM_VERSION = "2.62.0"
@@ -38,9 +39,8 @@ def assembled_path(flink_version: str) -> Path | None:
 
 
 def _place() -> Path:
-    caches = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     digest = hashlib.sha256(_listed().encode()).hexdigest()[:8]
-    return Path(caches) / "corpusmill" / f"beam-{BEAM_VERSION}-flink-{FLINK_VERSION}-job-server-{digest}.jar"
+    return Path(user_cache(f"beam-{BEAM_VERSION}-flink-{FLINK_VERSION}-job-server-{digest}.jar"))
 
 
 def assemble(maven: MavenSettings, say: Progress = lambda line: None) -> Path:

@@ -13,6 +13,7 @@ from pathlib import Path
 import apache_beam
 
 from pipeline.errors import CorpusmillError
+from pipeline.storage import user_cache
 
 MODULE = "github.com/apache/beam/sdks/v2/go/cmd/prism"
 _SECONDS_TO_BUILD = 1800.0
@@ -20,8 +21,7 @@ _SECONDS_TO_BUILD = 1800.0
 
 def prism_path() -> Path:
     """Where the binary of our version of Beam lies once it is built."""
-    caches = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(caches) / "corpusmill" / f"prism-{apache_beam.__version__}"
+    return Path(user_cache(f"prism-{apache_beam.__version__}"))
 
 
 def build(*, seconds: float = _SECONDS_TO_BUILD) -> Path:

@@ -7,14 +7,14 @@ from pathlib import Path
 import fsspec
 
 from pipeline.errors import InputError
+from pipeline.storage import user_cache
 
 _SCHEMES = ("http://", "https://")
 
 
 def cache_folder() -> Path:
-    """Where downloaded models lie: `corpusmill/models` in the user's cache folder (`XDG_CACHE_HOME`)."""
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return Path(base, "corpusmill", "models")
+    """Where downloaded models lie: `corpusmill/models` in the user's cache folder."""
+    return Path(user_cache("models"))
 
 
 def verified_model(path: str, sha256: str) -> str:
