@@ -108,7 +108,7 @@ class _Starter:
                 f"worker-pool-{number}",
                 [sys.executable, "-m", "jobs.cluster.pool", "--port", str(self.cluster.pool_port)],
             )
-        self._wait("the task managers", lambda: len(rest.task_managers()) == self._settings.task_managers)
+        self._wait("the task managers", lambda: rest.overview()["slots-total"] == self._settings.slots_total)
         self._wait("the worker pools", lambda: _listens(self.cluster.pool_port))
 
     def _start(self, name: str, command: list[str]) -> None:

@@ -1,18 +1,20 @@
 """Processes that outlive the command that started them: started apart, known by number and birth, ended for certain."""
 
 import os
+import random
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import CorpusmillError
 
 _POLL_SECONDS = 0.05
+_PORTS = (15000, 32000)  # Linux gives connections 32768 and up, others 49152 and up
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,15 +76,19 @@ def _signal(process: Process, number: int) -> None:
 
 
 def free_ports(number: int) -> list[int]:
-    """Ports on loopback that nobody listens on now."""
-    held = [socket.socket() for _ in range(number)]
-    try:
-        for each in held:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in held]
-    finally:
-        for each in held:
-            each.close()
+    """Ports on loopback that nobody listens on now.
+
+    None of those that the system itself gives to connections: between this answer and the start of what shall listen
+    there, any program that connects or listens anywhere might be given one of them.
+    """
+    with ExitStack() as held:
+        ports: list[int] = []
+        while len(ports) < number:
+            mine = held.enter_context(socket.socket())
+            with suppress(OSError):
+                mine.bind(("127.0.0.1", random.randrange(*_PORTS)))
+                ports.append(mine.getsockname()[1])
+    return ports
 
 
 def check_free(port: int) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import urllib.request
+from http.client import HTTPException
 from typing import Any
 from urllib.error import URLError
 
@@ -28,7 +29,7 @@ class FlinkRest:
         try:
             with opener.open(self.address + path, timeout=_SECONDS) as answer:
                 return json.load(answer)
-        except (URLError, OSError, ValueError) as error:
+        except (URLError, OSError, ValueError, HTTPException) as error:
             reason = getattr(error, "reason", error)
             raise CorpusmillError(f"no Flink answers at {self.address}: {reason}") from None
 

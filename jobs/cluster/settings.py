@@ -57,6 +57,11 @@ class ClusterSettings:
         """How many workers share a job when all is well: one for each task manager."""
         return self.task_managers
 
+    @property
+    def slots_total(self) -> int:
+        """How many tasks fit into all task managers."""
+        return self.task_managers * self.slots
+
 
 def flink_options(settings: ClusterSettings, ports: Mapping[str, int]) -> dict[str, str]:
     """The configuration of Flink: everything on loopback, and a job that loses a worker begins again."""

@@ -99,7 +99,7 @@ def with_pool(folder: Path, *arguments: str) -> Iterator[Engine]:
 def flink(folder: Path) -> Iterator[Place]:
     """A real cluster, if Flink, Java and Beam's job server can be had."""
     jar = job_server_or_skip()
-    cluster = control.start(ClusterSettings(folder=str(folder / "cluster"), port=free_ports(1)[0]))
+    cluster = control.start(ClusterSettings(folder=str(folder / "cluster"), port=free_ports(1)[0], start_seconds=240))
     os.environ["CORPUSMILL_CLUSTER"] = cluster.folder
     try:
         arguments = (

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -101,6 +102,30 @@ def test_a_port_that_is_taken_is_named(settings: ClusterSettings, monkeypatch: p
         with pytest.raises(CorpusmillError, match=f"port {port} is taken"):
             control.start(replace(settings, port=port))
     assert not Path(settings.folder).exists()
+
+
+def test_ports_are_none_that_a_connection_may_be_given() -> None:
+    place = Path("/proc/sys/net/ipv4/ip_local_port_range")
+    begin, end = map(int, place.read_text().split()) if place.exists() else (49152, 65535)
+    ports = free_ports(50)
+    assert len(set(ports)) == 50
+    assert not [port for port in ports if begin <= port <= end]
+
+
+@pytest.mark.parametrize("answer", [b"\x00\x00\x18\x04\x00\x00\x00\x00\x00", b"", b"HTTP/1.1 200 OK\r\n\r\n<html>"])
+def test_what_is_no_flink_is_said_to_be_none(answer: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other, ThreadPoolExecutor(1) as pool:
+        pool.submit(_answer_once, other, answer)
+        address = f"http://127.0.0.1:{other.getsockname()[1]}"
+        with pytest.raises(CorpusmillError, match=f"no Flink answers at {address}"):
+            FlinkRest(address).version()
+
+
+def _answer_once(server: socket.socket, answer: bytes) -> None:
+    connection, _ = server.accept()
+    with connection:
+        connection.recv(65536)
+        connection.sendall(answer)
 
 
 def test_no_java_is_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
