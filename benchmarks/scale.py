@@ -115,15 +115,15 @@ def _living(pid: int) -> float:
 # --- two processes against one ------------------------------------------------------------------------------
 
 
-def timed(settings: str, workers: int) -> dict[str, float]:
-    """Wall and CPU seconds of the filter step."""
+def timed(settings: str, workers: int) -> float:
+    """Seconds on the clock of the filter step."""
     from jobs import config, curate
     from jobs.engine import Engine
 
     chosen = config.load(settings)
-    wall, cpu = time.perf_counter(), cpu_seconds()
+    begin = time.perf_counter()
     curate.filter_pages(chosen, Engine(workers=workers), force=True)
-    return {"wall": time.perf_counter() - wall, "cpu": cpu_seconds() - cpu}
+    return time.perf_counter() - begin
 
 
 def beside_bare(settings: str, tiny: str) -> dict[str, float]:
@@ -174,21 +174,14 @@ def bare_worker(config: Any) -> Callable[[], None]:
 def workers(pages: Sequence[RealPage], scratch: Path, repeat: int) -> None:
     """Prints both comparisons."""
     settings, tiny = made(pages, scratch, repeat), made(pages[:8], scratch / "tiny", 1)
+    num_pages, load = len(pages) * repeat, os.getloadavg()[0]  # our own ingest is in it
+    print(f"filter, {num_pages} pages, {os.cpu_count()} cores, load average before {load:.1f}")
     runs = {number: in_a_process(timed, str(settings), number) for number in (1, 2)}
     starts = {number: in_a_process(timed, str(tiny), number) for number in (1, 2)}
-    num_pages = len(pages) * repeat
-    print(
-        f"filter, {num_pages} pages, {os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f} (quiet is below 0.5)"
-    )
     for number in (1, 2):
-        print(
-            f"  {number} process(es): {runs[number]['wall']:.1f} s on the clock, {runs[number]['cpu']:.1f} CPU s; "
-            f"of 8 pages {starts[number]['wall']:.1f} s"
-        )
-    net = {number: runs[number]["wall"] - starts[number]["wall"] for number in (1, 2)}
-    print(
-        f"  1 : 2 processes on the clock: {runs[1]['wall'] / runs[2]['wall']:.2f}; with starting taken off {net[1] / net[2]:.2f}"
-    )
+        print(f"  {number} process(es): {runs[number]:.1f} s on the clock; of 8 pages {starts[number]:.1f} s")
+    net = {number: runs[number] - starts[number] for number in (1, 2)}
+    print(f"  1 : 2 processes on the clock: {runs[1] / runs[2]:.2f}; with starting taken off {net[1] / net[2]:.2f}")
     both = in_a_process(beside_bare, str(settings), str(tiny))
     print(
         f"  bare functions {both['bare']:.2f} CPU s, by Beam {both['beam']:.2f}: overhead {both['beam'] / both['bare'] - 1:.1%}"

@@ -41,6 +41,8 @@ class Cluster:
     port: int
     pool_port: int
     parallelism: int
+    # Where the job server listens; 0 if there is none.
+    job_port: int = 0
     processes: tuple[Process, ...] = ()
 
     @property
@@ -53,7 +55,7 @@ class Cluster:
         return [process for process in self.processes if not process.is_alive()]
 
     def named(self, kind: str) -> list[Process]:
-        """The processes of a kind: `job-manager`, `task-manager` or `worker-pool`."""
+        """The processes of a kind: `job-manager`, `task-manager`, `worker-pool` or `job-server`."""
         return [process for process in self.processes if process.name.startswith(kind)]
 
 
@@ -68,18 +70,21 @@ def start(settings: ClusterSettings) -> Cluster:
     check_free(settings.port)
     folder = Path(settings.folder).absolute()
     settings = replace(settings, folder=str(folder))
-    job_manager, blobs, pool = free_ports(3)
+    version = flink.flink_version(distribution)
+    jar = settings.job_server_jar(version)
+    job_manager, blobs, pool, job_port = free_ports(4)
     _write_config(settings, {"job_manager": job_manager, "blobs": blobs})
     cluster = Cluster(
         folder=str(folder),
-        flink_version=flink.flink_version(distribution),
+        flink_version=version,
         port=settings.port,
         pool_port=pool,
         parallelism=settings.parallelism,
+        job_port=job_port if jar else 0,
     )
     starter = _Starter(cluster, folder, settings)
     try:
-        starter.start_all(java, distribution)
+        starter.start_all(java, distribution, jar)
     except BaseException:
         _stop(starter.cluster)
         raise
@@ -96,20 +101,36 @@ class _Starter:
         self._limit = time.monotonic() + settings.start_seconds
         self._environment = worker_environment()
 
-    def start_all(self, java: str, distribution: Path) -> None:
+    def start_all(self, java: str, distribution: Path, job_server: str) -> None:
         config, rest = self._folder / "conf", FlinkRest(self.cluster.address)
         log = self._folder / "logs" / "{}.log"
-        self._start("job-manager", flink.job_manager_command(java, distribution, config, log))
+        self._start("job-manager", flink.job_manager_command(java, distribution, config, log, beam=job_server))
         self._wait("the job manager", lambda: bool(rest.version()))
-        command = flink.task_manager_command(java, distribution, config, log)
+        command = flink.task_manager_command(java, distribution, config, log, beam=job_server)
         for number in range(self._settings.task_managers):
             self._start(f"task-manager-{number}", [*command, "-D", f"taskmanager.resource-id=task-manager-{number}"])
             self._start(
                 f"worker-pool-{number}",
                 [sys.executable, "-m", "jobs.cluster.pool", "--port", str(self.cluster.pool_port)],
             )
+        if job_server:
+            self._start("job-server", self._job_server_command(java, job_server))
         self._wait("the task managers", lambda: rest.overview()["slots-total"] == self._settings.slots_total)
         self._wait("the worker pools", lambda: _listens(self.cluster.pool_port))
+        if job_server:
+            self._wait("the job server", lambda: _listens(self.cluster.job_port))
+
+    def _job_server_command(self, java: str, jar: str) -> list[str]:
+        options = {
+            "flink-master": self.cluster.address,
+            "artifacts-dir": str(self._folder / "temporary/artifacts"),
+            "job-host": LOOPBACK,
+            "job-port": str(self.cluster.job_port),
+            "artifact-port": "0",
+            "expansion-port": "-1",  # none: our pipelines are all Python
+        }
+        flags = [word for name, value in options.items() for word in (f"--{name}", value)]
+        return [java, f"-Xmx{self._settings.job_server_mib}m", "-jar", jar, *flags]
 
     def _start(self, name: str, command: list[str]) -> None:
         words = [word.replace("{}", name) for word in command]
@@ -153,6 +174,9 @@ def status(folder: str = "") -> tuple[Cluster, list[str]]:
         f"{seen['taskmanagers']} task managers, {seen['slots-available']} of {seen['slots-total']} slots free, "
         f"{seen['jobs-running']} jobs running, {seen['jobs-finished']} finished, {seen['jobs-failed']} failed",
         f"worker pools at {LOOPBACK}:{cluster.pool_port}",
+        f"job server at {LOOPBACK}:{cluster.job_port}"
+        if cluster.job_port
+        else "no job server: each pipeline starts one",
     ]
     lines += [
         f"{each.name:<16} process {each.pid:>7}  {'gone' if each in dead else 'running'}" for each in cluster.processes

@@ -92,22 +92,22 @@ def _java_version(command: str) -> int:
     return int(found[1]) if found else 0
 
 
-def job_manager_command(java: str, folder: Path, config: Path, log: Path) -> list[str]:
-    """The command of the job manager."""
+def job_manager_command(java: str, folder: Path, config: Path, log: Path, *, beam: str = "") -> list[str]:
+    """The command of the job manager. With `beam`, a jar, jobs share the classes in it: each would load its own otherwise."""
     jvm, dynamic = _sizes(java, folder, config, "GET_JM_RESOURCE_PARAMS")
-    return [*_java(java, folder, config, log, jvm), _JOB_MANAGER, "--configDir", str(config), *dynamic]
+    return [*_java(java, folder, config, log, jvm, beam), _JOB_MANAGER, "--configDir", str(config), *dynamic]
 
 
-def task_manager_command(java: str, folder: Path, config: Path, log: Path) -> list[str]:
-    """The command of a task manager."""
+def task_manager_command(java: str, folder: Path, config: Path, log: Path, *, beam: str = "") -> list[str]:
+    """The command of a task manager. With `beam`, a jar, jobs share the classes in it: each would load its own otherwise."""
     jvm, dynamic = _sizes(java, folder, config, "GET_TM_RESOURCE_PARAMS")
-    return [*_java(java, folder, config, log, jvm), _TASK_MANAGER, "--configDir", str(config), *dynamic]
+    return [*_java(java, folder, config, log, jvm, beam), _TASK_MANAGER, "--configDir", str(config), *dynamic]
 
 
-def _java(java: str, folder: Path, config: Path, log: Path, jvm: Sequence[str]) -> list[str]:
+def _java(java: str, folder: Path, config: Path, log: Path, jvm: Sequence[str], beam: str) -> list[str]:
     logging = [f"-Dlog.file={log}", f"-Dlog4j.configurationFile={config / 'log4j.properties'}"]
     opened = _OPENED if _java_version(java) > _OLDEST_JAVA else ()
-    return [java, *jvm, *opened, *logging, "-cp", f"{folder}/lib/*"]
+    return [java, *jvm, *opened, *logging, "-cp", f"{folder}/lib/*" + (f":{beam}" if beam else "")]
 
 
 def _sizes(java: str, folder: Path, config: Path, question: str) -> tuple[list[str], list[str]]:

@@ -31,10 +31,8 @@ def job_server_jar(
         CorpusmillError: the repository does not have it or cannot be reached, or a hash does not match.
     """
     if given:
-        if not os.path.isfile(given):
-            raise SettingError(f"{flag}={given}: no such file")
+        check_given_jar(given, flag)
         _check_given(Path(given), maven)
-        _check_is_program(Path(given), flag)
         return given
     version = apache_beam.__version__
     name = f"{artifact}-{version}.jar"
@@ -52,13 +50,21 @@ def job_server_jar(
     return str(place)
 
 
+def check_given_jar(given: str, flag: str) -> None:
+    """Raises:
+    SettingError: the jar does not exist or is none that can be started. Java would say so in a log that nobody sees.
+    """
+    if not os.path.isfile(given):
+        raise SettingError(f"{flag}={given}: no such file")
+    _check_is_program(Path(given), flag)
+
+
 def _check_given(place: Path, maven: MavenSettings) -> None:
     if maven.job_server_sha256 and _digest(place, "sha256") != maven.job_server_sha256:
         raise CorpusmillError(f"{place} does not have the hash that run.maven.job_server_sha256 states")
 
 
 def _check_is_program(place: Path, flag: str) -> None:
-    """Java would say so in a log that nobody sees, and Beam in a traceback."""
     try:
         with zipfile.ZipFile(place) as jar:
             is_program = b"Main-Class:" in jar.read("META-INF/MANIFEST.MF")

@@ -87,6 +87,11 @@ def completed(arguments: Sequence[str], maven: MavenSettings) -> tuple[str, ...]
     return (*arguments, *(complete(values, arguments, maven) if complete else ()))
 
 
+def _unlimited(arguments: Sequence[str]) -> list[str]:
+    """Beam applies the limit for reaching a job server to the whole job, too; ours is the watchdog."""
+    return [] if _given(arguments, "job_server_timeout") else [f"--job_server_timeout={_DAYS_IN_SECONDS}"]
+
+
 def _given(arguments: Sequence[str], name: str) -> bool:
     return any(argument.partition("=")[0] == f"--{name}" for argument in arguments)
 
@@ -110,6 +115,9 @@ def _flink(values: Mapping[str, Any], arguments: Sequence[str], maven: MavenSett
         added.append(f"--flink_version={version}")
     if own is not None and not _given(arguments, "parallelism"):
         added.append(f"--parallelism={own.parallelism}")
+    chosen = values["flink_job_server_jar"] or values["job_endpoint"] or maven.job_server_sha256
+    if own is not None and own.job_port and not chosen:
+        return [*added, f"--job_endpoint={LOOPBACK}:{own.job_port}", *_unlimited(arguments)]
     return [*added, *_flink_jar(values, version, maven)]
 
 
@@ -144,8 +152,7 @@ def _portable(values: Mapping[str, Any], arguments: Sequence[str], _maven: Maven
         raise SettingError("--runner=PortableRunner needs --job_endpoint=HOST:PORT, where a job server listens")
     _check_environment(values)
     _check_endpoint(values["job_endpoint"])
-    # Beam applies this limit to the whole job, too; ours is the watchdog.
-    return [] if _given(arguments, "job_server_timeout") else [f"--job_server_timeout={_DAYS_IN_SECONDS}"]
+    return _unlimited(arguments)
 
 
 def _prism(values: Mapping[str, Any], _arguments: Sequence[str], _maven: MavenSettings) -> list[str]:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from jobs.cluster.assembly import assembled_path
+from jobs.cluster.job_server import check_given_jar
 from pipeline.errors import SettingError
 
 LOOPBACK = "127.0.0.1"
@@ -33,6 +35,10 @@ class ClusterSettings:
     # Memory of the Java processes. The Beam workers need what their job needs, beside it.
     job_manager_mib: int = 768
     task_manager_mib: int = 1280
+    job_server_mib: int = 512
+    # Whether Beam's job server is part of it, which listens on every interface: its jar, or empty for the one that
+    # `corpusmill cluster job-server` put together. With None each pipeline starts one of its own, which takes seconds.
+    job_server: str | None = None
     # How often, and after how many seconds, a job that lost a worker begins again.
     restarts: int = 10
     restart_delay_seconds: float = 2.0
@@ -40,6 +46,8 @@ class ClusterSettings:
     start_seconds: float = 90.0
 
     def __post_init__(self) -> None:
+        if self.job_server:
+            check_given_jar(self.job_server, "--job-server")
         for name, value in (("--task-managers", self.task_managers), ("--slots", self.slots)):
             if not 1 <= value <= 256:
                 raise SettingError(f"{name} is {value}; allowed is 1 to 256")
@@ -61,6 +69,19 @@ class ClusterSettings:
     def slots_total(self) -> int:
         """How many tasks fit into all task managers."""
         return self.task_managers * self.slots
+
+    def job_server_jar(self, flink_version: str) -> str:
+        """The path of Beam's job server for this version of Flink; empty if it is not wanted.
+
+        Raises:
+            SettingError: it is wanted, and none is here.
+        """
+        if self.job_server is None:
+            return ""
+        assembled = assembled_path(flink_version)
+        if not self.job_server and not (assembled and assembled.is_file()):
+            raise SettingError("--job-server: there is none here yet; corpusmill cluster job-server puts one together")
+        return self.job_server or str(assembled)
 
 
 def flink_options(settings: ClusterSettings, ports: Mapping[str, int]) -> dict[str, str]:
@@ -94,6 +115,8 @@ def flink_options(settings: ClusterSettings, ports: Mapping[str, int]) -> dict[s
         "env.log.dir": str(folder / "logs"),
         # Python workers keep their state outside the Java heap.
         "classloader.check-leaked-classloader": "false",
+        # With the job server kept, its classes are those of the cluster: loaded and compiled once, not for each pipeline.
+        **({"classloader.resolve-order": "parent-first"} if settings.job_server is not None else {}),
     }
 
 

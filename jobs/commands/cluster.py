@@ -26,6 +26,11 @@ def add(commands: Any) -> None:
     start.add_argument("--port", type=int, metavar="N", help="port of the web page on loopback (default 8081)")
     start.add_argument("--job-manager-mib", type=int, metavar="N", help="memory of the job manager (default 768)")
     start.add_argument("--task-manager-mib", type=int, metavar="N", help="memory of a task manager (default 1280)")
+    start.add_argument(
+        "--job-server", nargs="?", const="", metavar="JAR",
+        help="keep Beam's job server with it (default: the one of corpusmill cluster job-server), so that no pipeline "
+        "has to start one; Beam's listens on every interface, so not in a network that you do not trust",
+    )  # fmt: skip
     _take_folder(start)
     _take_folder(declare(actions, "status", "show the processes, task managers and slots", _status))
     _take_folder(declare(actions, "stop", "end the cluster and all that it started", _stop))
@@ -55,7 +60,7 @@ def _start(options: argparse.Namespace) -> None:
     names = ("folder", "task_managers", "slots", "port", "job_manager_mib", "task_manager_mib")
     given = {name: getattr(options, name) for name in names if getattr(options, name)}
     given |= {name: 0 for name in names[1:] if getattr(options, name) == 0}  # refused by name
-    cluster = control.start(ClusterSettings(**given))
+    cluster = control.start(ClusterSettings(job_server=options.job_server, **given))
     print(f"Flink {cluster.flink_version} is up: {cluster.address} (files in {cluster.folder})")
     if options.folder:
         print(f"export {FOLDER_VARIABLE}={os.path.abspath(options.folder)}  # so that jobs know its worker pools")

@@ -99,12 +99,11 @@ def with_pool(folder: Path, *arguments: str) -> Iterator[Engine]:
 def flink(folder: Path) -> Iterator[Place]:
     """A real cluster, if Flink, Java and Beam's job server can be had."""
     jar = job_server_or_skip()
-    cluster = control.start(ClusterSettings(folder=str(folder / "cluster"), port=free_ports(1)[0], start_seconds=240))
+    chosen = ClusterSettings(folder=str(folder / "cluster"), port=free_ports(1)[0], start_seconds=240, job_server=jar)
+    cluster = control.start(chosen)
     os.environ["CORPUSMILL_CLUSTER"] = cluster.folder
     try:
-        arguments = (
-            "--runner=FlinkRunner", f"--flink_master=localhost:{cluster.port}", f"--flink_job_server_jar={jar}",
-        )  # fmt: skip
+        arguments = ("--runner=FlinkRunner", f"--flink_master=localhost:{cluster.port}")
         engine = Engine(beam_args=arguments).ready()
         yield Place(engine=engine, begins_again=True, cluster=cluster)
     finally:

@@ -164,11 +164,24 @@ def test_no_flink_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("wrong", "said"),
-    [({"port": 0}, "--port"), ({"task_managers": 0}, "--task-managers"), ({"slots": 999}, "--slots"), ({"task_manager_mib": 100}, "--task-manager-mib")],
+    [({"port": 0}, "--port"), ({"task_managers": 0}, "--task-managers"), ({"slots": 999}, "--slots"), ({"task_manager_mib": 100}, "--task-manager-mib"), ({"job_server": "no.jar"}, "--job-server=no.jar")],
 )  # fmt: skip
 def test_settings_name_the_option(wrong: dict[str, int], said: str) -> None:
     with pytest.raises(SettingError, match=said):
         ClusterSettings(**wrong)  # type: ignore[arg-type]
+
+
+def test_a_job_server_that_is_not_there_is_said_before_anything_starts(
+    settings: ClusterSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "empty"))
+    monkeypatch.setattr(flink, "java_command", lambda: "java")
+    monkeypatch.setattr(flink, "distribution_folder", lambda: Path("flink"))
+    monkeypatch.setattr(flink, "flink_version", lambda folder: "1.19")
+    assert settings.job_server_jar("1.19") == "", "it is there only if it is asked for"
+    with pytest.raises(SettingError, match="--job-server: there is none here yet; corpusmill cluster job-server"):
+        control.start(replace(settings, job_server=""))
+    assert not Path(settings.folder).exists()
 
 
 def test_stale_numbers_are_forgotten_and_never_signalled(settings: ClusterSettings) -> None:

@@ -1,6 +1,7 @@
 """What people write behind `--`: wrong options end with one sentence and exit code 2 before anything runs."""
 
 import hashlib
+import socket
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -78,6 +79,28 @@ def test_a_cluster_of_ones_own_is_completed(
     chosen = (*given, "--parallelism=7", "--flink_version=1.20", "--environment_type=LOOPBACK")
     assert completed(chosen, maven) == chosen, "what a person says stands"
     assert completed(completed(given, maven), maven) == completed(given, maven)
+
+
+def test_the_job_server_that_a_cluster_keeps_is_used_unless_another_is_meant(
+    server: Answers, maven: MavenSettings, jar: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        own = control.Cluster(
+            folder="", flink_version="1.20", port=server.server_port, pool_port=50123, parallelism=2, job_port=port
+        )
+        monkeypatch.setattr(control, "read", lambda folder="": own)
+        given = ("--runner=FlinkRunner", f"--flink_master=localhost:{server.server_port}")
+        found = completed(given, maven)
+        assert f"--job_endpoint=127.0.0.1:{port}" in found
+        assert completed(found, maven) == found
+        server.has_jar(b"the job server")
+        digest = hashlib.sha256(b"the job server").hexdigest()
+        stated = MavenSettings(repository=maven.repository, cache=maven.cache, job_server_sha256=digest)
+        for others in (completed((*given, f"--flink_job_server_jar={jar}"), maven), completed(given, stated)):
+            assert not any(argument.startswith("--job_endpoint") for argument in others)
+    with pytest.raises(CorpusmillError, match=f"no job server answers at 127.0.0.1:{port}"):
+        completed(found, maven)
 
 
 @pytest.mark.parametrize(
