@@ -1,6 +1,6 @@
 """The optimisers: Muon for the matrices inside the layers with AdamW for the rest, or AdamW for all.
 
-Both come from torch. Muon's step is scaled to the size of AdamW's (Moonlight, Liu et al. 2025), so
+Both come from torch, but for the precision of Muon on processors. Its step is scaled to the size of AdamW's (Moonlight, Liu et al. 2025), so
 one learning rate serves both.
 """
 
@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from model.muon import ProcessorMuon
 from model.parallel import like
 from model.train_config import OptimizerConfig
 
@@ -37,7 +38,8 @@ class Optimizers:
         )
         if inside:
             peak = config.learning_rate * config.muon_rate
-            muon = torch.optim.Muon(
+            on_processor = all(parameter.device.type == "cpu" for parameter in inside)
+            muon = (ProcessorMuon if on_processor else torch.optim.Muon)(
                 [{"params": inside, "peak": peak}],
                 lr=peak,
                 weight_decay=config.weight_decay,
