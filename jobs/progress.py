@@ -66,10 +66,12 @@ class Progress:
         if not self._total or self._begun is None:
             return ""
         since, fresh = seconds - self._begun[0], done - self._begun[1]
-        if fresh <= 0 or since < _LINE_SECONDS / 2:
+        if since < _LINE_SECONDS / 2:
             since, fresh = seconds, done - (self._first_done or 0)
             if fresh < self._total * _SURE_SHARE:
                 return ""
+        if fresh <= 0:  # the quick ones came at once, and say nothing of the others
+            return ""
         return f", {_duration(since / fresh * (self._total - done))} left"
 
     def __exit__(self, *error: object) -> None:

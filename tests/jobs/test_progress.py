@@ -61,6 +61,8 @@ def test_what_an_earlier_attempt_did_is_no_speed_of_this_one(
     # nothing is known while workers start, nor from the first few records
     ([(20.0, 0)], "filter: 0 of 2,000 records in 20 s\n"),
     ([(20.0, 1)], "filter: 1 of 2,000 records in 20 s (0.1 records/s)\n"),
+    # empty shards that were done at once are no measure of the full ones
+    ([(1.0, 400), (30.0, 400)], "filter: 400 of 2,000 records in 30 s (13 records/s)\n"),
     # a start of 100 s is not taken for the speed of the rest
     ([(100.0, 1), (120.0, 101)], "filter: 101 of 2,000 records in 2 min, 6 min left (0.8 records/s)\n"),
 ])  # fmt: skip
