@@ -53,8 +53,8 @@ def apply(label: str, change: Change, source: str, target: str, rejected: str = 
     counts: Counter[str] = Counter(read=0, kept=0, rejected=0)
     with (
         Progress(label, total=None, unit="records") as progress,
-        writing(target) as kept,
         writing(refused_path) as refused,
+        writing(target) as kept,
     ):
         unusable = _Unusable(label, refused, counts)
         for number, record in numbered_records(source, unusable.line):

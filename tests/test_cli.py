@@ -199,6 +199,14 @@ def test_a_file_of_other_records(job: str, content: bytes, part: str, tmp_path: 
     assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
 
 
+def test_an_output_that_is_a_folder(tmp_path: Path, commands: Commands) -> None:
+    (tmp_path / "in.jsonl").write_text('{"text": "fine"}\n')
+    (tmp_path / "out.jsonl").mkdir()
+    ended = commands.run("langid", tmp_path / "in.jsonl", tmp_path / "out.jsonl")
+    assert_one_sentence(ended, 1, f"{tmp_path}/out.jsonl: Is a directory")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", "out.jsonl"]
+
+
 @pytest.mark.parametrize("job", ["mask", "dedup"])
 def test_a_filter_does_not_write_over_its_input(job: str, tmp_path: Path, commands: Commands) -> None:
     (tmp_path / "in.jsonl").write_text('{"text": "fine"}\n')
