@@ -63,7 +63,7 @@ class Progress:
 
     def _left(self, done: int, seconds: float) -> str:
         """The time left, from the speed since the first unit was done: what came before was starting, and comes once."""
-        if not self._total or self._begun is None:
+        if not self._total or self._begun is None or done >= self._total:
             return ""
         since, fresh = seconds - self._begun[0], done - self._begun[1]
         if since < _LINE_SECONDS / 2:
