@@ -9,18 +9,28 @@ is checked, not assumed: merges one by one in order, ids by a checksum over all 
 
 import argparse
 import hashlib
-import importlib.metadata
 import json
-import multiprocessing
-import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from benchmarks import tokenizer_compression, tokenizer_memory, tokenizer_pipeline
+from benchmarks.tokenizer_measuring import (
+    END,
+    VOCAB_SIZE,
+    cpu_seconds,
+    digest,
+    load_texts,
+    measured,
+    peak,
+    version,
+    write_tokenizer,
+)
 
 _DATA = Path(__file__).parents[2] / "shared/data"
 _CORPORA = (
@@ -33,9 +43,6 @@ _CORPORA = (
     "hi_midas",
     "en_blog_18f",
 )
-_END = "<|endoftext|>"
-_VOCAB_SIZE = 32_000
-_PATIENCE_SECONDS = 600
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -48,8 +55,6 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--pattern", default="gpt2", choices=("gpt2", "cl100k", "llama3", "o200k", "scripts"))
     parser.add_argument("--data", type=Path, default=_DATA)
     parsed = parser.parse_args(arguments)
-    from benchmarks import tokenizer_compression, tokenizer_memory, tokenizer_pipeline
-
     if not (parsed.data / "corpora").is_dir():
         sys.exit(f"no corpora in {parsed.data}: give their folder with --data")
     with tempfile.TemporaryDirectory() as folder:
@@ -69,43 +74,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def read_texts(data: Path, num_bytes: float) -> Iterator[str]:
     """Documents of all corpora by turns until `num_bytes` of text are read."""
-    from benchmarks.tokenizer_compression import read_documents
-
-    return (text for _, text in read_documents(data, _CORPORA, num_bytes))
-
-
-def measured(function: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
-    """What `function` returns, from a fresh process."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        try:
-            result: dict[str, Any] = pool.apply_async(_guarded, (function, arguments)).get(timeout=_PATIENCE_SECONDS)
-        except multiprocessing.TimeoutError:
-            return {"missing": f"stopped after {_PATIENCE_SECONDS} s"}
-    return result
-
-
-def _guarded(function: Callable[..., Any], arguments: tuple[Any, ...]) -> dict[str, Any]:
-    try:
-        return dict(function(*arguments))
-    except ImportError as error:
-        return {"missing": f"{error.name} is not installed"}
-
-
-def cpu_seconds() -> float:
-    """Processor time of this process so far, user and system, all threads."""
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
-
-
-def load_texts(path: Path) -> list[str]:
-    """The texts, not counted into any measurement."""
-    texts: list[str] = json.loads(path.read_text(encoding="utf-8"))
-    return texts
-
-
-def digest(value: Any) -> str:
-    """A short name of a JSON value."""
-    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:12]
+    return (text for _, text in tokenizer_compression.read_documents(data, _CORPORA, num_bytes))
 
 
 # Learning ------------------------------------------------------------------
@@ -114,7 +83,7 @@ def digest(value: Any) -> str:
 def train(texts: Path, pattern: str) -> None:
     """Prints processor time from raw text to a vocabulary, and from the count table alone."""
     megabytes = sum(len(text.encode()) for text in load_texts(texts)) / 1e6
-    print(f"Learning {_VOCAB_SIZE} tokens from {megabytes:.1f} MB, pattern {pattern}, CPU seconds")
+    print(f"Learning {VOCAB_SIZE} tokens from {megabytes:.1f} MB, pattern {pattern}, CPU seconds")
     measured(train_ours, texts, pattern)  # compiles, once per machine
     reference = measured(train_tokenizers, texts, pattern)
     _print_trained(f"tokenizers {version('tokenizers')}", reference, reference)
@@ -160,7 +129,7 @@ def train_tokenizers(path: Path, pattern: str) -> dict[str, Any]:
     tokenizer.train_from_iterator(
         texts,
         trainers.BpeTrainer(
-            vocab_size=_VOCAB_SIZE, special_tokens=[_END], initial_alphabet=alphabet, show_progress=False
+            vocab_size=VOCAB_SIZE, special_tokens=[END], initial_alphabet=alphabet, show_progress=False
         ),
     )
     seconds = cpu_seconds() - before
@@ -187,7 +156,7 @@ def train_ours(path: Path, pattern: str, by_regex: bool = False) -> dict[str, An
         counter.add(np.frombuffer(b"".join(encoded), dtype=np.uint8), offsets)
     words = counter.take().words
     counted = cpu_seconds()
-    vocabulary = learn(words, vocab_size=_VOCAB_SIZE, specials=(_END,))
+    vocabulary = learn(words, vocab_size=VOCAB_SIZE, specials=(END,))
     value = tokenizer_value(vocabulary, pattern_named(pattern))
     done = cpu_seconds()
     return {
@@ -208,7 +177,7 @@ def train_rustbpe(path: Path, pattern: str) -> dict[str, Any]:
     texts = load_texts(path)
     before, memory = cpu_seconds(), peak()
     tokenizer = rustbpe.Tokenizer()
-    tokenizer.train_from_iterator(iter(texts), _VOCAB_SIZE - 1, pattern=pattern_named(pattern).regex)
+    tokenizer.train_from_iterator(iter(texts), VOCAB_SIZE - 1, pattern=pattern_named(pattern).regex)
     return {
         "seconds": cpu_seconds() - before,
         "megabytes": peak() - memory,
@@ -227,7 +196,7 @@ def train_gigatoken(path: Path) -> dict[str, Any]:
     with tempfile.NamedTemporaryFile() as file:
         file.write(data)
         file.flush()
-        _, merges = gigatoken.train_bpe(gigatoken.TextFileSource([file.name], separator=b"\0"), _VOCAB_SIZE, [_END])
+        _, merges = gigatoken.train_bpe(gigatoken.TextFileSource([file.name], separator=b"\0"), VOCAB_SIZE, [END])
     seconds = cpu_seconds() - before
     return {
         "seconds": seconds,
@@ -262,24 +231,6 @@ def encode(texts: Path, pattern: str) -> None:
             )
 
 
-def write_tokenizer(texts: Path, pattern: str, path: Path) -> dict[str, Any]:
-    """A tokenizer learned from a third of the texts, so that encoding meets new words."""
-    from tokenizer.counting import CountingMethod
-    from tokenizer.patterns import pattern_named
-    from tokenizer.training import learn
-    from tokenizer.writing import tokenizer_json
-
-    counter = CountingMethod(pattern_named(pattern), longest=256).counter()
-    every = load_texts(texts)
-    for text in every[::3]:
-        encoded = np.frombuffer(text.encode(), dtype=np.uint8)
-        counter.add(encoded, np.array([0, len(encoded)]))
-    path.write_text(
-        tokenizer_json(learn(counter.take().words, vocab_size=_VOCAB_SIZE, specials=(_END,)), pattern_named(pattern))
-    )
-    return {"megabytes": sum(len(text.encode()) for text in every) / 1e6}
-
-
 def encode_with(texts: Path, path: Path, name: str) -> dict[str, Any]:
     """One library through the whole of `Encoder`: speed on new text and again, identity, growth of memory."""
     from tokenizer.encoding import load_encoder
@@ -307,19 +258,6 @@ def encode_with(texts: Path, path: Path, name: str) -> dict[str, Any]:
         "ids": check.hexdigest(),
         "memory": peak() - memory,
     }
-
-
-def version(package: str) -> str:
-    """The installed version of a package, or a dash."""
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "-"
-
-
-def peak() -> float:
-    """The most memory that this process has held, in MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
 
 
 if __name__ == "__main__":

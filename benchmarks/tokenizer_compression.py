@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 
-END, VOCAB_SIZE = "<|endoftext|>", 32_000
+from benchmarks.tokenizer_measuring import END, VOCAB_SIZE, measured
+
 _HELD_OUT = 5  # one document in so many
 
 
 def compression(data: Path, corpora: tuple[str, ...], num_bytes: float) -> None:
     """Prints bytes per token of 32,000 tokens on held-out documents, in all and by corpus. More is better."""
-    from benchmarks.tokenizer import measured
-
     print(
         f"Held-out bytes per token, {VOCAB_SIZE} tokens from {num_bytes / 1e6 * (1 - 1 / _HELD_OUT):.0f} MB, one document in five held out"
     )

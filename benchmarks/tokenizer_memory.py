@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.tokenizer_measuring import cpu_seconds, load_texts, measured, write_tokenizer
+
 _TIMES = (1, 4, 16)
 _BATCH_BYTES = 1 << 20
 
 
 def growth(texts: Path, pattern: str, megabytes: float) -> None:
     """Prints how far memory in use grows at most. Text that is encoded has new words in each batch, which is the worst for a cache."""
-    from benchmarks.tokenizer import measured, write_tokenizer
-
     path = texts.with_name("tokenizer.json")
     measured(write_tokenizer, texts, pattern, path)
     print(f"Most memory in use between two batches, above that of the start, pattern {pattern}")
@@ -33,7 +33,6 @@ def growth(texts: Path, pattern: str, megabytes: float) -> None:
 
 def encode_new_words(texts: Path, path: Path, pattern: str, num_bytes: float) -> dict[str, Any]:
     """Our encoder over text whose words are changed in each batch."""
-    from benchmarks.tokenizer import cpu_seconds
     from tokenizer.encoding import load_encoder
 
     encoder = load_encoder(str(path), backend="corpusmill")
@@ -50,8 +49,6 @@ def encode_new_words(texts: Path, path: Path, pattern: str, num_bytes: float) ->
 
 def changed(texts: Path, num_bytes: float) -> Iterator[str]:
     """Batches of the texts, again and again, in each of which some letters stand for others."""
-    from benchmarks.tokenizer import load_texts
-
     text = "\n".join(load_texts(texts))[: 16 * _BATCH_BYTES]
     letters, size, number = "abcdefghijklmnopqrstuvwxyz", 0, 0
     while size < num_bytes:
@@ -65,7 +62,6 @@ def changed(texts: Path, num_bytes: float) -> Iterator[str]:
 
 def count_same_words(texts: Path, path: Path, pattern: str, num_bytes: float) -> dict[str, Any]:
     """Our counter over the same text again and again: what it holds are the different pre-tokens."""
-    from benchmarks.tokenizer import cpu_seconds, load_texts
     from tokenizer.counting import CountingMethod
     from tokenizer.patterns import pattern_named
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.tokenizer import cpu_seconds, load_texts, measured, write_tokenizer
+from benchmarks.tokenizer_measuring import cpu_seconds, load_texts, measured, write_tokenizer
 
 _LIBRARIES = ("corpusmill", "gigatoken", "fastokens")
 _PART_DOCUMENTS = 20_000

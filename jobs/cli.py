@@ -1,6 +1,7 @@
 """The command line: `corpusmill JOB …`. Exit codes: 0 done, 1 failed, 2 wrong usage or setting, 130 interrupted."""
 
 import argparse
+import difflib
 import logging
 import os
 import signal
@@ -8,7 +9,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from jobs.commands import cluster, duplicates, filters, readers, steps, tools
 from pipeline.errors import CorpusmillError, SettingError
@@ -24,13 +25,18 @@ _EXAMPLES = """examples:
 """
 _INTERRUPTED = "interrupted; the same command goes on from here"
 _SECONDS_TO_CLEAN_UP = 3.0
+_MOST_NAMED = 8
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code of one command."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     own, beam_args = (given[: given.index("--")], given[given.index("--") + 1 :]) if "--" in given else (given, [])
-    options = _parser().parse_args(own[:1] if own[:1] == ["train-classifier"] else own)
+    parser = _parser()
+    if not own:
+        parser.print_help(sys.stderr)
+        return 2
+    options = parser.parse_args(own[:1] if own[:1] == ["train-classifier"] else own)
     options.rest = own[1:]  # train-classifier reads its arguments itself
     options.beam_args = tuple(beam_args)
     _quieten(getattr(options, "debug", False))
@@ -93,8 +99,24 @@ def _quieten(debug: bool) -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says of a job that it does not know which one was perhaps meant, in place of all their names."""
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is None or value in action.choices:
+            return
+        near = difflib.get_close_matches(str(value), list(map(str, action.choices)), n=1)
+        meant = f" (did you mean {near[0]!r}?)" if near else ""
+        known = (
+            "" if len(list(action.choices)) > _MOST_NAMED else f"; allowed are {', '.join(map(str, action.choices))}"
+        )
+        raise argparse.ArgumentError(
+            action, f"there is no {value!r}{meant}{known or f'; {self.prog} --help names all'}"
+        )
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="corpusmill",
         description="From seed URLs or web archives to clean, deduplicated, tokenised, packed Arrow shards, and a small model that proves their worth.",
         epilog=_EXAMPLES,

@@ -1,5 +1,6 @@
 """All settings of a run: one table for each stage, each a dataclass beside the code that it configures."""
 
+import os
 import platform
 import posixpath
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from pipeline import storage
 from pipeline.count.config import CountConfig
 from pipeline.crawl.config import CrawlConfig
 from pipeline.dedup.config import DedupConfig
-from pipeline.errors import SettingError
+from pipeline.errors import InputError, SettingError
 from pipeline.extract.config import ExtractConfig
 from pipeline.filter.config import FilterConfig
 from pipeline.ingest.config import IngestConfig
@@ -91,9 +92,15 @@ def load(path: str, assignments: Sequence[str] = ()) -> RunConfig:
     if not path.endswith(".toml") and storage.exists(run_file):
         config = build(RunConfig, override(read_toml(run_file), assignments))
         return replace(config, run=replace(config.run, folder=path.rstrip("/")))
+    if not path.endswith(".toml") and _is_folder_or_nothing(path):
+        raise InputError(f"{path} is neither a settings file nor the folder of a run, which holds a {RUN_FILE}")
     config = build(RunConfig, override(read_toml(path), assignments))
     name = posixpath.basename(path).removesuffix(".toml")
     return config if config.run.folder else replace(config, run=replace(config.run, folder=f"runs/{name}"))
+
+
+def _is_folder_or_nothing(path: str) -> bool:
+    return (storage.is_local(path) and os.path.isdir(path)) or not storage.exists(path)
 
 
 def write_resolved(config: RunConfig) -> None:

@@ -247,7 +247,7 @@ class _Receipts:
             self._under_way = {name: sign.num_records for name, sign in heartbeat.signs(self._folder).items()}
             self._next_look = time.monotonic() + _SIGNS_SECONDS
         begun = sum(number for name, number in self._under_way.items() if name not in self._shards)
-        self._progress.set(self._records + begun, text=f"{len(self._seen)} shards done")
+        self._progress.set(self._records + begun, text=f"{len(self._seen)} shard{'s' * (len(self._seen) != 1)} done")
 
 
 def _poll(receipts: _Receipts, stop: threading.Event) -> None:

@@ -33,6 +33,8 @@ def main(run: str, page: str) -> None:
 
 def lines(run: str, page: str) -> Iterator[str]:
     """The lines that `main` prints."""
+    if manifest_of(run, "pages") is None:
+        raise InputError(f"{run} is no run that has pages: it holds no complete dataset pages/")
     column, value = _key(page)
     crawled = list(_crawled(run, page)) if column == "url" else []
     yield from crawled

@@ -50,7 +50,9 @@ def export_run(run: str, format: Format, out: str = "", *, force: bool = False) 
     step.begin(force=True)
     entries = _export(shards, step.folder(name), format)
     steps.write_receipt(step.attempt_folder, Receipt(shard="all", files={name: tuple(entries)}))
-    return step.commit(["all"])
+    manifest = step.commit(["all"])
+    Progress.note(f"export to {format}: {len(entries):,} files → {step.folder(name)}")
+    return manifest
 
 
 def _export(shards: str, folder: str, format: Format) -> list[FileEntry]:

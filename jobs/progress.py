@@ -12,6 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bars
 
 _LINE_SECONDS = 10.0
+# Before this share is done a first guess of the time left would be wild.
+_SURE_SHARE = 0.02
 # A log file has no width of its own.
 console = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else 140)
 
@@ -25,6 +27,7 @@ class Progress:
         self._unit = unit
         self._started = self._last_line = time.monotonic()
         self._first_done: int | None = None
+        self._begun: tuple[float, int] | None = None
         self._state = ""
         self._bars = _bars(unit) if console.is_terminal else None
 
@@ -39,6 +42,8 @@ class Progress:
         seconds = max(time.monotonic() - self._started, 1e-9)
         if self._first_done is None:
             self._first_done = done
+        if self._begun is None and done > self._first_done:
+            self._begun = (seconds, done)
         if self._unit == "records":
             records = done - self._first_done
         speed = (records or 0) / seconds
@@ -52,10 +57,22 @@ class Progress:
 
     def _print(self, done: int, seconds: float) -> None:
         total = f" of {self._total:,}" if self._total is not None else ""
-        fresh = done - (self._first_done or 0)
-        left = f", {seconds / fresh * (self._total - done):.0f} s left" if self._total and fresh > 0 else ""
+        left = self._left(done, seconds)
         state = f" ({self._state})" if self._state else ""
-        self.note(f"{self._label}: {done:,}{total} {self._unit} in {seconds:.0f} s{left}{state}")
+        self.note(f"{self._label}: {done:,}{total} {self._unit} in {_duration(seconds)}{left}{state}")
+
+    def _left(self, done: int, seconds: float) -> str:
+        """The time left, from the speed since the first unit was done: what came before was starting, and comes once."""
+        if not self._total or self._begun is None or done >= self._total:
+            return ""
+        since, fresh = seconds - self._begun[0], done - self._begun[1]
+        if since < _LINE_SECONDS / 2:
+            since, fresh = seconds, done - (self._first_done or 0)
+            if fresh < self._total * _SURE_SHARE:
+                return ""
+        if fresh <= 0:  # the quick ones came at once, and say nothing of the others
+            return ""
+        return f", {_duration(since / fresh * (self._total - done))} left"
 
     def __exit__(self, *error: object) -> None:
         if self._bars is not None:
@@ -68,6 +85,12 @@ class Progress:
             console.print(line, markup=False)
         else:
             print(line, file=sys.stderr, flush=True)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _bars(unit: str) -> Bars:

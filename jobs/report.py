@@ -1,12 +1,14 @@
 """Writes RUN/report.html: one file, no scripts, nothing fetched. Reads manifests and small JSON files alone."""
 
 import json
+import shlex
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, select_autoescape
 from markupsafe import Markup
 
-from jobs import fertility, ledger, plots, summary
+from jobs import examples, fertility, ledger, plots, summary, times
+from jobs.bars import Bar, bars, groups
 from jobs.config import RUN_FILE, RunConfig
 from jobs.engine import Engine
 from jobs.progress import Progress
@@ -16,6 +18,21 @@ from pipeline.tables import read_batches
 
 REPORT = "report.html"
 _MAX_LANGUAGES = 12
+_TITLES = {"train_tokenizer": "train the tokenizer", "train": "train the model", "evaluate": "score the model"}
+_MEANINGS = {
+    "page": "fetched, and a page of the run",
+    "redirect": "led to another address, which is judged by itself",
+    "opt_out": "its owner does not want it in training data",
+    "robots": "robots.txt says no",
+    "extension": "its ending is that of no page",
+    "sitemap": "a list of addresses, read for its links",
+    "media_type": "an answer that is neither HTML nor text",
+    "empty": "an answer without content",
+    "trap/same_payload": "not asked for: many addresses of this pattern gave the very same bytes",
+    "trap/": "not asked for: the address looks like one of endlessly many",
+    "status/": "the server answered with this status",
+    "error/": "no whole answer came",
+}
 
 
 def main(config: RunConfig, engine: Engine | None = None, *, force: bool = False) -> None:
@@ -31,33 +48,42 @@ def main(config: RunConfig, engine: Engine | None = None, *, force: bool = False
 
 def _contents(run: str) -> dict[str, Any]:
     levels = list(summary.funnel(run))
+    kept = examples.kept(run)
     scores = summary.scores(run)
     languages = _languages(run)
     steps, losses = _losses(run)
     tokenizer = _tokenizer(run)
     return {
         "name": run.rstrip("/").rpartition("/")[2],
+        "run": run,
+        "word": shlex.quote(run),
         "levels": levels,
+        "most": max((level.came_in for level in levels), default=0) or 1,
+        "names": _names(levels),
         "faults": list(ledger.differences(run)),
         "tiles": list(_tiles(run, levels, scores)),
-        "examples": _examples(run),
+        "examples": examples.rejected(run),
+        "kept": kept,
+        "example": shlex.quote(kept[0].url) if kept and kept[0].url else "",
         "verdicts": _verdicts(run),
         "clusters": _clusters(run),
-        "languages": languages,
+        "languages": bars(languages),
         "tokenizer": fertility.key_figures(tokenizer) if tokenizer else [],
         "scores": scores,
         "settings": _settings(run),
-        "plots": {
-            "funnel": Markup(plots.funnel([(level.name, level.kept, level.rejected) for level in levels]))
-            if levels
-            else "",
-            "languages": Markup(plots.bars(languages, "documents")) if languages else "",
-            "fertility": Markup(plots.groups_of_bars(fertility.by_language_and_source(tokenizer), "bytes per token"))
-            if tokenizer
-            else "",
-            "loss": Markup(plots.loss_curve(steps, losses)) if steps else "",
-            "scores": Markup(_score_bars(scores)) if scores else "",
-        },
+        "times": [(_TITLES.get(job, job), times.duration(seconds)) for job, seconds in times.seconds(run).items()],
+        "fertility": groups(fertility.by_language_and_source(tokenizer)) if tokenizer else [],
+        "score_bars": _score_bars(scores) if scores else [],
+        "loss": Markup(plots.loss_curve(steps, losses)) if len(steps) > 1 else "",
+    }
+
+
+def _names(levels: list[summary.Level]) -> dict[str, str]:
+    """Each reason without its stage, where the heading above says that."""
+    return {
+        reason: reason.removeprefix(f"{stage}: ")
+        for level, stage in zip(levels, ("pages", "filter", "dedup"), strict=False)
+        for reason, _ in level.reasons
     }
 
 
@@ -76,37 +102,20 @@ def _tiles(run: str, levels: list[summary.Level], scores: dict[str, Any] | None)
         yield f"{scores['parameters'] / 1e6:,.2f} M", "parameters"
 
 
-def _examples(run: str) -> dict[str, str]:
-    """One URL with the measured value for each rejection reason: that with the smallest id."""
-    found: dict[str, tuple[str, str]] = {}
-    for dataset in ("rejected/pages", "rejected/filter", "rejected/dedup"):
-        manifest = summary.manifest_of(run, dataset)
-        for entry in manifest.files if manifest else ():
-            for batch in read_batches(
-                join(run, dataset, entry.path), ["id", "url", "stage", "reason", "value", "threshold"]
-            ):
-                for row in batch.to_pylist():
-                    reason = f"{row['stage']}: {row['reason']}"
-                    if reason not in found or row["id"] < found[reason][0]:
-                        found[reason] = (row["id"], _example(row))
-    return {reason: text for reason, (_, text) in found.items()}
-
-
-def _example(row: dict[str, Any]) -> str:
-    if row["value"] is None:
-        return str(row["url"])
-    threshold = f", threshold {row['threshold']:.4g}" if row["threshold"] is not None else ""
-    return f"{row['url']} ({row['value']:.4g}{threshold})"
-
-
-def _verdicts(run: str) -> list[tuple[str, int]]:
+def _verdicts(run: str) -> list[tuple[str, int, str]]:
+    """The verdicts of a crawl, the most frequent first, with their meaning where the name does not say it."""
     manifest = summary.manifest_of(run, "pages")
     found = {
         name.removeprefix("verdict/"): count
         for name, count in (manifest.counts if manifest else {}).items()
         if name.startswith("verdict/")
     }
-    return sorted(found.items(), key=lambda item: (-item[1], item[0]))
+    ordered = sorted(found.items(), key=lambda item: (-item[1], item[0]))
+    return [(name, count, _meaning(name)) for name, count in ordered]
+
+
+def _meaning(verdict: str) -> str:
+    return _MEANINGS.get(verdict) or _MEANINGS.get(verdict.partition("/")[0] + "/", "")
 
 
 def _clusters(run: str) -> list[tuple[str, str]]:
@@ -143,14 +152,12 @@ def _losses(run: str) -> tuple[list[int], list[float]]:
     return [row["step"] for row in rows], [row["loss"] for row in rows]
 
 
-def _score_bars(scores: dict[str, Any]) -> str:
+def _score_bars(scores: dict[str, Any]) -> list[Bar]:
     values = {
         f"{order}-gram": each["bits_per_byte"]
         for order, each in sorted(scores["ngram"].items(), key=lambda item: int(item[0]))
     }
-    return plots.bars(
-        {**values, "trained model": scores["heldout"]["bits_per_byte"]}, "bits per byte", highlight="trained model"
-    )
+    return bars({**values, "trained model": scores["heldout"]["bits_per_byte"]}, highlight="trained model")
 
 
 def _settings(run: str) -> str:

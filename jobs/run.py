@@ -7,6 +7,7 @@ from typing import Any
 
 from jobs.config import RunConfig
 from jobs.engine import Engine
+from jobs.times import timed
 from pipeline.errors import SettingError
 
 Job = Callable[..., Any]
@@ -42,4 +43,5 @@ def pages(config: RunConfig, engine: Engine, *, force: bool = False) -> Any:
 
 
 def _done(name: str, config: RunConfig, engine: Engine, *, force: bool = False) -> Any:
-    return import_module(f"jobs.{name}").main(config, engine, force=force)
+    with timed(config.run.folder, name, force=force):
+        return import_module(f"jobs.{name}").main(config, engine, force=force)

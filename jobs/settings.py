@@ -115,13 +115,21 @@ def _value(kind: Any, value: Any, path: str) -> Any:
         return _one_of(arguments, value, path)
     if origin is tuple:
         if not isinstance(value, (list, tuple)):
-            raise SettingError(f"{path} is {value!r}; expected a list")
+            raise SettingError(f"{path} is {value!r}; expected a list{_list_of(path, value)}")
         return tuple(_value(arguments[0], item, f"{path}[{index}]") for index, item in enumerate(value))
     if origin is dict or origin is Mapping:
         if not isinstance(value, Mapping):
             raise SettingError(f"{path} is {value!r}; expected a table")
         return {str(key): _value(arguments[1], item, f"{path}.{key}") for key, item in value.items()}
     return _scalar(kind, value, path)
+
+
+def _list_of(path: str, value: Any) -> str:
+    """How a text would look as a list, for who forgot brackets, or quotes that the shell leaves in place."""
+    if not isinstance(value, str):
+        return ""
+    items = [item.strip() for item in value.strip("[]").split(",")]
+    return f""", for example --set '{path}=[{", ".join(f'"{item}"' for item in items)}]'"""
 
 
 def _one_of(kinds: Sequence[Any], value: Any, path: str) -> Any:

@@ -2,9 +2,11 @@
 
 Each reads records from one file and writes records to another (`-` is standard input or output;
 `.gz` and `.zst` by their endings). Records that a stage refuses go, with stage, reason, value and
-threshold, to a third file, so that none vanishes.
+threshold, to a third file, so that none vanishes: also lines that are no JSON objects, and records
+without what the filter reads. A file of nothing else is the wrong file, and an error.
 """
 
+import json
 import math
 import os
 import sys
@@ -19,13 +21,18 @@ from pipeline.errors import InputError
 from pipeline.extract.language import LanguageFinder
 from pipeline.extract.stage import ExtractText
 from pipeline.filter.stage import ClassifyDocuments, FilterDocuments, MaskPrivate
-from pipeline.jsonl import read_records, writing
+from pipeline.jsonl import Line, RecordWriter, numbered_records, read_records, writing
 from pipeline.records import Document, Page, Rejection, page_id
 from pipeline.stage import Judge, judge_one
 
 Fields = Mapping[str, Any]
 Change = Callable[[Fields, int], Fields | Rejection]
 _PROGRESS_RECORDS = 1000
+_SHOWN_BYTES = 65_536
+
+
+class UnusableError(ValueError):
+    """A record lacks what a filter reads; the message says what."""
 
 
 def rejected_path(target: str) -> str:
@@ -42,31 +49,69 @@ def rejected_path(target: str) -> str:
 def apply(label: str, change: Change, source: str, target: str, rejected: str = "") -> Counter[str]:
     """Passes every record of `source` through `change`; returns the counts `read`, `kept` and `rejected`."""
     refused_path = rejected or rejected_path(target)
-    if len({os.path.abspath(path) for path in (source, target, refused_path) if path != "-"}) < sum(
-        path != "-" for path in (source, target, refused_path)
-    ):
-        raise InputError(f"{label}: input, output and rejected records must be three different files")
+    _three_files(label, source, target, refused_path)
     counts: Counter[str] = Counter(read=0, kept=0, rejected=0)
     with (
         Progress(label, total=None, unit="records") as progress,
-        writing(target) as kept,
         writing(refused_path) as refused,
+        writing(target) as kept,
     ):
-        for number, record in enumerate(read_records(source), 1):
+        unusable = _Unusable(label, refused, counts)
+        for number, record in numbered_records(source, unusable.line):
             counts["read"] += 1
-            verdict = change(record, number)
+            try:
+                verdict = change(record, number)
+            except UnusableError as error:
+                unusable.record(number, record, str(error))
+                continue
             if isinstance(verdict, Rejection):
                 refused.write({**record, **_explained(verdict)})
                 counts.update(("rejected", f"rejected/{verdict.reason}"))
             else:
                 kept.write(verdict)
                 counts["kept"] += 1
-            if number % _PROGRESS_RECORDS == 0:
-                progress.set(number, records=number)
+            if counts["read"] % _PROGRESS_RECORDS == 0:
+                progress.set(counts["read"], records=counts["read"])
+        if counts["read"] and unusable.number == counts["read"]:
+            raise InputError(f"{source}: {unusable.first}; so it is with every record of it")
     if not counts["rejected"] and not rejected and os.path.exists(refused_path):
         os.unlink(refused_path)
     _report(label, counts, refused_path)
     return counts
+
+
+def _three_files(label: str, *paths: str) -> None:
+    files = [os.path.realpath(path) for path in paths if path != "-"]
+    if len(set(files)) < len(files):
+        raise InputError(f"{label}: input, output and rejected records must be three different files")
+
+
+class _Unusable:
+    """Writes what no filter can take to the refused records, and remembers the first of it."""
+
+    def __init__(self, label: str, refused: RecordWriter, counts: Counter[str]) -> None:
+        self._label = label
+        self._refused = refused
+        self._counts = counts
+        self.number = 0
+        self.first = ""
+
+    def line(self, line: Line, why: str) -> None:
+        """Takes a line that is no object."""
+        self._counts["read"] += 1
+        shown = (line.data or b"")[:_SHOWN_BYTES].decode(errors="backslashreplace")
+        self._take("unreadable.not_an_object", line.number, {"line": shown} if shown else {}, why)
+
+    def record(self, number: int, record: Fields, why: str) -> None:
+        """Takes an object without what the filter reads."""
+        self._take("unreadable.no_text", number, record, why)
+
+    def _take(self, reason: str, number: int, record: Fields, why: str) -> None:
+        detail = f"the record at line {number} {why}"
+        self.first = self.first or detail
+        self.number += 1
+        self._refused.write({**record, "stage": self._label, "reason": reason, "detail": detail})
+        self._counts.update(("rejected", f"rejected/{reason}"))
 
 
 def _report(label: str, counts: Counter[str], refused_path: str) -> None:
@@ -111,7 +156,7 @@ def langid(config: RunConfig) -> Change:
     finder = LanguageFinder(config.extract.language)
 
     def change(record: Fields, number: int) -> Fields | Rejection:
-        text = _text(record, number)
+        text = _text(record)
         language, score = finder.of_document(text)
         return {
             **record,
@@ -163,7 +208,7 @@ def _page(record: Fields, number: int) -> Page:
     html, text = record.get("html"), record.get("text")
     content = html if isinstance(html, str) and html else text
     if not isinstance(content, str):
-        raise InputError(f"record {number} has neither `html` nor `text`")
+        raise UnusableError(f"has neither `html` nor `text`; {_fields_of(record)}")
     payload = content.encode("utf-8", "surrogatepass")
     url = str(record.get("url") or "")
     metadata = {
@@ -180,7 +225,7 @@ def _page(record: Fields, number: int) -> Page:
 
 
 def _document(record: Fields, number: int, languages: LanguageFinder | None) -> Document:
-    text = _text(record, number)
+    text = _text(record)
     document = Document(id=str(record.get("id") or number), url=str(record.get("url") or ""), text=text)
     if record.get("language") or languages is None:
         language, score = str(record.get("language") or ""), float(record.get("language_score") or 1.0)
@@ -189,11 +234,17 @@ def _document(record: Fields, number: int, languages: LanguageFinder | None) -> 
     return replace(document, language=language, language_score=score)
 
 
-def _text(record: Fields, number: int) -> str:
+def _text(record: Fields) -> str:
     text = record.get("text")
+    if "text" in record and not isinstance(text, str):
+        raise UnusableError(f"has the `text` {json.dumps(text)[:40]}, which is no text in quotes")
     if not isinstance(text, str):
-        raise InputError(f"record {number} has no `text`; it has {', '.join(sorted(record)) or 'nothing'}")
+        raise UnusableError(f"has no `text`; {_fields_of(record)}")
     return text
+
+
+def _fields_of(record: Fields) -> str:
+    return f"it has {', '.join(sorted(record)) or 'nothing'}"
 
 
 def dedup(config: RunConfig, source: str, target: str, rejected: str = "") -> Mapping[str, int]:
@@ -201,6 +252,7 @@ def dedup(config: RunConfig, source: str, target: str, rejected: str = "") -> Ma
     from pipeline.dedup.filtering import deduplicate_records
 
     refused_path = rejected or rejected_path(target)
+    _three_files("dedup", source, target, refused_path)
     counts = Counter(deduplicate_records(source, target, config.dedup, rejected=refused_path))
     _report("dedup", counts, refused_path)
     return counts

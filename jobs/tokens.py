@@ -83,6 +83,8 @@ def _documents(row: PackedRow, urls: dict[str, str], decode: Decode, end_of_text
 
 
 def _check_rows(shards: ShardSet, source: str, row: int, num_rows: int) -> None:
+    if num_rows < 1:
+        raise InputError(f"{num_rows} rows are asked for; allowed is 1 or more")
     available = shards.num_rows(source)
     if not 0 <= row < row + num_rows <= available:
         wanted = f"rows {row} to {row + num_rows - 1}"

@@ -27,7 +27,7 @@ def main(run: str) -> str:
     """
     folders = datasets(run)
     if not folders:
-        raise InputError(f"{run} holds no complete dataset")
+        raise InputError(f"{run} is no run: it holds no complete dataset")
     faults = list(_faults(run, folders))
     for fault in faults:
         Progress.note(f"verify: {fault}")

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
 from typing import IO, Any, NamedTuple, Protocol, cast
@@ -21,6 +21,7 @@ from pipeline.streams import ByteStream, open_stream
 
 MAX_LINE_BYTES = 512 << 20
 _ZSTD_LEVEL = 3
+_KINDS = {list: "a list", str: "a text", bool: "true or false", type(None): "null"}
 
 
 class Line(NamedTuple):
@@ -59,8 +60,12 @@ def parsed(line: bytes) -> dict[str, Any]:
         value = json.loads(line.removeprefix(b"\xef\xbb\xbf"))
     except RecursionError:
         raise ValueError("the JSON is nested too deeply") from None
+    except json.JSONDecodeError as error:  # its own words count lines within this one
+        raise ValueError(f"{error.msg} at column {error.colno}") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"byte {error.object[error.start]:#04x} at column {error.start + 1} is not UTF-8") from None
     if not isinstance(value, dict):
-        raise ValueError(f"the line holds {type(value).__name__}, not an object")
+        raise ValueError(f"the line holds {_KINDS.get(type(value), 'a number')}, not an object")
     return value
 
 
@@ -70,20 +75,37 @@ def read_records(path: str) -> Iterator[dict[str, Any]]:
     Raises:
         InputError: the file is missing, damaged or cut off, or a line is not an object; the sentence names the line.
     """
+    return (record for _, record in numbered_records(path))
+
+
+def numbered_records(
+    path: str, broken: Callable[[Line, str], None] | None = None
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The objects of a JSON lines file, each behind the number of its line; `broken` gets the lines that are no objects, and why.
+
+    Raises:
+        InputError: see `read_records`; lines that are no objects only without `broken`.
+    """
+
+    def refuse(line: Line, why: str) -> None:
+        raise InputError(f"{path}: the record at line {line.number} {why}")
+
+    take = broken or refuse
     with _reading(path) as stream:
         num_records = 0
         for line in lines(stream):
             if line.data is None:
-                raise InputError(
-                    f"{path}: the record at line {line.number} has {line.size} bytes; allowed are {MAX_LINE_BYTES}"
-                )
+                take(line, f"has {line.size} bytes; allowed are {MAX_LINE_BYTES}")
+                continue
             try:
-                yield parsed(line.data)
-                num_records += 1
+                record = parsed(line.data)
             except ValueError as error:
                 if stream.damage is not None and not stream.peek(1):
                     break
-                raise InputError(f"{path}: the record at line {line.number} is not a JSON object: {error}") from None
+                take(line, f"is not a JSON object: {error}")
+                continue
+            num_records += 1
+            yield line.number, record
         if stream.damage is not None:
             raise InputError(
                 f"{path} is broken at byte {stream.damage.position}, behind record {num_records}: {stream.damage.detail}"

@@ -15,6 +15,17 @@ from pipeline.storage import FileEntry, checksum, exists, join, read_json, write
 
 MANIFEST = "manifest.json"
 FORMAT = 1
+# The command that makes a dataset, for people who gave theirs too early.
+_MADE_BY = {
+    "pages": "crawl or ingest",
+    "filtered": "curate",
+    "documents": "curate",
+    "counts": "count",
+    "tokenizer": "train-tokenizer",
+    "shards": "pack",
+    "model": "train",
+    "evaluation": "evaluate",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +73,9 @@ def read_manifest(folder: str) -> Manifest:
     """
     path = join(folder, MANIFEST)
     if not exists(path):
-        raise InputError(f"{folder} is not a complete dataset: it has no {MANIFEST}")
+        command = _MADE_BY.get(folder.rstrip("/").rpartition("/")[2])
+        remedy = f"; corpusmill {command} makes it" if command else ""
+        raise InputError(f"{folder} is not a complete dataset: it has no {MANIFEST}{remedy}")
     value = read_json(path)
     try:
         if value["format"] > FORMAT:

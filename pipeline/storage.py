@@ -152,7 +152,8 @@ def naming(path: str) -> Iterator[None]:
         yield
     except Exception as error:
         if isinstance(error, OSError) and error.errno is not None:
-            error.filename = error.filename or path
+            temporary = str(error.filename or "").startswith(f"{path.removeprefix('file://')}.")
+            error.filename = path if temporary else error.filename or path
         elif not isinstance(error, CorpusmillError) and path not in getattr(error, "__notes__", ()):
             error.add_note(path)  # errors of object stores have no other place for it
         raise

@@ -127,6 +127,14 @@ def test_wrong_usage(commands: Commands, arguments: list[str]) -> None:
     assert "Traceback" not in ended.err
 
 
+def test_a_misspelt_job(commands: Commands) -> None:
+    ended = commands.run("curat", "x.toml")
+    assert ended.code == 2
+    assert ended.err.splitlines()[-1] == (
+        "corpusmill: error: argument JOB: there is no 'curat' (did you mean 'curate'?); corpusmill --help names all"
+    )
+
+
 def test_a_run_without_a_way_in(tmp_path: Path, commands: Commands) -> None:
     (tmp_path / "empty.toml").write_text(f'[run]\nfolder = "{tmp_path}/run"\n')
     assert_one_sentence(
@@ -159,11 +167,52 @@ def test_a_missing_file_of_a_filter(tmp_path: Path, commands: Commands) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_records_that_are_not_json(tmp_path: Path, commands: Commands) -> None:
-    (tmp_path / "in.jsonl").write_text('{"text": "fine"}\n{"text": \n')
+def test_records_that_no_filter_can_take(tmp_path: Path, commands: Commands) -> None:
+    """One bad line does not end the work on a million good ones: it goes to the refused records, with its reason."""
+    lines = [b'{"text": "fine"}', b'{"text": ', b'{"text": "caf\xe9"}', b"[1]", b'{"id": "x"}', b'{"text": 7}']
+    (tmp_path / "in.jsonl").write_bytes(b"\n".join(lines))
     ended = commands.run("langid", tmp_path / "in.jsonl", tmp_path / "out.jsonl")
-    assert_one_sentence(ended, 1, "in.jsonl", "line 2")
-    assert not (tmp_path / "out.jsonl").exists()
+    assert ended.code == 0, ended.err
+    assert "6 read, 1 kept, 5 rejected (3 unreadable.not_an_object, 2 unreadable.no_text)" in ended.err
+    assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 1
+    refused = [json.loads(line) for line in (tmp_path / "out.rejected.jsonl").read_text().splitlines()]
+    assert [each["detail"] for each in refused] == [
+        "the record at line 2 is not a JSON object: Expecting value at column 10",
+        "the record at line 3 is not a JSON object: byte 0xe9 at column 14 is not UTF-8",
+        "the record at line 4 is not a JSON object: the line holds a list, not an object",
+        "the record at line 5 has no `text`; it has id",
+        "the record at line 6 has the `text` 7, which is no text in quotes",
+    ]
+    assert refused[1]["line"] == '{"text": "caf\\xe9"}'
+    assert refused[3]["id"] == "x"
+
+
+@pytest.mark.parametrize(("job", "content", "part"), [
+    ("langid", b'{"content": "x"}\n{"content": "y"}\n', "the record at line 1 has no `text`; it has content"),
+    ("extract", b'{"body": "x"}\n', "the record at line 1 has neither `html` nor `text`; it has body"),
+    ("filter", bytes(range(128, 200)), "the record at line 1 is not a JSON object"),
+])  # fmt: skip
+def test_a_file_of_other_records(job: str, content: bytes, part: str, tmp_path: Path, commands: Commands) -> None:
+    (tmp_path / "in.jsonl").write_bytes(content)
+    ended = commands.run(job, tmp_path / "in.jsonl", tmp_path / "out.jsonl")
+    assert_one_sentence(ended, 1, "in.jsonl", part, "so it is with every record")
+    assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
+
+
+def test_an_output_that_is_a_folder(tmp_path: Path, commands: Commands) -> None:
+    (tmp_path / "in.jsonl").write_text('{"text": "fine"}\n')
+    (tmp_path / "out.jsonl").mkdir()
+    ended = commands.run("langid", tmp_path / "in.jsonl", tmp_path / "out.jsonl")
+    assert_one_sentence(ended, 1, f"{tmp_path}/out.jsonl: Is a directory")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", "out.jsonl"]
+
+
+@pytest.mark.parametrize("job", ["mask", "dedup"])
+def test_a_filter_does_not_write_over_its_input(job: str, tmp_path: Path, commands: Commands) -> None:
+    (tmp_path / "in.jsonl").write_text('{"text": "fine"}\n')
+    ended = commands.run(job, tmp_path / "in.jsonl", tmp_path / "in.jsonl")
+    assert_one_sentence(ended, 1, "three different files")
+    assert (tmp_path / "in.jsonl").read_text() == '{"text": "fine"}\n'
 
 
 @pytest.mark.parametrize("name", ["pages.jsonl.gz", "pages.warc.gz", "pages.parquet"])
@@ -203,19 +252,24 @@ def _broken(name: str) -> bytes:
 
 def test_jobs_out_of_order(settings: Callable[..., Path], commands: Commands) -> None:
     path = settings({"text": "x"})
-    for job, needed in (
-        ("curate", "run/pages"),
-        ("count", "run/documents"),
-        ("pack", "run/documents"),
-        ("train", "run/shards"),
-        ("evaluate", "run/"),
+    for job, needed, remedy in (
+        ("curate", "run/pages", "corpusmill crawl or ingest makes it"),
+        ("count", "run/documents", "corpusmill curate makes it"),
+        ("pack", "run/documents", "corpusmill curate makes it"),
+        ("train", "run/shards", "corpusmill pack makes it"),
+        ("evaluate", "run/model", "corpusmill train makes it"),
     ):
-        assert_one_sentence(commands.run(job, path), 1, needed, "is not a complete dataset")
+        assert_one_sentence(commands.run(job, path), 1, needed, "is not a complete dataset", remedy)
 
 
 def test_a_folder_that_is_no_run(tmp_path: Path, commands: Commands) -> None:
     assert_one_sentence(python_m_jobs("verify", tmp_path, folder=tmp_path), 1, "holds no complete dataset")
-    assert_one_sentence(commands.run("explain", tmp_path, "https://example.org/"), 1, "https://example.org/")
+    assert_one_sentence(commands.run("explain", tmp_path, "https://example.org/"), 1, "no run", str(tmp_path))
+    for job in ("report", "curate"):
+        assert_one_sentence(
+            commands.run(job, tmp_path), 1, "neither a settings file nor the folder of a run", str(tmp_path)
+        )
+        assert_one_sentence(commands.run(job, tmp_path / "none"), 1, "neither a settings file nor the folder of a run")
     assert_one_sentence(commands.run("generate", tmp_path, "--prompt", "x"), 1, str(tmp_path))
 
 

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from markupsafe import escape
 
-from jobs import ledger, verify
-from pipeline import manifests
+from jobs import ledger, times, verify
+from pipeline import manifests, storage
 from tests import corpora
 from tests.commands import Commands
 from tests.runs import Made, contents, rows, written
@@ -53,6 +54,27 @@ def test_the_report_stands_alone(made: Made) -> None:
     assert "bits per byte" in html
     assert "<script" not in html
     assert 'src="http' not in html
+
+
+def test_the_report_shows_what_was_kept_and_what_to_do_next(made: Made) -> None:
+    html = (made.run / "report.html").read_text("utf-8")
+    kept = rows(made.run, "documents")[0]
+    first = next(line for line in kept["text"].splitlines() if line.strip())
+    assert str(escape(first))[:60] in html
+    assert f"corpusmill verify {made.run}" in html
+    assert f"corpusmill explain {made.run} {kept['url']}" in html
+    took = times.seconds(str(made.run))
+    assert list(took) == ["ingest", "curate", "count", "train_tokenizer", "pack", "train", "evaluate"]
+    assert "score the model" in html
+
+
+def test_a_job_that_is_up_to_date_keeps_its_time(copy: Callable[[], Made], commands: Commands) -> None:
+    mine = copy()
+    storage.write_json(str(mine.run / "logs/seconds.json"), {"pack": 77.0, "count": 5.0})
+    assert commands.run("pack", mine.settings).code == 0
+    assert times.seconds(str(mine.run)) == {"count": 5.0, "pack": 77.0}
+    assert commands.run("pack", mine.settings, "--set", "pack.sequence_length=32").code == 0
+    assert times.seconds(str(mine.run))["pack"] < 77.0
 
 
 def test_scores_stand_beside_baselines(made: Made) -> None:

@@ -65,7 +65,7 @@ def test_equal_records_give_equal_bytes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (b'{"a":1}\n[1]\n', "the record at line 2 is not a JSON object: the line holds list"),
+        (b'{"a":1}\n[1]\n', "the record at line 2 is not a JSON object: the line holds a list"),
         (b'{"a":1}\n{"a":\n', "the record at line 2 is not a JSON object"),
         (b"[" * 100_000 + b"\n", "line 1 is not a JSON object: the JSON is nested too deeply"),
         (gzip.compress(b'{"a":1}\n{"a":2}\n' * 50)[:-12], "is broken at byte 0"),

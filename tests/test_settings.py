@@ -31,6 +31,7 @@ TABLES = [each.name for each in fields(RunConfig)]
         ("[pack]\nsequence_length = true", r"pack.sequence_length is True; expected a whole number"),
         ("[pack]\nseparate_sources = 1", r"pack.separate_sources is 1; expected true or false"),
         ("[ingest]\ninputs = 'one'", r"ingest.inputs is 'one'; expected a list"),
+        ("[filter]\nlanguages = '[en,de]'", r"\[en,de\]'; expected a list, for example --set 'filter.languages=\[\"en\", \"de\"\]'"),
         ("[ingest]\ninputs = ['one', 2]", r"ingest.inputs\[1\] is 2; expected a text in quotes"),
         ("[ingest.sources]\nbooks = 3", r"ingest.sources.books is 3; expected a text in quotes"),
         ("pack = 3", r"\[pack\] must be a table, not 3"),

@@ -101,6 +101,7 @@ def run_job(options: argparse.Namespace, module: str, **extra: Any) -> None:
     """Runs `main` of `jobs/{module}.py` inside the run that the options name."""
     config, engine = config_of(options), engine_of(options)
     from jobs.lock import opened
+    from jobs.times import timed
 
-    with opened(config):
+    with opened(config), timed(config.run.folder, module, force=options.force):
         import_module(f"jobs.{module}").main(config, engine, force=options.force, **extra)

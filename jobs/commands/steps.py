@@ -67,10 +67,12 @@ def _step(commands: Any, name: str, text: str, handler: Any) -> argparse.Argumen
 def _train_tokenizer(options: argparse.Namespace) -> None:
     config, engine = config_of(options), engine_of(options)
     from jobs.lock import opened
+    from jobs.times import timed
 
     with opened(config):
         for module in ("count", "train_tokenizer"):
-            import_module(f"jobs.{module}").main(config, engine, force=options.force)
+            with timed(config.run.folder, module, force=options.force):
+                import_module(f"jobs.{module}").main(config, engine, force=options.force)
 
 
 def _decontaminate(options: argparse.Namespace) -> None:
@@ -131,7 +133,7 @@ def _pack(options: argparse.Namespace) -> None:
 def _add_demo(commands: Any) -> None:
     text = "crawl a site on this machine and go the whole way to a scored model"
     command = declare(commands, "demo", text, _demo)
-    command.add_argument("--folder", default="runs/demo")
+    command.add_argument("--folder", default="runs/demo", help="where the run goes (default runs/demo)")
     take_overrides(command)
     take_force(command)
     take_engine(command)

@@ -25,6 +25,7 @@ def main(engine: Engine, *, folder: str = "runs/demo", assignments: tuple[str, .
     started = time.monotonic()
     tables = override(tomllib.loads(files("jobs.configs").joinpath(SETTINGS).read_text()), assignments)
     Progress.note("demo: rendering the documentation of this Python as a web site …")
+    Progress.note("demo: the first time on a machine some steps begin with a minute of compiling")
     with serve_demo_site(ports=_free_ports()) as served:
         Progress.note(
             f"demo: {served.site.num_pages:,} pages at {served.origin}/ and its mirror {served.mirror_origin}/"

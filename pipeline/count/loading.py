@@ -50,7 +50,9 @@ def load_table(folder: str, *, weights: Mapping[str, int] | None = None) -> Tabl
     info = read_info(join(folder, GROUPS_FILE))
     table = read_table(folder)
     if not table.num_rows:
-        raise DataError(f"{folder} holds no pre-token: there was no text to count")
+        raise DataError(
+            f"{folder} holds no pre-token: there was no text to count; corpusmill report shows why pages were refused"
+        )
     starts = first_rows(table["pretoken"])
     groups = table["group"].to_numpy()
     data, offsets = spelled(table["pretoken"].take(pa.array(starts)))

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from jobs.bars import groups
 from jobs.count import count_run
 from jobs.engine import Engine
 from jobs.fertility import as_text, by_language, by_language_and_source, key_figures
-from jobs.plots import groups_of_bars
 from jobs.train_tokenizer import train_run
 from pipeline.count.config import CountConfig
 from pipeline.count.loading import load_table
@@ -141,10 +141,14 @@ def test_fertility_beside_another_tokenizer(run: str, tmp_path: Path) -> None:
     shown = as_text({"ours": value})
     assert all(f"  {name}: " in shown for name in ("digits", "white space", "code", "least used", "longest"))
     assert dict(key_figures(value))["tokens in the vocabulary"] == f"{value['vocab_size']}"
-    picture = groups_of_bars(rows, "bytes per token")
-    assert picture.startswith("<svg")
-    assert "small.json" in picture
-    assert picture == groups_of_bars(rows, "bytes per token")
+    drawn = groups(rows)
+    assert [(bar.name, bar.series) for bar in drawn[:3]] == [
+        ("all", "this tokenizer"),
+        ("", "small.json"),
+        ("en", "this tokenizer"),
+    ]
+    assert max(bar.percent for bar in drawn) == 100
+    assert drawn[0].percent > drawn[1].percent > 0
 
 
 def test_an_existing_tokenizer_is_taken_over(run: str, tmp_path: Path) -> None:

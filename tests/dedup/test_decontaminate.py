@@ -141,7 +141,7 @@ def test_what_is_not_searched_for_is_said(tmp_path: Path, caplog: pytest.LogCapt
     ("content", "said"),
     [
         (b'{"q": "a"}\n\n{"q": "b"\n', "the record at line 3 is not a JSON object"),  # blank lines count
-        (b'{"q": "a"}\n["q"]\n', "the record at line 2 is not a JSON object: the line holds list, not an object"),
+        (b'{"q": "a"}\n["q"]\n', "the record at line 2 is not a JSON object: the line holds a list, not an object"),
         (b'{"q": "\xff"}\n', "the record at line 1 is not a JSON object"),
         (b"\x1f\x8b\x08\x00 no gzip", "is broken at byte"),
         (b"", "no item has a string of 8 words or more"),

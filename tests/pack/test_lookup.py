@@ -65,7 +65,7 @@ def test_rows_are_shown_with_text_and_urls(run: str) -> None:
         ({"document": "f" * 32}, "no shard in .* holds document ffff"),
         ({"document": "xyz"}, "'xyz' is not a document id"),
         ({"row": 100_000}, "has rows 0 to .* not rows 100000 to 100000"),
-        ({"num_rows": 0}, "has rows 0 to"),
+        ({"num_rows": 0}, "0 rows are asked for; allowed is 1 or more"),
         ({"source": "mail"}, "no rows of source 'mail'"),
         ({"split": "test"}, "no split 'test'"),
     ],
