@@ -7,10 +7,12 @@ trained on at all, so all of it is unseen. In SemEval's toxic spans all posts ar
 could be marked. HateCheck's sentences are made from templates to probe one thing each. Clean documents are the gold texts of
 hand-extracted pages, none trained on, and held-out pieces of books, articles and specifications in seven languages.
 Clean sentences are all of Lingua's, none trained on (four fifths bound the thresholds), and the held-out fifths of Tatoeba's and of the declaration of human rights.
+Lines of clean pages, each as a document of its own, show what the model for messages says of short texts that are no messages.
 """
 
 import argparse
 import os
+import re
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -26,8 +28,9 @@ from pipeline.extract.language_codes import language_code
 from pipeline.filter.classifiers import Classifier
 from pipeline.filter.config import ClassifierConfig, FilterConfig
 from pipeline.filter.decisions import MODELS
-from pipeline.filter.reading import normalise, readable
+from pipeline.filter.reading import SHORT_CHARS, normalise, readable
 from pipeline.filter.stage import ClassifyDocuments
+from pipeline.jsonl import read_records
 from pipeline.records import Document, Rejection
 
 SETS: dict[str, dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
@@ -50,6 +53,9 @@ FUNCTIONAL = {"toxicity/hatecheck_en", "toxicity/hatecheck_multilingual"}
 ONE_CLASS = {"toxicity/toxic_spans_semeval2021"}
 SENTENCES = ("lingua_testdata_75", "tatoeba_112", "udhr_paragraphs")
 SENTENCE_LANGUAGES = ("ar", "de", "en", "es", "fr", "it", "nl", "pl", "pt", "zh")
+WRITTEN = Path(__file__).parent / "written_texts.jsonl"
+MIN_LINE_CHARS = 40
+MONEY_OR_CODE = re.compile(r"[£$]|\b\d{5,6}\b|\d{10}")
 CLEAN_CORPORA = ("en_blog_18f", "en_tech_pep_rfc", "en_classic_books", "fr_eltec", "ru_eltec_dracor", "ja_aozora", "zh_mixed")  # fmt: skip
 
 
@@ -129,6 +135,15 @@ def clean_sentences(data: Path) -> Iterator[tuple[str, Document]]:
                 yield name, Document(id=row["id"], url="", text=row["text"], language=language)
 
 
+def clean_lines(data: Path) -> Iterator[str]:
+    """Lines of 40 to 320 characters of the gold texts of pages: as short as messages, and nobody's spam."""
+    for name in ("article_extraction", "wcxb"):
+        for row in rows(data / f"html/{name}.jsonl.zst"):
+            for line in map(str.strip, (row.get("gold") or "").split("\n")):
+                if MIN_LINE_CHARS <= len(line) <= SHORT_CHARS:
+                    yield line
+
+
 def main() -> None:
     """Prints a table of sets, mistakes, then the clean documents."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
@@ -147,8 +162,11 @@ def main() -> None:
         if name == "toxicity":
             show_functions([row for path in FUNCTIONAL for row in found[path]], model.thresholds.short)
     settings = ClassifierConfig(model=options.models)
-    show_clean(ClassifyDocuments(FilterConfig(spam=settings, toxicity=settings)), options.data, options.clean_documents)
+    judge = ClassifyDocuments(FilterConfig(spam=settings, toxicity=settings))
+    show_clean(judge, options.data, options.clean_documents)
+    show_written(judge)
     show_sentences(Classifier(folder, "toxicity"), options.data)
+    show_lines(Classifier(folder, "spam"), options.data)
 
 
 def show_figures(model: Classifier, found: dict[str, list[Scored]]) -> None:
@@ -216,6 +234,18 @@ def show_clean(judge: ClassifyDocuments, data: Path, number: int) -> None:
     )
 
 
+def show_written(judge: ClassifyDocuments) -> None:
+    """What is misjudged of the texts in `written_texts.jsonl`: clean ones on hard subjects, and plainly bad ones."""
+    judge.judge(Document(id="", url="", text="", language=""))  # loads the models
+    for place, row in enumerate(read_records(str(WRITTEN))):
+        verdict = judge.judge(Document(id=str(place), url="", text=row["text"], language=row["lang"]))
+        found = verdict.reason.partition(".")[0] if isinstance(verdict, Rejection) else ""
+        if found != row["bad"]:
+            print(
+                f"* written ({row['lang']}), {row['bad'] or 'clean'} taken for {found or 'clean'}: {excerpt(row['text'])}"
+            )
+
+
 def show_sentences(model: Classifier, data: Path) -> None:
     """How many clean sentences are refused as toxic, by set and language, their language known."""
     asked, refused = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
@@ -231,6 +261,14 @@ def show_sentences(model: Classifier, data: Path) -> None:
         total = sum(asked[name, language] for language in SENTENCE_LANGUAGES)
         bad = sum(refused[name, language] for language in SENTENCE_LANGUAGES)
         print(f"clean sentences, {name}: {bad} of {total} refused ({bad / total:.2%})")
+
+
+def show_lines(model: Classifier, data: Path) -> None:
+    """How many lines of clean pages are refused as spam if each is a document of its own: all, and those with money or a long number."""
+    lines = list(clean_lines(data))
+    refused = [model.score_message(line) >= model.thresholds.short for line in lines]
+    numbered = [bad for line, bad in zip(lines, refused, strict=True) if MONEY_OR_CODE.search(line)]
+    print(f"\nlines of clean pages: {sum(refused)} of {len(lines)} refused as spam ({mean(refused):.1%}), of those with money or a long number {sum(numbered)} of {len(numbered)} ({mean(numbered):.1%})")  # fmt: skip
 
 
 if __name__ == "__main__":
