@@ -4,6 +4,7 @@ A threshold of 0 in a `max_…` setting means zero, not "off": a rule set is swi
 out of `sets`, a single rule by naming it in `off`.
 """
 
+import re
 from dataclasses import dataclass, field, fields
 from typing import Literal
 
@@ -12,6 +13,7 @@ from pipeline.errors import SettingError
 RULE_SETS = ("gopher_quality", "gopher_repetition", "c4", "fineweb", "fineweb2")
 MASKS = ("email", "ip", "phone", "iban", "card")
 NATIONAL_IDS = ("us_ssn", "uk_nino", "fr_nir", "es_dni", "it_cf", "nl_bsn", "br_cpf", "in_aadhaar", "cn_id")
+_LANGUAGE_CODE = re.compile(r"[a-z]{2,3}(-[A-Za-z]{2,8})*")
 Dialect = Literal["datatrove", "dolma", "dclm", "paper"]
 
 
@@ -193,6 +195,11 @@ class FilterConfig:
 
     def __post_init__(self) -> None:
         _known("filter.sets", self.sets, RULE_SETS)
+        for language in self.languages:
+            if not _LANGUAGE_CODE.fullmatch(language):
+                raise SettingError(
+                    f"filter.languages has {language!r}; expected are codes of two or three small letters, such as en, de or ceb"
+                )
         if self.dialect not in ("datatrove", "dolma", "dclm", "paper"):
             raise SettingError(f"filter.dialect is {self.dialect!r}; allowed are datatrove, dolma, dclm, paper")
         if not 0 <= self.min_language_score <= 1:

@@ -169,6 +169,16 @@ def test_languages_can_be_chosen() -> None:
     assert verdict.reason == "language.not_allowed"
 
 
+@pytest.mark.parametrize("code", ["english", "EN", "e", "", "en_US"])
+def test_what_is_no_code_of_a_language_is_refused_before_every_page_is(code: str) -> None:
+    with pytest.raises(SettingError, match=f"filter.languages has '{code}'; expected are codes"):
+        FilterConfig(languages=("de", code))
+
+
+def test_codes_of_languages_may_name_a_script() -> None:
+    assert FilterConfig(languages=("en", "ceb", "hi-Latn")).languages
+
+
 def test_every_rule_names_a_measure_and_a_setting() -> None:
     config = FilterConfig(sets=tuple(RULES))
     measures = FilterDocuments(config).measures
