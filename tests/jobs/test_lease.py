@@ -27,6 +27,14 @@ def folder() -> Iterator[str]:
     fsspec.filesystem("memory").rm("/lease", recursive=True)
 
 
+@pytest.fixture(autouse=True)
+def interruptible() -> Iterator[None]:
+    """As commands make themselves; what a shell starts in the background ignores interruptions, and so would these tests."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def test_another_driver_is_named_while_one_works_and_may_come_afterwards(folder: str) -> None:
     with Lease(folder, seconds=BEAT):
         begin = storage.read_json(f"{folder}/{FILE}")["beats"]
