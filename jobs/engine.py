@@ -36,6 +36,8 @@ _SIGNS_SECONDS = 5.0
 _POLL_PAUSES = 50
 # Starting worker processes takes some seconds of every core: less work than this is done sooner without.
 _WORTH_PROCESSES_SECONDS = 20.0
+# Beam lists all installed packages for its log before each pipeline that goes elsewhere, seconds of a core; RUN/run.toml has those that matter.
+_NO_PIP_FREEZE = "--experiments=disable_logging_submission_environment"
 # How an engine that does not begin again by itself tells that a worker is gone.
 _LOST_WORKER = "SDK worker disconnected"
 _DIED_ELSEWHERE = "a worker process ended unexpectedly and the engine gave up, perhaps for want of memory; the same command goes on from here"
@@ -99,7 +101,7 @@ class Engine:
         from jobs.cluster.options import LOCAL_RUNNER
 
         if self.is_elsewhere:
-            return PipelineOptions(list(self.beam_args))
+            return PipelineOptions([*self.beam_args, _NO_PIP_FREEZE])
         rest = [argument for argument in self.beam_args if not argument.startswith("--runner")]
         local = [f"--runner={LOCAL_RUNNER}"]
         if self.starts_processes:
