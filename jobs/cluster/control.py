@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from jobs.cluster import flink
+from jobs.cluster.job_server import job_server_command
 from jobs.cluster.processes import Process, check_free, end, free_ports, started
 from jobs.cluster.rest import FlinkRest
 from jobs.cluster.settings import (
@@ -114,23 +115,15 @@ class _Starter:
                 [sys.executable, "-m", "jobs.cluster.pool", "--port", str(self.cluster.pool_port)],
             )
         if job_server:
-            self._start("job-server", self._job_server_command(java, job_server))
+            artifacts = self._folder / "temporary/artifacts"
+            self._start(
+                "job-server",
+                job_server_command(java, job_server, self.cluster.address, self.cluster.job_port, artifacts),
+            )
         self._wait("the task managers", lambda: rest.overview()["slots-total"] == self._settings.slots_total)
         self._wait("the worker pools", lambda: _listens(self.cluster.pool_port))
         if job_server:
             self._wait("the job server", lambda: _listens(self.cluster.job_port))
-
-    def _job_server_command(self, java: str, jar: str) -> list[str]:
-        options = {
-            "flink-master": self.cluster.address,
-            "artifacts-dir": str(self._folder / "temporary/artifacts"),
-            "job-host": LOOPBACK,
-            "job-port": str(self.cluster.job_port),
-            "artifact-port": "0",
-            "expansion-port": "-1",  # none: our pipelines are all Python
-        }
-        flags = [word for name, value in options.items() for word in (f"--{name}", value)]
-        return [java, f"-Xmx{self._settings.job_server_mib}m", "-jar", jar, *flags]
 
     def _start(self, name: str, command: list[str]) -> None:
         words = [word.replace("{}", name) for word in command]
@@ -174,7 +167,7 @@ def status(folder: str = "") -> tuple[Cluster, list[str]]:
         f"{seen['taskmanagers']} task managers, {seen['slots-available']} of {seen['slots-total']} slots free, "
         f"{seen['jobs-running']} jobs running, {seen['jobs-finished']} finished, {seen['jobs-failed']} failed",
         f"worker pools at {LOOPBACK}:{cluster.pool_port}",
-        f"job server at {LOOPBACK}:{cluster.job_port}"
+        f"job server at *:{cluster.job_port}, on every interface"
         if cluster.job_port
         else "no job server: each pipeline starts one",
     ]

@@ -17,6 +17,7 @@ FLINK_ARTIFACT = "beam-runners-flink-{}-job-server"
 SPARK_ARTIFACT = "beam-runners-spark-3-job-server"
 _GROUP = "org/apache/beam"
 _SECONDS = 30.0
+_MEMORY_MIB = 512
 
 
 def job_server_jar(
@@ -48,6 +49,20 @@ def job_server_jar(
         way_out += ", or put one together with corpusmill cluster job-server"
     _download(url, place, way_out, maven)
     return str(place)
+
+
+def job_server_command(java: str, jar: str, flink: str, port: int, artifacts: Path) -> list[str]:
+    """The command of a job server that listens on `port`, of every interface, and sends its jobs to the Flink at this address."""
+    options = {
+        "flink-master": flink,
+        "artifacts-dir": str(artifacts),
+        "job-host": "127.0.0.1",
+        "job-port": str(port),
+        "artifact-port": "0",
+        "expansion-port": "-1",  # none: our pipelines are all Python
+    }
+    flags = [word for name, value in options.items() for word in (f"--{name}", value)]
+    return [java, f"-Xmx{_MEMORY_MIB}m", "-jar", jar, *flags]
 
 
 def check_given_jar(given: str, flag: str) -> None:

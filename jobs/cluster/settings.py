@@ -35,7 +35,6 @@ class ClusterSettings:
     # Memory of the Java processes. The Beam workers need what their job needs, beside it.
     job_manager_mib: int = 768
     task_manager_mib: int = 1280
-    job_server_mib: int = 512
     # Whether Beam's job server is part of it, which listens on every interface: its jar, or empty for the one that
     # `corpusmill cluster job-server` put together. With None each pipeline starts one of its own, which takes seconds.
     job_server: str | None = None
@@ -76,12 +75,12 @@ class ClusterSettings:
         Raises:
             SettingError: it is wanted, and none is here.
         """
-        if self.job_server is None:
-            return ""
+        if self.job_server is None or self.job_server:
+            return self.job_server or ""
         assembled = assembled_path(flink_version)
-        if not self.job_server and not (assembled and assembled.is_file()):
+        if assembled is None or not assembled.is_file():
             raise SettingError("--job-server: there is none here yet; corpusmill cluster job-server puts one together")
-        return self.job_server or str(assembled)
+        return str(assembled)
 
 
 def flink_options(settings: ClusterSettings, ports: Mapping[str, int]) -> dict[str, str]:
