@@ -59,7 +59,7 @@ class Progress:
         total = f" of {self._total:,}" if self._total is not None else ""
         left = self._left(done, seconds)
         state = f" ({self._state})" if self._state else ""
-        self.note(f"{self._label}: {done:,}{total} {self._unit} in {_duration(seconds)}{left}{state}")
+        self.note(f"{self._label}: {done:,}{total} {self._unit} in {_roughly(seconds)}{left}{state}")
 
     def _left(self, done: int, seconds: float) -> str:
         """The time left, from the speed since the first unit was done: what came before was starting, and comes once."""
@@ -72,7 +72,7 @@ class Progress:
                 return ""
         if fresh <= 0:  # the quick ones came at once, and say nothing of the others
             return ""
-        return f", {_duration(since / fresh * (self._total - done))} left"
+        return f", {_roughly(since / fresh * (self._total - done))} left"
 
     def __exit__(self, *error: object) -> None:
         if self._bars is not None:
@@ -87,7 +87,8 @@ class Progress:
             print(line, file=sys.stderr, flush=True)
 
 
-def _duration(seconds: float) -> str:
+def _roughly(seconds: float) -> str:
+    """A time as far as somebody who waits wants to know it."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
