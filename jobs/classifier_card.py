@@ -11,11 +11,12 @@ def card_text(card: dict[str, Any], report: Report) -> str:
     """What the model is, what it was trained on, what it is worth and how it decides."""
     clean = "\n".join(_clean(source) for source in (*card["clean"], *card["sentences"]))
     limits, settings = card["thresholds"], card["settings"]
-    chosen = (
-        f"the lowest with a precision of {settings['min_precision']}"
-        if settings["min_precision"]
-        else "the one with the best F1"
-    )
+    if settings["max_missed"]:
+        chosen = f"the highest that misses at most {settings['max_missed']:.1%} of the bad texts"
+    elif settings["min_precision"]:
+        chosen = f"the lowest with a precision of {settings['min_precision']}"
+    else:
+        chosen = "the one with the best F1"
     again = f"The same bytes again: `{settings['command']}`\n" if settings["command"] else ""
     return (
         f"# {card['name']}\n\nA {_KINDS[card['kind']]}, {card['num_bytes']:,} bytes, SHA-256 `{card['sha256']}`, made by `train-classifier`.\n"

@@ -39,6 +39,9 @@ class TrainingConfig:
     max_repeats: int = 8
     # The threshold for short texts is the lowest with this precision; 0 takes the one with the best F1.
     min_precision: float = 0.95
+    # Where this is not 0, it is the highest threshold instead under which at most this share of the bad texts stays: for a
+    # model that is only asked besides another.
+    max_missed: float = 0.0
     # Files of clean sentences with their language: good examples.
     sentences: tuple[Source, ...] = ()
     # The same, but never trained on, since what is learned of one file's sentences flatters the score of its others. In
@@ -58,6 +61,8 @@ class TrainingConfig:
             raise SettingError(f"kind is {self.kind!r}; allowed are fasttext, linear")
         if not 0 <= self.min_precision < 1:
             raise SettingError(f"min_precision is {self.min_precision}; allowed is 0 to 1, 1 excluded")
+        if not 0 <= self.max_missed < 1:
+            raise SettingError(f"max_missed is {self.max_missed}; allowed is 0 to 1, 1 excluded")
         if not 0 <= self.max_sentences_refused < 1:
             raise SettingError(f"max_sentences_refused is {self.max_sentences_refused}; allowed is 0 to 1, 1 excluded")
         if self.kind != "linear" and (self.contrast or self.signs):

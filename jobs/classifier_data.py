@@ -40,6 +40,8 @@ class Source:
     languages: tuple[str, ...] = ()
     # What its texts count for in training a linear model; less for labels that are doubtful or made from templates.
     weight: float = 1.0
+    # Where a clean document has its text.
+    text_field: str = "text"
 
     @property
     def name(self) -> str:
@@ -118,7 +120,7 @@ def clean_examples(source: Source, number: int) -> Iterator[Example]:
     for count, record in enumerate(read_records(source.path)):
         if count >= number:
             return
-        text = str(record["text"])
+        text = str(record[source.text_field])
         piece = text[40_000:56_000] or text[:16_000]
         yield Example(
             source=source.name, language=str(record.get("lang", "")), text=piece, bad=False, key=key_of(piece)

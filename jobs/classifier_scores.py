@@ -47,6 +47,12 @@ def threshold_for_share(scores: Sequence[float], share: float) -> float:
     return float(min(0.999, (np.floor(descending[allowed] * 1000) + 1) / 1000))
 
 
+def threshold_for_recall(labels: Sequence[bool], scores: Sequence[float], missed: float) -> float:
+    """The highest threshold, in thousandths, under which at most the share `missed` of the bad texts stays."""
+    ascending = np.sort(np.asarray(scores)[np.asarray(labels, bool)])
+    return float(np.clip(np.floor(ascending[int(missed * len(ascending))] * 1000) / 1000, 0.001, 0.999))
+
+
 def measure_decisions(labels: Sequence[bool], scores: Sequence[float], threshold: float) -> dict[str, Any]:
     """Precision, recall, F1 and AUC at a threshold. NaN is None, so that it can be written as JSON."""
     bad, called = np.asarray(labels, bool), np.asarray(scores) >= threshold

@@ -18,7 +18,7 @@ from jobs.train_classifier import train
 from pipeline.filter.classifiers import read_card
 from pipeline.filter.decisions import MODELS
 
-NAMES = ("spam", "spam_short", "toxicity", "toxicity_ar", "toxicity_de", "toxicity_zh")
+NAMES = ("spam", "spam_short", "spam_lines", "toxicity", "toxicity_ar", "toxicity_de", "toxicity_zh")
 _COMMAND = "python -m jobs.shipped_classifiers DATA OUT {}"
 _BLOG, _TECH, _BOOKS = (
     ("en_blog_18f", "CC0"),
@@ -68,6 +68,13 @@ def recipe(name: str, data: str) -> TrainingConfig:
             name=name, kind="linear", languages=("en",), buckets=500_000, epochs=12, signs=True, min_precision=0, command=_COMMAND.format(name), clean_documents=200, clean_every=8,
             sources=(labelled("spam/sms_spam_collection", "CC BY 4.0", "spam", weight=10),),
             clean=clean(_BLOG, weight=0.1),
+        )  # fmt: skip
+    if name == "spam_lines":
+        questions = os.path.join(data, "eval", "gsm8k_official__train.jsonl.zst")
+        return TrainingConfig(
+            name=name, kind="linear", languages=("en",), buckets=500_000, epochs=12, signs=True, max_missed=0.03, command=_COMMAND.format(name), clean_documents=8000, clean_every=2,
+            sources=(labelled("spam/sms_spam_collection", "CC BY 4.0", "spam", skip=("ham",), weight=30),),
+            clean=(*clean(_BLOG, _TECH), Source(path=questions, bad=(), licence="MIT", text_field="question")),
         )  # fmt: skip
     toxicity = partial(TrainingConfig, name=name, kind="linear", command=_COMMAND.format(name), clean_documents=100, clean_every=8)  # fmt: skip
     if name == "toxicity_de":

@@ -28,6 +28,7 @@ from jobs.classifier_scores import (
     shown,
     threshold_for_f1,
     threshold_for_precision,
+    threshold_for_recall,
     threshold_for_share,
 )
 from jobs.fasttext_training import fasttext_bytes
@@ -130,6 +131,8 @@ def _linear(config: TrainingConfig, examples: Sequence[Example]) -> Trained:
         rows = np.flatnonzero(folds == fold)
         margins[rows] = machine.margins(pieces, rows)
     labelled = np.array([_is_labelled(config, example) for example in examples])
+    if len(set(bad[labelled])) == 1:  # labelled texts of one kind, told from clean ones
+        labelled[:] = True
     line = calibration_of(margins[labelled], bad[labelled])
     whole = learned(np.arange(len(examples)))
     return Trained(
@@ -178,11 +181,12 @@ def choose_thresholds(
     A model for one language has no other threshold than `short`, so that is at least its limit for clean sentences.
     The whole-text score must be at least even; then the smallest share of bad sentences, at least half, that keeps the budget.
     """
-    short = (
-        threshold_for_precision(inside.labels, inside.scores, config.min_precision)
-        if config.min_precision
-        else threshold_for_f1(inside.labels, inside.scores)
-    )
+    if config.max_missed:
+        short = threshold_for_recall(inside.labels, inside.scores, config.max_missed)
+    elif config.min_precision:
+        short = threshold_for_precision(inside.labels, inside.scores, config.min_precision)
+    else:
+        short = threshold_for_f1(inside.labels, inside.scores)
     if len(config.languages) == 1:
         short = max(short, limits.get(config.languages[0], 0.0))
     found = [judge_with(trained.folds[fold_of(example.key, config.folds)], example.text, short) for example in clean]
@@ -265,7 +269,7 @@ _WHOLE = (
     "folds", "epochs", "dimensions", "word_ngrams", "min_char_ngram", "max_char_ngram", "buckets", "max_features",
     "clean_documents", "clean_every", "max_repeats", "seed",
 )  # fmt: skip
-_REAL = ("learning_rate", "contrast", "min_precision", "max_clean_refused", "max_sentences_refused")
+_REAL = ("learning_rate", "contrast", "min_precision", "max_missed", "max_clean_refused", "max_sentences_refused")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -25,8 +25,9 @@ MAX_FASTTEXT_SENTENCES = 128
 SUFFIXES = {"linear": "safetensors", "fasttext": "ftz"}
 LABEL = "bad"
 SHORT = "short"
+LINES = "lines"
 # What a model's name ends with that answers for a part of the texts: `likely_language` tells these languages.
-_SPECIALISTS = (SHORT, "ar", "de", "zh")
+_SPECIALISTS = (SHORT, LINES, "ar", "de", "zh")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +150,8 @@ class Classifier:
     """A loaded model with its card. Not to be pickled: load it where it is used.
 
     Messages and documents are different kinds of text: where the folder also holds `NAME_short`, that model
-    answers for messages (see `is_message`), and its threshold is the one for short texts. `NAME_de` answers for
+    answers for messages (see `is_message`), and its threshold is the one for short texts. As a line of ordinary text is as short as
+    a message, `NAME_lines` is asked besides where it is there: the lower score counts. `NAME_de` answers for
     German texts, and so on; its scores are moved so that its own threshold for short texts falls on that of NAME.
     So are those of languages for which the card is `strict`.
     """
@@ -168,7 +170,7 @@ class Classifier:
     @property
     def languages(self) -> tuple[str, ...]:
         """Those of its card and of the models beside it."""
-        return tuple(self.card["languages"]) + tuple(code for code in self._beside if code != SHORT)
+        return tuple(self.card["languages"]) + tuple(code for code in self._beside if code not in (SHORT, LINES))
 
     def score(self, texts: Sequence[str]) -> list[float]:
         """The probability of the bad label for each text, 0 to 1. The order of the texts changes nothing."""
@@ -178,7 +180,7 @@ class Classifier:
         """The probability for one text as a whole: of a message by the model for messages, of an e-mail by that for documents."""
         plain = readable(text)
         if self._is_message(text, plain):
-            return self._beside[SHORT].model.score(plain)
+            return self._score_short(plain)
         return self._model_for(plain, language).score(plain)
 
     def judge(self, text: str, sentence_score: float, language: str = "") -> Scores:
@@ -191,6 +193,14 @@ class Classifier:
 
     def _is_message(self, text: str, plain: str) -> bool:
         return SHORT in self._beside and plain == text and is_message(plain)
+
+    def _score_short(self, plain: str) -> float:
+        """The score of the model for messages; that of the one for lines, moved to the same threshold, if it is lower."""
+        short = self._beside[SHORT]
+        score, lines = short.model.score(plain), self._beside.get(LINES)
+        if lines is None:
+            return score
+        return min(score, _Moved(lines.model, lines.thresholds.short, short.thresholds.short).score(plain))
 
     def _model_for(self, plain: str, language: str) -> Model:
         wanted, strict = float(self.card["thresholds"]["short"]), self.card.get("strict", {})

@@ -18,11 +18,13 @@ from jobs.classifier_scores import (
     measure_decisions,
     shown,
     threshold_for_precision,
+    threshold_for_recall,
     threshold_for_share,
 )
 from jobs.config import RunConfig
 from jobs.curate import filter_step
 from jobs.linear_training import Pieces, calibration_of, learn
+from jobs.shipped_classifiers import NAMES
 from jobs.train_classifier import Source, TrainingConfig, train
 from pipeline.errors import DataError, InputError
 from pipeline.filter.classifiers import Classifier, Thresholds, read_card
@@ -96,6 +98,11 @@ def test_threshold_for_share(scores: list[float], share: float, threshold: float
     assert threshold_for_share(scores, share) == threshold
 
 
+@pytest.mark.parametrize(("missed", "threshold"), [(0.0, 0.2), (0.25, 0.4), (0.49, 0.4), (0.99, 0.8)])
+def test_threshold_for_recall(missed: float, threshold: float) -> None:
+    assert threshold_for_recall([True, False, True, True, False, True], [0.8, 0.1, 0.4, 0.6, 0.9, 0.2], missed) == threshold  # fmt: skip
+
+
 def test_labels_of_one_kind_have_no_area() -> None:
     row = measure_decisions([True, True], [0.9, 0.1], 0.5)
     assert (row["auc"], row["precision"], row["recall"]) == (None, 1.0, 0.5)
@@ -121,14 +128,14 @@ def test_decisions(score: float | None, share: float | None, number: float | Non
     assert [failure.rule.reason for failure in found] == ([reason] if reason else [])
 
 
-@pytest.mark.parametrize("name", ["spam", "spam_short", "toxicity", "toxicity_ar", "toxicity_de", "toxicity_zh"])
+@pytest.mark.parametrize("name", NAMES)
 def test_shipped_models_are_small_whole_and_have_a_card(name: str) -> None:
     assert (Path(MODELS) / f"{name}.safetensors").stat().st_size < 2_000_000
     assert read_card(MODELS, name)["sha256"] in (Path(MODELS) / f"{name}.md").read_text()
     Classifier(MODELS, name)
 
 
-@pytest.mark.parametrize("name", ["spam", "spam_short"])
+@pytest.mark.parametrize("name", ["spam", "spam_short", "spam_lines"])
 def test_another_threshold_makes_other_documents(tmp_path: Path, name: str) -> None:
     """The step "filter" is done again when a card changes, that of the model for messages too."""
     shutil.copytree(MODELS, tmp_path / "models")
@@ -189,6 +196,19 @@ def test_the_model_of_a_language_answers_for_it() -> None:
     assert [toxicity.score_message(text, "de"), *toxicity.score([text])] == [score] * 2
     assert toxicity.judge(text, 0.5, "de").whole == toxicity.judge(text, 0.5).whole == score
     assert toxicity.score_message(text, "en") == toxicity.model.score(text)
+
+
+def test_a_line_of_ordinary_text_is_no_message() -> None:
+    """Two models must agree; the one for lines moves its scores so that both have one threshold, and only takes back."""
+    spam, short, lines = (Classifier(MODELS, name) for name in ("spam", "spam_short", "spam_lines"))
+    advert = "WINNER!! You have won a £1000 cash prize. Call 09061701461 now to claim. Only 150p per msg"
+    assert spam.score_message(advert) == short.model.score(advert) > spam.thresholds.short
+    line = "The city council voted on Tuesday to spend $125,000 on new street lights for the 2019 season."
+    assert short.model.score(line) >= spam.thresholds.short, "else it shows nothing"
+    assert lines.model.score(line) < lines.thresholds.short
+    assert spam.score_message(line) < spam.thresholds.short
+    assert spam.thresholds.short == short.thresholds.short
+    assert spam.languages == ("en",)
 
 
 def test_signs_of_a_message() -> None:
