@@ -65,8 +65,23 @@ def end(processes: Iterable[Process], *, seconds: float) -> None:
         time.sleep(_POLL_SECONDS)
     for process in alive:
         _signal(process, signal.SIGKILL)
-    while any(process.is_alive() for process in alive) and time.monotonic() < limit + seconds:
+    groups = {process.pid for process in alive}
+    while groups & _living_groups() and time.monotonic() < limit + seconds:
         time.sleep(_POLL_SECONDS)
+
+
+def _living_groups() -> set[int]:
+    """Groups with a process that is more than remains. A signal to a group reaches its members one after the other."""
+    if Path("/proc/self").exists():
+        states = []
+        for place in Path("/proc").glob("[0-9]*/stat"):
+            with suppress(OSError):  # ended meanwhile
+                state, _, group, *_ = place.read_text().rpartition(")")[2].split()
+                states.append((group, state))
+    else:
+        asked = subprocess.run(["ps", "-A", "-o", "pgid=,stat="], capture_output=True, text=True, check=False)
+        states = [(group, state) for group, state in map(str.split, asked.stdout.splitlines())]
+    return {int(group) for group, state in states if not state.startswith("Z")}
 
 
 def _signal(process: Process, number: int) -> None:
