@@ -76,7 +76,7 @@ def learn(
     """
     frequency = np.zeros(num_buckets)
     _count(pieces.starts, pieces.buckets, rows, frequency)
-    rarity = np.where(frequency > 0, np.log((1 + len(rows)) / (1 + frequency)) / 6, 0.0)
+    rarity = _rounded(np.where(frequency > 0, np.log((1 + len(rows)) / (1 + frequency)) / 6, 0.0))
     if contrast:
         rarity *= _contrasts(pieces, rows, bad, num_buckets, contrast)
     weights = np.zeros(num_buckets + 1)
@@ -99,10 +99,15 @@ def _contrasts(
         counts = np.ones(num_buckets)
         _count(pieces.starts, pieces.buckets, chosen, counts)
         shares.append(counts / counts.sum())
-    ratios = np.abs(np.log(shares[0] / shares[1])) ** power
+    ratios = _rounded(np.abs(np.log(shares[0] / shares[1])) ** power)
     seen = np.zeros(num_buckets)
     _count(pieces.starts, pieces.buckets, rows, seen)
     return np.asarray(ratios / max(1e-9, float(np.sqrt((ratios[seen > 0] ** 2).mean()))))
+
+
+def _rounded(values: Floats) -> Floats:
+    """To steps of 2^-20: the last digits of numpy's logarithms and powers are not the same on every processor."""
+    return np.asarray(np.round(values * 2**20) / 2**20)
 
 
 @numba.njit(cache=True, nogil=True)
