@@ -25,20 +25,29 @@ class _LinearCrossEntropy(torch.autograd.Function):
         wanted = any(ctx.needs_input_grad)
         grad_hidden = torch.empty_like(hidden_NE) if wanted else None
         grad_weight = torch.zeros_like(weight_VE, dtype=torch.float32) if wanted else None
+        # Room for one piece, used again by each: fresh memory of this size costs a system a page fault every 4 KiB.
+        products = hidden_NE.new_empty(min(piece, len(labels_N)), len(weight_VE))
+        room = products if products.dtype == torch.float32 else torch.empty_like(products, dtype=torch.float32)
         for start in range(0, len(labels_N), piece):
             part, labels = hidden_NE[start : start + piece], labels_N[start : start + piece]
-            logits = F.linear(part, weight_VE).float()
-            known = labels >= 0
+            logits = torch.mm(part, weight_VE.T, out=products[: len(labels)])
+            powers = logits if room is products else room[: len(labels)].copy_(logits)
+            known = (labels >= 0)[:, None]
             index = labels.clamp(min=0)[:, None]
-            log_total = logits.logsumexp(dim=-1, keepdim=True)
-            total += torch.where(known, (log_total - logits.gather(1, index))[:, 0], 0.0).sum()
+            highest = powers.amax(dim=-1, keepdim=True)
+            chosen = powers.gather(1, index) - highest
+            powers.sub_(highest).exp_()
+            sums = powers.sum(dim=-1, keepdim=True)
+            total += torch.where(known, sums.log() - chosen, 0.0).sum()
             if grad_hidden is None or grad_weight is None:
                 continue
-            slope = logits.sub_(log_total).exp_()
-            slope.scatter_add_(1, index, slope.new_full((), -1.0).expand_as(index))
-            slope = slope.mul_(known[:, None]).to(weight_VE.dtype)
-            grad_hidden[start : start + piece] = slope @ weight_VE
-            grad_weight += slope.T @ part
+            powers.scatter_add_(1, index, -sums)
+            slope = powers.mul_(known / sums).to(weight_VE.dtype)
+            torch.mm(slope, weight_VE, out=grad_hidden[start : start + piece])
+            if slope.dtype == torch.float32:
+                grad_weight.addmm_(slope.T, part)
+            else:
+                grad_weight += slope.T @ part
         ctx.save_for_backward(grad_hidden, grad_weight)
         return total
 

@@ -1,5 +1,7 @@
 """Normalisation layers: RMSNorm (Zhang and Sennrich 2019) and LayerNorm, by name."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -16,9 +18,28 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Same shape and type as `x`."""
+        out: Tensor = _RMSNorm.apply(x, self.weight, self.epsilon)
+        return out
+
+
+class _RMSNorm(torch.autograd.Function):
+    """With the gradient written out: a third of the passes over memory that the recorded one makes, and of what it keeps."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
         wide = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
-        wide = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.epsilon)
-        return self.weight * wide.to(x.dtype)
+        scale = torch.rsqrt(wide.square().mean(-1, keepdim=True) + epsilon)
+        unit = (wide * scale).to(x.dtype)
+        ctx.save_for_backward(unit, scale, weight)
+        return weight * unit
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None]:
+        unit, scale, weight = ctx.saved_tensors
+        along = grads[0] * unit
+        share = (along * weight).mean(-1, keepdim=True, dtype=scale.dtype)
+        slope = torch.addcmul(grads[0] * weight, unit, share.to(grads[0].dtype), value=-1) * scale
+        return slope.to(unit.dtype), along.flatten(0, -2).sum(0).to(weight.dtype), None
 
 
 def build_norm(kind: NormKind, size: int, epsilon: float) -> nn.Module:

@@ -4,6 +4,7 @@ Shapes: B batch, T query length, S key length, H heads, D head size, E hidden si
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,9 +26,32 @@ class Rotary(nn.Module):
 
 
 def rotate(x_BHTD: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """`x` turned by its positions; `cos` and `sin` are (T, D/2) or (B, 1, T, D/2)."""
+    """`x` turned by its positions; `cos` and `sin` are (T, D/2) or (B, 1, T, D/2), and get no gradient."""
+    out: Tensor = _Rotation.apply(x_BHTD, cos, sin)
+    return out
+
+
+class _Rotation(torch.autograd.Function):
+    """The gradient of a rotation is the rotation back."""
+
+    @staticmethod
+    def forward(ctx: Any, x_BHTD: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        ctx.save_for_backward(cos, sin)
+        return _turned(x_BHTD, cos, sin)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        cos, sin = ctx.saved_tensors
+        return _turned(grads[0], cos, -sin), None, None
+
+
+def _turned(x_BHTD: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     first, second = x_BHTD.chunk(2, dim=-1)
-    return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
+    out = torch.empty_like(x_BHTD)
+    out_first, out_second = out.chunk(2, dim=-1)
+    torch.mul(first, cos, out=out_first).sub_(second * sin)
+    torch.mul(second, cos, out=out_second).add_(first * sin)
+    return out
 
 
 def sinusoids(positions: Tensor, size: int) -> Tensor:
