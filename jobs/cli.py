@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from jobs.commands import cluster, duplicates, filters, readers, steps, tools
+from jobs.commands import classifier, cluster, duplicates, filters, readers, steps, tools
 from pipeline.errors import CorpusmillError, SettingError
 from pipeline.steps import explained
 
@@ -36,8 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not own:
         parser.print_help(sys.stderr)
         return 2
-    options = parser.parse_args(own[:1] if own[:1] == ["train-classifier"] else own)
-    options.rest = own[1:]  # train-classifier reads its arguments itself
+    options = parser.parse_args(own)
     options.beam_args = tuple(beam_args)
     _quieten(getattr(options, "debug", False))
     try:
@@ -124,7 +123,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=_version())
     commands = parser.add_subparsers(metavar="JOB", required=True)
-    for kind in (steps, readers, filters, duplicates, tools, cluster):
+    for kind in (steps, readers, filters, duplicates, classifier, tools, cluster):
         kind.add(commands)
     return parser
 

@@ -1,15 +1,11 @@
 """Trains a classifier of bad texts from labelled JSON lines, and measures it on what it never saw.
 
-    python -m jobs.train_classifier spam OUT --input sms.jsonl.zst=spam --input mail.jsonl.zst=spam --clean books.jsonl.zst
-
-In: records with `text` and `label` (behind `=` the labels that are bad, behind `:` those to leave out), and
-clean documents, whose text is good whatever it is about. Out: the model, `NAME.json` and `NAME.md` (the card) in OUT.
+In: records with `text` and `label`, and clean documents, whose text is good whatever it is about. Out: the model, `NAME.json` and `NAME.md` (the card) in OUT.
 A fifth of each input, chosen by a hash that near-duplicates share, is held out; the printed figures are of that
 fifth. Thresholds and calibration are chosen on the other four, each part scored by a model of the rest. Two runs
 over the same records give the same bytes.
 """
 
-import argparse
 import os
 import tempfile
 from collections import defaultdict
@@ -246,58 +242,3 @@ def _refused(card: dict[str, Any], model: Model, heldout: Sequence[Example]) -> 
         row["held_out"] += 1
         row["refused"] += model.score(example.text) >= threshold
     return dict(sorted(found.items()))
-
-
-def _source(value: str) -> Source:
-    """`PATH=bad1,bad2:skipped@licence`, and `*0.3` behind it for a weight."""
-    value, _, weight = value.partition("*")
-    value, _, licence = value.partition("@")
-    path, _, labels = value.partition("=")
-    bad, _, skip = labels.partition(":")
-    return Source(
-        path=path, bad=tuple(filter(None, bad.split(","))), skip=tuple(filter(None, skip.split(","))), licence=licence, weight=float(weight or 1)
-    )  # fmt: skip
-
-
-def _sentences(value: str) -> Source:
-    """`PATH=en,fr@licence`, and `*0.3` behind it for a weight: what stands behind `=` are languages."""
-    source = _source(value)
-    return replace(source, bad=(), languages=source.bad)
-
-
-_WHOLE = (
-    "folds", "epochs", "dimensions", "word_ngrams", "min_char_ngram", "max_char_ngram", "buckets", "max_features",
-    "clean_documents", "clean_every", "max_repeats", "seed",
-)  # fmt: skip
-_REAL = ("learning_rate", "contrast", "min_precision", "max_missed", "max_clean_refused", "max_sentences_refused")
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(prog="train-classifier", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("name")
-    parser.add_argument("folder", metavar="OUT")
-    spoken_in = "PATH=LANGUAGE,LANGUAGE[@LICENCE][*WEIGHT]"
-    labelled, unlabelled = "PATH=BAD,LABELS[:LEFT,OUT][@LICENCE][*WEIGHT]", "PATH[@LICENCE][*WEIGHT]"
-    parser.add_argument("--input", action="append", default=[], type=_source, metavar=labelled)
-    parser.add_argument("--clean", action="append", default=[], type=_source, metavar=unlabelled)
-    parser.add_argument("--sentences", action="append", default=[], type=_sentences, metavar=spoken_in)
-    parser.add_argument("--unseen-sentences", action="append", default=[], type=_sentences, metavar=spoken_in)
-    parser.add_argument("--kind", choices=sorted(SUFFIXES), default=argparse.SUPPRESS)
-    parser.add_argument("--languages", default="")
-    parser.add_argument(
-        "--signs", action="store_true", help="a linear model of messages: their length and numbers count"
-    )
-    for name in _WHOLE:
-        parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=argparse.SUPPRESS)
-    for name in _REAL:
-        parser.add_argument(f"--{name.replace('_', '-')}", type=float, default=argparse.SUPPRESS)
-    options = vars(parser.parse_args(arguments))
-    folder = options.pop("folder")
-    languages = tuple(filter(None, options.pop("languages").split(",")))
-    options |= {name: tuple(options[name]) for name in ("clean", "sentences", "unseen_sentences")}
-    train(TrainingConfig(sources=tuple(options.pop("input")), languages=languages, **options), folder)
-
-
-if __name__ == "__main__":
-    main()

@@ -6,10 +6,11 @@ from typing import Any
 
 from jobs.commands.parts import declare
 
-_EXAMPLE = """example:
+_EXAMPLE = """examples:
   corpusmill cluster job-server
   corpusmill cluster start
   corpusmill run my.toml -- --runner=FlinkRunner --flink_master=localhost:8081
+  corpusmill cluster status
   corpusmill cluster stop"""
 
 
@@ -32,8 +33,8 @@ def add(commands: Any) -> None:
         "has to start one; Beam's listens on every interface, so not in a network that you do not trust",
     )  # fmt: skip
     _take_folder(start)
-    _take_folder(declare(actions, "status", "show the processes, task managers and slots", _status))
-    _take_folder(declare(actions, "stop", "end the cluster and all that it started", _stop))
+    _take_folder(declare(actions, "status", "show the processes, task managers and slots", _status, example=_EXAMPLE))
+    _take_folder(declare(actions, "stop", "end the cluster and all that it started", _stop, example=_EXAMPLE))
     declare(
         actions, "job-server", "put together Beam's job server for Flink 1.19, unless it is there (a download of 158 MB)",
         _job_server, example="example:\n  corpusmill cluster job-server\n  corpusmill cluster start",

@@ -29,11 +29,12 @@ def add(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     actions = index.add_subparsers(metavar="ACTION", required=True)
-    show = declare(actions, "show", "say how many documents an index holds and which settings it fits", _show)
+    text = "say how many documents an index holds and which settings it fits"
+    show = declare(actions, "show", text, _show, example=_INDEX_EXAMPLE)
     show.add_argument("folder", metavar="FOLDER", help="signatures/ of a run with dedup.keep_signatures")
     text = "write an index without some documents, for example after a removal request"
     take_out = declare(actions, "take-out", text, _take_out, example=_INDEX_EXAMPLE)
-    take_out.add_argument("folder", metavar="FOLDER")
+    take_out.add_argument("folder", metavar="FOLDER", help="the index")
     take_out.add_argument("out", metavar="OUT", help="the folder of the smaller index")
     take_out.add_argument(
         "--ids", metavar="FILE", required=True, help="ids of documents, one a line; - for standard input"

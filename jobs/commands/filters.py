@@ -21,15 +21,18 @@ def add(commands: Any) -> None:
         example = f"example:\n  corpusmill {name} in.jsonl.zst out.jsonl.zst --rejected refused.jsonl"
         command = declare(commands, name, text, _filter, example=example)
         command.add_argument("input", metavar="IN", help="JSON lines, .gz or .zst or plain; - for standard input")
-        command.add_argument("output", metavar="OUT")
+        command.add_argument("output", metavar="OUT", help="the same, compressed by its ending; - for standard output")
         command.add_argument(
             "--rejected", metavar="FILE", default="", help="where refused records go (default: OUT with .rejected)"
         )
         command.set_defaults(filter=name)
         take_settings(command, required=False)
-    command = declare(commands, "tokenize", "add tokens to records with text", _tokenize)
-    command.add_argument("input", metavar="IN")
-    command.add_argument("output", metavar="OUT")
+    example = (
+        "example:\n  corpusmill tokenize in.jsonl.zst out.jsonl.zst --tokenizer runs/demo/tokenizer/tokenizer.json"
+    )
+    command = declare(commands, "tokenize", "add tokens to records with text", _tokenize, example=example)
+    command.add_argument("input", metavar="IN", help="JSON lines, .gz or .zst or plain; - for standard input")
+    command.add_argument("output", metavar="OUT", help="the same, compressed by its ending; - for standard output")
     command.add_argument("--tokenizer", metavar="FILE", required=True, help="tokenizer.json")
 
 

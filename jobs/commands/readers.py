@@ -5,27 +5,37 @@ from typing import Any
 
 from jobs.commands.parts import config_of, declare, plain_config, take_overrides, take_settings
 
+_RUN = "the folder of a run, or its settings"
+_TOKENS_EXAMPLES = """examples:
+  corpusmill tokens runs/demo --row 7 --rows 2
+  corpusmill tokens runs/demo --split heldout"""
+
 
 def add(commands: Any) -> None:
     """Declares report, verify, explain, tokens, replay, fertility, generate and sizes."""
-    take_settings(declare(commands, "report", "write report.html of a run", _report))
-    command = declare(commands, "verify", "recompute all checksums and the ledger of a run", _verify)
-    command.add_argument("run", metavar="RUN")
+    example = "example:\n  corpusmill report runs/demo"
+    take_settings(declare(commands, "report", "write report.html of a run", _report, example=example))
+    example = "example:\n  corpusmill verify runs/demo"
+    command = declare(commands, "verify", "recompute all checksums and the ledger of a run", _verify, example=example)
+    command.add_argument("run", metavar="RUN", help=_RUN)
     example = "example:\n  corpusmill explain runs/demo http://127.0.0.1:41977/"
     command = declare(commands, "explain", "tell what became of a page", _explain, example=example)
-    command.add_argument("run", metavar="RUN")
-    command.add_argument("page", metavar="URL|ID")
+    command.add_argument("run", metavar="RUN", help=_RUN)
+    command.add_argument("page", metavar="URL|ID", help="of a page that was found, kept or not")
     _add_tokens(commands)
     text = "re-decide from stored measures with other thresholds, and tell what changes"
-    take_settings(declare(commands, "replay", text, _replay))
-    command = declare(commands, "fertility", "judge tokenizers on the counts of a run", _fertility)
-    command.add_argument("settings", metavar="RUN")
+    example = "example:\n  corpusmill replay runs/demo --set filter.gopher.min_words=40"
+    take_settings(declare(commands, "replay", text, _replay, example=example))
+    example = "example:\n  corpusmill fertility runs/demo other/tokenizer.json"
+    command = declare(commands, "fertility", "judge tokenizers on the counts of a run", _fertility, example=example)
+    command.add_argument("settings", metavar="RUN", help=_RUN)
     command.add_argument(
         "tokenizers", metavar="TOKENIZER", nargs="*", help="tokenizer.json files (default: that of the run)"
     )
     _add_generate(commands)
     text = "tell what a model costs: parameters, operations, memory, cache; without settings, the presets"
-    command = declare(commands, "sizes", text, _sizes)
+    example = "example:\n  corpusmill sizes --set model.preset=85m --set tokenizer.vocab_size=32000"
+    command = declare(commands, "sizes", text, _sizes, example=example)
     command.add_argument("settings", metavar="SETTINGS", nargs="?", help="a TOML file, or the folder of a run")
     take_overrides(command)
 
@@ -56,13 +66,15 @@ def _explain(options: argparse.Namespace) -> None:
 
 def _add_tokens(commands: Any) -> None:
     text = "show rows of the shards as text, with the pages that they came from"
-    command = declare(commands, "tokens", text, _tokens)
-    command.add_argument("settings", metavar="RUN")
-    command.add_argument("--split", default="train", choices=("train", "heldout"))
-    command.add_argument("--source")
-    command.add_argument("--row", type=int, default=0)
-    command.add_argument("--rows", type=int, default=1)
-    command.add_argument("--document", metavar="ID")
+    command = declare(commands, "tokens", text, _tokens, example=_TOKENS_EXAMPLES)
+    command.add_argument("settings", metavar="RUN", help=_RUN)
+    command.add_argument(
+        "--split", default="train", choices=("train", "heldout"), help="which of the two (default train)"
+    )
+    command.add_argument("--source", metavar="NAME", help="only its rows, numbered from 0 (default: the first source)")
+    command.add_argument("--row", type=int, default=0, metavar="N", help="the first row to show (default 0)")
+    command.add_argument("--rows", type=int, default=1, metavar="N", help="how many (default 1)")
+    command.add_argument("--document", metavar="ID", help="instead, the rows that hold this document")
 
 
 def _tokens(options: argparse.Namespace) -> None:

@@ -37,6 +37,10 @@ _EXAMPLE = """example:
 
 What follows -- goes to Beam, for example -- --runner=FlinkRunner."""
 
+_ABLATE_EXAMPLES = """examples:
+  corpusmill ablate my.toml stricter.toml
+  corpusmill ablate my.toml filter.gopher.min_words=100 'dedup.threshold=0.8 dedup.preset=14x8' --seeds 5"""
+
 
 def add(commands: Any) -> None:
     """Declares the steps, in the order in which a run takes them, and the demo."""
@@ -49,15 +53,15 @@ def add(commands: Any) -> None:
     text = "find evaluation texts in the documents of a run"
     _step(commands, "decontaminate", text, _decontaminate)
     text = "compare variants of settings by small models with several seeds"
-    command = _step(commands, "ablate", text, _ablate)
+    command = _step(commands, "ablate", text, _ablate, _ABLATE_EXAMPLES)
     command.add_argument(
         "variants", metavar="VARIANT", nargs="+", help="a variant's settings file, or 'table.key=value …'"
     )
     command.add_argument("--seeds", type=int, default=3, help="models to train for each variant (default 3)")
 
 
-def _step(commands: Any, name: str, text: str, handler: Any) -> argparse.ArgumentParser:
-    command = declare(commands, name, text, handler, example=_EXAMPLE.format(name=name))
+def _step(commands: Any, name: str, text: str, handler: Any, example: str = _EXAMPLE) -> argparse.ArgumentParser:
+    command = declare(commands, name, text, handler, example=example.format(name=name))
     take_settings(command)
     take_force(command)
     take_engine(command)
@@ -111,8 +115,10 @@ def _add_pack(commands: Any) -> None:
   corpusmill pack my.toml
   corpusmill pack IN.jsonl OUT.jsonl --tokenizer runs/my/tokenizer/tokenizer.json"""
     command = declare(commands, "pack", text, _pack, example=example)
-    command.add_argument("settings", metavar="SETTINGS|IN")
-    command.add_argument("output", metavar="OUT", nargs="?")
+    command.add_argument(
+        "settings", metavar="SETTINGS|IN", help="a TOML file or the folder of a run; with OUT, JSON lines with `text`"
+    )
+    command.add_argument("output", metavar="OUT", nargs="?", help="JSON lines, a row of tokens each")
     command.add_argument("--tokenizer", metavar="FILE", help="tokenizer.json, for the filter")
     take_overrides(command)
     take_force(command)
@@ -132,7 +138,8 @@ def _pack(options: argparse.Namespace) -> None:
 
 def _add_demo(commands: Any) -> None:
     text = "crawl a site on this machine and go the whole way to a scored model"
-    command = declare(commands, "demo", text, _demo)
+    example = "example:\n  corpusmill demo --set train.tokens=2_000_000"
+    command = declare(commands, "demo", text, _demo, example=example)
     command.add_argument("--folder", default="runs/demo", help="where the run goes (default runs/demo)")
     take_overrides(command)
     take_force(command)
