@@ -1,6 +1,7 @@
 """Training, measured: speed beside `transformers`, quality on tiny-shakespeare, and what the presets cost.
 
     python -m benchmarks.train --speed        tokens a second, ours, LlamaForCausalLM and a plain GPT-2, same run
+    python -m benchmarks.train --packed       tokens a second over packed rows, documents taken apart beside the mask
     python -m benchmarks.train --shakespeare  full-validation loss at nanoGPT's CPU budget, beside n-gram models
     python -m benchmarks.train --device cuda  tokens a second and MFU of a GPU, see benchmarks/utilisation.py
     python -m benchmarks.train --presets      parameters, operations and memory of each preset, as a table
@@ -31,7 +32,7 @@ from model.evaluate_config import Smoothing
 from model.evaluator import ngram_scores
 from model.export import export_model
 from model.ngram import count_ngrams
-from model.train_config import OptimizerConfig, OptimizerKind, TrainConfig
+from model.train_config import AttentionPath, OptimizerConfig, OptimizerKind, TrainConfig
 from model.trainer import Report, Trainer
 from model.transformer import Transformer
 
@@ -40,15 +41,16 @@ TEXT = Path(__file__).parents[1].parent / "shared/data/corpora/tinyshakespeare/i
 
 @dataclass
 class Windows:
-    """A batch of plain windows of text: one document a row."""
+    """A batch of plain windows of text: one document a row, unless `numbers` says which place is whose."""
 
     inputs: Tensor
     labels: Tensor
+    numbers: Tensor | None = None
 
     @property
     def segment_ids(self) -> Tensor:
-        """All zero: nothing is packed."""
-        return torch.zeros_like(self.inputs)
+        """All zero where nothing is packed."""
+        return torch.zeros_like(self.inputs) if self.numbers is None else self.numbers
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -113,7 +115,7 @@ def speed(steps: int) -> None:
                     "transformers": _their_step(theirs, batch, precision),
                     "plain GPT-2": plain_step(plain, batch, precision),
                 }
-                rates = {loop: rows * length / _least_seconds(step, steps) for loop, step in loops.items()}
+                rates = {loop: rows * length / seconds for loop, seconds in _least_seconds(loops, steps).items()}
                 print(
                     f"  {precision}: "
                     + ", ".join(
@@ -123,15 +125,40 @@ def speed(steps: int) -> None:
                 )
 
 
+def packed(steps: int) -> None:
+    """Prints tokens a CPU second of our loop over rows of documents of exponential length, by how attention stays inside them."""
+    paths: tuple[AttentionPath, ...] = ("apart", "mask")
+    for length, mean in ((256, 100), (512, 250), (1024, 250), (1024, 1000), (2048, 500)):
+        rows = 4096 // length
+        model = Transformer(ModelConfig(preset="1m").architecture(vocab_size=4096, context_length=length))
+        torch.manual_seed(0)
+        batch, numbers = torch.randint(4096, (rows, length + 1)), (torch.rand(rows, length) < 1 / mean).cumsum(dim=1)
+        for precision in ("fp32", "bf16"):
+            with tempfile.TemporaryDirectory() as folder:
+                loops = {path: _our_step(model, batch, folder, precision, numbers=numbers, path=path) for path in paths}
+                rates = {path: rows * length / seconds for path, seconds in _least_seconds(loops, steps).items()}
+            print(
+                f"1m, T={length}, documents of {mean} on average, {precision}: apart {rates['apart']:,.0f} tokens/s, mask "
+                f"{rates['mask']:,.0f} (x{rates['apart'] / rates['mask']:.2f})",
+                flush=True,
+            )
+
+
 def _our_step(
-    model: Transformer, batch: Tensor, folder: str, precision: str, kind: OptimizerKind = "adamw"
+    model: Transformer,
+    batch: Tensor,
+    folder: str,
+    precision: str,
+    kind: OptimizerKind = "adamw",
+    numbers: Tensor | None = None,
+    path: AttentionPath = "auto",
 ) -> Callable[[], object]:
-    windows = Windows(batch[:, :-1], batch[:, 1:])
+    windows = Windows(batch[:, :-1], batch[:, 1:], numbers)
     source = TextWindows(batch.flatten(), rows=1, length=8, seed=0)
     source.next_batch = lambda: windows  # type: ignore[method-assign]
     config = TrainConfig(
         batch_tokens=windows.inputs.numel(), steps=10**6, precision=precision,  # type: ignore[arg-type]
-        optimizer=OptimizerConfig(kind=kind), device="cpu",
+        optimizer=OptimizerConfig(kind=kind), device="cpu", attention_path=path,
     )  # fmt: skip
     return Trainer(model, source, config, folder)._one_step
 
@@ -150,14 +177,16 @@ def _their_step(model: Any, batch: Tensor, precision: str) -> Callable[[], objec
     return step
 
 
-def _least_seconds(step: Callable[[], object], repeats: int) -> float:
-    step()
-    times = []
-    for _ in range(repeats):
-        start = time.process_time()
-        step()
-        times.append(time.process_time() - start)
-    return min(times)
+def _least_seconds(loops: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """The least CPU time of a step of each loop; they take turns, so that what disturbs one disturbs all."""
+    least = dict.fromkeys(loops, math.inf)
+    for turn in range(1 + repeats):
+        for loop, step in loops.items():
+            start = time.process_time()
+            step()
+            if turn:  # the first makes what later ones find
+                least[loop] = min(least[loop], time.process_time() - start)
+    return least
 
 
 # nanoGPT's recipe for a CPU: 2,000 steps of 12 rows of 64 characters, 804,096 parameters; its loss over all of
@@ -232,6 +261,7 @@ def main() -> None:
         return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--speed", action="store_true")
+    parser.add_argument("--packed", action="store_true")
     parser.add_argument("--shakespeare", action="store_true")
     parser.add_argument("--presets", action="store_true")
     parser.add_argument("--seeds", type=int, nargs="*", default=[1337])
@@ -242,7 +272,9 @@ def main() -> None:
         print("\n".join(preset_table()))
     if arguments.shakespeare:
         shakespeare(arguments.seeds)
-    if arguments.speed or not (arguments.presets or arguments.shakespeare):
+    if arguments.packed:
+        packed(arguments.steps)
+    if arguments.speed or not (arguments.presets or arguments.shakespeare or arguments.packed):
         speed(arguments.steps)
     print(
         f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MiB, {math.ceil(time.process_time())} CPU s in all"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from model.apart import Documents, attend_apart
 from model.cache import LayerCache
 from model.config import Architecture
 from model.norms import RMSNorm
@@ -16,23 +17,27 @@ from model.positions import rotate
 if TYPE_CHECKING:
     from torch.nn.attention.flex_attention import BlockMask
 
+    Mask = Tensor | BlockMask | Documents
+
 
 class Context(NamedTuple):
     """What every layer of one forward pass shares.
 
     `cos` and `sin` turn queries and keys, where positions are rotary. `mask` is true where a query may
-    look, or a number to add to the logit: (B or 1, 1 or H, T, S); or blocks, see `model.flex`; None means
-    plain causal or, without `causal`, everything.
+    look, or a number to add to the logit: (B or 1, 1 or H, T, S); or blocks, see `model.flex`; or documents that are
+    taken apart, see `model.apart`; None means plain causal or, without `causal`, everything.
     """
 
     causal: bool
     cos: Tensor | None = None
     sin: Tensor | None = None
-    mask: "Tensor | BlockMask | None" = None
+    mask: "Mask | None" = None
 
 
 def attend(query_BHTD: Tensor, key_BKSD: Tensor, value_BKSD: Tensor, context: Context, dropout: float = 0.0) -> Tensor:
     """Scaled dot-product attention: (B, H, T, D of the values)."""
+    if isinstance(context.mask, Documents):
+        return attend_apart(query_BHTD, key_BKSD, value_BKSD, context.mask, causal=context.causal, dropout=dropout)
     if context.mask is not None and not isinstance(context.mask, Tensor):
         from model.flex import attend_blocks
 

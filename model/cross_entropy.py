@@ -9,7 +9,6 @@ Shapes: N positions, E hidden size, V vocabulary.
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 _PIECE_LOGITS = {"cpu": 1 << 21, "cuda": 1 << 27}

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 
 from model.evaluate_config import EvaluateConfig, Smoothing
 from model.ngram import Ints, NgramModel, Order
-from model.objectives import NO_LABEL, packed_rows
+from model.objectives import NO_LABEL, attention_path, packed_rows
 from model.precision import autocast, choose_device, choose_precision, prepare
 from model.rows import ScoredRows
 from model.source import PackedBatch
@@ -116,6 +116,7 @@ class Evaluator:
             batch.segment_ids.to(self.device),
             within_documents=self.within_documents,
             absolute=absolute,
+            path=attention_path(model.architecture, self.device),
         )
         with autocast(self.precision, self.device):
             logits_BTV = model(example.inputs_BT, mask=example.mask, positions=example.positions)

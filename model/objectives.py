@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from model.apart import documents_of
+from model.config import Architecture
 from model.cross_entropy import linear_cross_entropy
 from model.masks import document_mask, positions_in_documents
 from model.train_config import AttentionPath
 from model.transformer import Transformer
 
 if TYPE_CHECKING:
-    from torch.nn.attention.flex_attention import BlockMask
+    from model.attention import Mask
 
 NO_LABEL = -100
 
@@ -24,7 +26,7 @@ class Example(NamedTuple):
 
     inputs_BT: Tensor
     labels_BT: Tensor
-    mask: "Tensor | BlockMask | None" = None
+    mask: "Mask | None" = None
     positions: Tensor | None = None
 
 
@@ -41,7 +43,7 @@ def packed_rows(
 
     `documents` numbers the documents of a row. With `within_documents` attention stays inside each of
     them, so that packing changes nothing; positions that are `absolute` then count from its start. `path`
-    is how: by a mask, or by the blocks of flex attention.
+    is how: by a mask, by the blocks of flex attention, or by taking the documents apart.
     """
     if not within_documents:
         return Example(inputs_BT, labels_BT)
@@ -50,7 +52,14 @@ def packed_rows(
         from model.flex import document_blocks
 
         return Example(inputs_BT, labels_BT, document_blocks(documents_BT), positions)
-    return Example(inputs_BT, labels_BT, document_mask(documents_BT), positions)
+    mask = documents_of(documents_BT) if path == "apart" else document_mask(documents_BT)
+    return Example(inputs_BT, labels_BT, mask, positions)
+
+
+def attention_path(architecture: Architecture, device: torch.device, *, compiled: bool = False) -> AttentionPath:
+    """The fastest that always works: documents apart on processors, where nothing is compiled for each set of lengths."""
+    apart = device.type == "cpu" and not compiled and architecture.positions != "relative"
+    return "apart" if apart else "mask"
 
 
 def masked_tokens(

@@ -37,17 +37,18 @@ class _Rotation(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x_BHTD: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         ctx.save_for_backward(cos, sin)
+        ctx.dtype = x_BHTD.dtype
         return _turned(x_BHTD, cos, sin)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
         cos, sin = ctx.saved_tensors
-        return _turned(grads[0], cos, -sin), None, None
+        return _turned(grads[0], cos, -sin).to(ctx.dtype), None, None
 
 
 def _turned(x_BHTD: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     first, second = x_BHTD.chunk(2, dim=-1)
-    out = torch.empty_like(x_BHTD)
+    out = torch.empty_like(x_BHTD, dtype=torch.promote_types(x_BHTD.dtype, cos.dtype))
     out_first, out_second = out.chunk(2, dim=-1)
     torch.mul(first, cos, out=out_first).sub_(second * sin)
     torch.mul(second, cos, out=out_second).add_(first * sin)

@@ -8,7 +8,7 @@ from pipeline.errors import SettingError
 
 OptimizerKind = Literal["muon", "adamw"]
 ScheduleKind = Literal["cosine", "wsd", "linear", "constant"]
-AttentionPath = Literal["mask", "flex"]
+AttentionPath = Literal["auto", "mask", "apart", "flex"]
 PrecisionKind = Literal["auto", "fp32", "tf32", "bf16", "fp16"]
 ParallelKind = Literal["ddp", "fsdp"]
 
@@ -73,8 +73,9 @@ class TrainConfig:
     """How often rows of each source are drawn; unset: every row once an epoch."""
     within_documents: bool = True
     """Attention stays inside each document of a row, so packing changes nothing."""
-    attention_path: AttentionPath = "mask"
-    """How it stays inside: by a mask, or by flex attention (GPUs alone: it skips what no document reaches)."""
+    attention_path: AttentionPath = "auto"
+    """How it stays inside: by a mask, by taking the documents apart, or by flex attention (GPUs alone: it skips what no document
+    reaches); auto: apart on processors unless `compile` is set, else the mask."""
     precision: PrecisionKind = "auto"
     """fp32, tf32 (GPUs), bf16, fp16; auto: bf16 where the hardware has it (weights stay in 32 bits)."""
     narrow_residual: bool = False

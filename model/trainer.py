@@ -17,7 +17,7 @@ from model.checkpoint import FOLDER, Checkpoint, CheckpointWriter, newest_checkp
 from model.config import Architecture
 from model.distributed import World
 from model.guard import SpikeGuard
-from model.objectives import NO_LABEL, Example, SummedLoss, packed_rows
+from model.objectives import NO_LABEL, Example, SummedLoss, attention_path, packed_rows
 from model.optimizer import Optimizers
 from model.parallel import average_now, gathered, load_weights, spread, whole
 from model.precision import autocast, choose_device, choose_precision, prepare, to_device
@@ -54,6 +54,9 @@ class Trainer:
         self.precision = choose_precision(config.precision, self.device)
         prepare(self.device, self.precision, threads=config.threads)
         _check_path(config, model.architecture, self.device)
+        self._path = config.attention_path
+        if self._path == "auto":
+            self._path = attention_path(model.architecture, self.device, compiled=config.compile)
         self.model = model.to(self.device)
         self.model.model.recompute = config.recompute_activations
         self.model.model.narrow = config.narrow_residual
@@ -196,7 +199,7 @@ class Trainer:
                 *(to_device(each, self.device) for each in (inputs, labels, segments)),
                 within_documents=self.config.within_documents,
                 absolute=absolute,
-                path=self.config.attention_path,
+                path=self._path,
             )
 
     def _clip(self) -> float:
@@ -208,7 +211,7 @@ class Trainer:
 
 
 def _check_path(config: TrainConfig, architecture: Architecture, device: torch.device) -> None:
-    """Flex attention has its limits: it trains on GPUs alone, adds nothing to the logits, and drops nothing."""
+    """Flex attention has its limits: it trains on GPUs alone, adds nothing to the logits, and drops nothing; so has taking apart."""
     reasons = {
         "it trains on GPUs alone": device.type == "cpu",
         "model.positions is 'relative'": architecture.positions == "relative",
@@ -217,6 +220,10 @@ def _check_path(config: TrainConfig, architecture: Architecture, device: torch.d
     why = next((reason for reason, found in reasons.items() if found), None)
     if why and config.attention_path == "flex" and config.within_documents:
         raise SettingError(f"train.attention_path is 'flex'; allowed here is 'mask', because {why}")
+    if config.attention_path == "apart" and config.within_documents and architecture.positions == "relative":
+        raise SettingError(
+            "train.attention_path is 'apart'; allowed here is 'mask', because model.positions is 'relative'"
+        )
 
 
 def finite(value: float) -> float | None:

@@ -23,7 +23,7 @@ from model.norms import build_norm
 from model.positions import RelativeBias, Rotary, sinusoids
 
 if TYPE_CHECKING:
-    from torch.nn.attention.flex_attention import BlockMask
+    from model.attention import Mask
 
 
 class Layer(nn.Module):
@@ -82,7 +82,7 @@ class Stack(nn.Module):
         self,
         tokens_BT: Tensor,
         *,
-        mask: "Tensor | BlockMask | None" = None,
+        mask: "Mask | None" = None,
         positions: Tensor | None = None,
         cache: Cache | None = None,
     ) -> Tensor:
@@ -113,9 +113,7 @@ class Stack(nn.Module):
         out: Tensor = self.dropout(x_BTE)
         return out
 
-    def _context(
-        self, length: int, past: int, positions: Tensor, mask: "Tensor | BlockMask | None", x_BTE: Tensor
-    ) -> Context:
+    def _context(self, length: int, past: int, positions: Tensor, mask: "Mask | None", x_BTE: Tensor) -> Context:
         cos = sin = None
         if self.rotary is not None:
             cos, sin = self.rotary(positions, x_BTE.dtype)
@@ -125,7 +123,7 @@ class Stack(nn.Module):
         if mask is None and causal and past > 0 and length > 1:
             mask = causal_mask(length, past + length, x_BTE.device)
         if self.relative_bias is not None:
-            assert mask is None or isinstance(mask, Tensor)  # the trainer refuses blocks here
+            assert mask is None or isinstance(mask, Tensor)  # `objectives.attention_path` gives nothing else here
             mask = self._biased(length, past, mask, x_BTE)
         return Context(causal=causal, cos=cos, sin=sin, mask=mask)
 
@@ -154,7 +152,7 @@ class Transformer(nn.Module):
         self,
         tokens_BT: Tensor,
         *,
-        mask: "Tensor | BlockMask | None" = None,
+        mask: "Mask | None" = None,
         positions: Tensor | None = None,
         cache: Cache | None = None,
     ) -> Tensor:
@@ -162,8 +160,8 @@ class Transformer(nn.Module):
 
         Args:
             tokens_BT: ids; with a `cache`, those behind what the cache holds.
-            mask: true where a query may look at a key, broadcastable to (B, H, T, S), or blocks, see `model.flex`;
-                default: all earlier ones.
+            mask: true where a query may look at a key, broadcastable to (B, H, T, S), or blocks, see `model.flex`, or
+                documents taken apart, see `model.apart`; default: all earlier ones.
             positions: (T) or (B, T); default: counted from the start of the row, or from the end of the cache.
             cache: keys and values of earlier tokens, extended in place.
         """

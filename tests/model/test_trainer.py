@@ -150,6 +150,12 @@ def test_flex_attention_is_refused_where_it_cannot_train(tmp_path: Path) -> None
         trainer(tmp_path, replace(CONFIG, attention_path="flex"))
 
 
+def test_taking_documents_apart_trains_like_the_mask(tmp_path: Path) -> None:
+    apart, mask = (run(trainer(tmp_path / path, replace(CONFIG, attention_path=path))) for path in ("apart", "mask"))  # type: ignore[arg-type]
+    assert [report.loss for report in apart] == pytest.approx([report.loss for report in mask], rel=1e-4)
+    assert run(trainer(tmp_path / "auto", CONFIG)) == apart
+
+
 def test_the_end_of_the_rows_is_said(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="ended at step 3 of 20"):
         run(trainer(tmp_path, rows=RandomRows(rows=4, length=16, end=3)))

@@ -5,9 +5,12 @@ import itertools
 import pytest
 import torch
 
+from model.apart import documents_of
+from model.attention import Context, attend
 from model.config import ModelConfig
 from model.masks import causal_mask, document_mask, positions_in_documents, prefix_mask
 from model.objectives import Example, SummedLoss, packed_rows
+from model.train_config import AttentionPath
 from model.transformer import Transformer
 
 TINY = {"hidden_size": 32, "num_layers": 2, "num_heads": 4, "num_kv_heads": 2, "ffn_size": 48, "initial_std": 0.1}
@@ -21,8 +24,14 @@ def tiny(**parts: object) -> Transformer:
 CASES = [("gqa", positions) for positions in ("rope", "sinusoidal", "learned", "relative", "none")] + [("mla", "rope")]
 
 
-@pytest.mark.parametrize(("attention", "positions"), CASES)
-def test_a_packed_row_gives_the_logits_and_gradients_of_its_documents_apart(attention: str, positions: str) -> None:
+# A bias over a whole row needs a mask; settings refuse the other.
+@pytest.mark.parametrize(
+    ("attention", "positions", "path"),
+    [(*case, path) for case in CASES for path in ("mask", "apart") if (case[1], path) != ("relative", "apart")],
+)
+def test_a_packed_row_gives_the_logits_and_gradients_of_its_documents(
+    attention: str, positions: str, path: AttentionPath
+) -> None:
     parts = {"attention": attention, "positions": positions} | ({"num_kv_heads": None} if attention == "mla" else {})
     model = tiny(**parts).double()
     lengths = (7, 1, 20, 12)
@@ -31,7 +40,7 @@ def test_a_packed_row_gives_the_logits_and_gradients_of_its_documents_apart(atte
     labels = torch.cat([document[:, 1:] for document in documents], dim=1)
     numbers = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))[None]
     example = packed_rows(
-        packed, labels, numbers, within_documents=True, absolute=positions in ("sinusoidal", "learned")
+        packed, labels, numbers, within_documents=True, absolute=positions in ("sinusoidal", "learned"), path=path
     )
     apart = torch.cat([model(document[:, :-1]) for document in documents], dim=1)
     torch.testing.assert_close(
@@ -61,6 +70,27 @@ def test_flex_attention_gives_what_the_mask_gives(attention: str, positions: str
             for example in (packed_rows(row, row, numbers, path=path, **settings) for path in ("mask", "flex"))  # type: ignore[arg-type]
         ]
     torch.testing.assert_close(logits[1], logits[0], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("kv_heads", [1, 2, 4])
+def test_documents_taken_apart_give_what_the_mask_gives(kv_heads: int, causal: bool, dtype: torch.dtype) -> None:
+    """Over several rows, whose last and first documents bear the same number, and with padding."""
+    torch.manual_seed(0)
+    numbers = (torch.rand(3, 50) < 0.1).cumsum(dim=1) % 2
+    numbers[:, -5:] = -1
+    query, key, value = (torch.randn(3, heads, 50, 8).to(dtype).requires_grad_() for heads in (4, kv_heads, kv_heads))
+    gradient = torch.randn(3, 4, 50, 8).to(dtype)
+    found = []
+    distinct = torch.cat((torch.zeros(3, 1, dtype=torch.long), numbers[:, 1:] != numbers[:, :-1]), dim=1).cumsum(dim=1)
+    for mask in (document_mask(distinct, causal=causal), documents_of(numbers)):
+        mixed = attend(query, key, value, Context(causal=causal, mask=mask))
+        assert mixed.dtype == dtype
+        found.append((mixed, *torch.autograd.grad(mixed, (query, key, value), gradient)))
+    close = {"rtol": 1e-4, "atol": 1e-5} if dtype == torch.float32 else {"rtol": 2e-2, "atol": 4e-2}
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, **close)
 
 
 def test_without_document_masks_neighbours_are_seen() -> None:
