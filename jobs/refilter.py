@@ -20,9 +20,8 @@ from pipeline.corpus import FILTERED, MEASURES, REJECTED, page_shards, recipe
 from pipeline.errors import DataError, SettingError
 from pipeline.extract.stage import LANGUAGE_MEASURES
 from pipeline.filter.decisions import CLASSIFIER_MEASURES, CLASSIFIERS, refusals
-from pipeline.filter.measures import MEASURES as RULE_MEASURES
 from pipeline.filter.rules import failures
-from pipeline.filter.stage import rejection
+from pipeline.filter.stage import RULE_MEASURES, rejection
 from pipeline.ingest.payloads import read_pages
 from pipeline.manifests import Manifest
 from pipeline.records import Document, Page, Rejection

@@ -9,17 +9,14 @@ and for shorter ones its probabilities times those of a small model of ours (`sh
 
 import hashlib
 import math
-import os
 import re
-import tempfile
 from collections import Counter
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
-from pipeline.errors import DataError, InputError
+from pipeline.errors import DataError
 from pipeline.extract.config import LanguageConfig
-from pipeline.extract.model_files import verified_model
-from pipeline.storage import is_local, read_bytes
+from pipeline.model_files import load_fasttext
 
 UNDETERMINED = "und"
 _NUM_PIECES = 5
@@ -164,10 +161,9 @@ class _Combined:
 
     def __init__(self) -> None:
         self._bayes = _Py3LangId()
-        content = SHORT_TEXT_MODEL.read_bytes()
-        if hashlib.sha256(content).hexdigest() != short_text_sha256():
+        if hashlib.sha256(SHORT_TEXT_MODEL.read_bytes()).hexdigest() != short_text_sha256():
             raise DataError(f"{SHORT_TEXT_MODEL} is damaged: its SHA-256 is not {short_text_sha256()}")
-        self._short = _load_fasttext(str(SHORT_TEXT_MODEL), content)
+        self._short = load_fasttext(str(SHORT_TEXT_MODEL))
         self._taught = dict.fromkeys(label.removeprefix(_LABEL) for label in self._short.get_labels())
 
     def identify(self, text: str) -> Identified:
@@ -191,37 +187,10 @@ class _FastText:
     """A fastText model whose labels are `__label__CODE`, such as lid.176."""
 
     def __init__(self, path: str, sha256: str) -> None:
-        path = verified_model(path, sha256)
-        content = read_bytes(path)
-        found = hashlib.sha256(content).hexdigest()
-        if sha256 and found != sha256.lower():
-            raise InputError(
-                f"{path} is not the language model that extract.language.model_sha256 names: its SHA-256 is {found}"
-            )
-        self._model = _load_fasttext(path, content)
+        self._model = load_fasttext(path, sha256, setting="extract.language.model_sha256")
 
     def identify(self, text: str) -> Identified:
         labels, scores = self._model.predict(text)
         if not labels:
             return Identified(UNDETERMINED, 0.0)
         return Identified(labels[0].removeprefix(_LABEL), min(1.0, float(scores[0])))
-
-
-def _load_fasttext(path: str, content: bytes) -> Any:
-    import fasttext
-
-    if is_local(path):
-        local = path.removeprefix("file://")
-        return _load_local(fasttext, local)
-    with tempfile.TemporaryDirectory() as folder:  # fastText reads from a real file only
-        local = os.path.join(folder, "model")
-        with open(local, "wb") as file:
-            file.write(content)
-        return _load_local(fasttext, local)
-
-
-def _load_local(fasttext: Any, local: str) -> Any:
-    try:
-        return fasttext.load_model(local)
-    except ValueError as error:
-        raise InputError(f"{local} is not a fastText model: {error}") from None

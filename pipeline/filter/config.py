@@ -153,6 +153,49 @@ class ClassifierConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class QualityConfig:
+    """`[filter.quality]`: a classifier of good texts and the least score that is kept. What is good is yours to say, so none is shipped.
+
+    `model` is a fastText file (`.bin`, `.ftz`) of anybody, whose score is the probability of `labels`, all taken together; or
+    the folder of a model that `train-classifier` has made under the name `quality`, whose score is 1 less the probability of bad.
+    """
+
+    model: str = ""
+    # Which labels of a fastText file are good, with `__label__` or without.
+    labels: tuple[str, ...] = ()
+    min_score: float = 0.5
+    # Only documents in these languages are scored, by code; empty: all.
+    languages: tuple[str, ...] = ()
+    # If given, the file is refused unless its SHA-256 is this one; a download at https:// needs it.
+    sha256: str = ""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.min_score <= 1:
+            raise SettingError(f"filter.quality.min_score is {self.min_score}; it is a probability, 0 to 1")
+        if not self.model and (self.labels or self.sha256):
+            raise SettingError(
+                "filter.quality.model is empty; name the model that filter.quality.labels or .sha256 are about"
+            )
+        if self.is_file and not self.labels:
+            raise SettingError(
+                f'filter.quality.labels is empty; name the labels of {self.model} that are good, such as ["hq"]'
+            )
+        if self.model and not self.is_file and (self.labels or self.sha256):
+            raise SettingError(
+                f"filter.quality.model is a folder ({self.model}), whose card says labels and hash; labels and sha256 are for a .bin or .ftz file"
+            )
+        if self.model.startswith(("http://", "https://")) and not self.sha256:
+            raise SettingError(
+                f"filter.quality.model is a download ({self.model}), so filter.quality.sha256 must say what it has to be"
+            )
+
+    @property
+    def is_file(self) -> bool:
+        """Whether the model is a file, and no folder."""
+        return self.model.endswith((".bin", ".ftz"))
+
+
+@dataclass(frozen=True, kw_only=True)
 class PrivacyConfig:
     """`[filter.privacy]`: what is replaced by placeholders in the texts of kept documents."""
 
@@ -191,6 +234,7 @@ class FilterConfig:
     fineweb2: FineWeb2Config = field(default_factory=FineWeb2Config)
     spam: ClassifierConfig = field(default_factory=ClassifierConfig)
     toxicity: ClassifierConfig = field(default_factory=ClassifierConfig)
+    quality: QualityConfig = field(default_factory=QualityConfig)
     privacy: PrivacyConfig = field(default_factory=PrivacyConfig)
 
     def __post_init__(self) -> None:

@@ -95,12 +95,15 @@ FINEWEB2 = _rules("fineweb2", """
     too_many_newlines         newline_word_ratio      >  max_newline_word_ratio
     uncertain_language        language_score          <  min_language_score
 """)  # fmt: skip
-RULES: Mapping[str, tuple[Rule, ...]] = {rules[0].set: rules for rules in (QUALITY, REPETITION, C4, FINEWEB, FINEWEB2)}
+QUALITY_SCORE = _rules("quality", "low_score  quality_score  <  min_score")
+RULES: Mapping[str, tuple[Rule, ...]] = {
+    rules[0].set: rules for rules in (QUALITY, REPETITION, C4, FINEWEB, FINEWEB2, QUALITY_SCORE)
+}
 _DEFAULTS = {rule.reason: rule.threshold(FilterConfig()) for rules in RULES.values() for rule in rules}
 
 
 def chosen_rules(config: FilterConfig) -> tuple[tuple[Rule, float], ...]:
-    """The rules that are on, in the order in which they give reasons, each with its threshold.
+    """The rules that are on, in the order in which they give reasons, each with its threshold; that on a quality score last.
 
     Raises:
         SettingError: `filter.off` names a rule that does not exist.
@@ -109,8 +112,9 @@ def chosen_rules(config: FilterConfig) -> tuple[tuple[Rule, float], ...]:
     for name in config.off:
         if name not in known:
             raise SettingError(f"filter.off names {name!r}, which is no rule; known are {', '.join(sorted(known))}")
+    sets = (*config.sets, "quality") if config.quality.model else config.sets
     return tuple(
-        (rule, rule.threshold(config)) for name in config.sets for rule in RULES[name] if rule.reason not in config.off
+        (rule, rule.threshold(config)) for name in sets for rule in RULES[name] if rule.reason not in config.off
     )
 
 

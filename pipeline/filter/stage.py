@@ -19,6 +19,7 @@ from pipeline.filter.decisions import CLASSIFIER_MEASURES, CLASSIFIERS, load_cla
 from pipeline.filter.dialects import READINGS
 from pipeline.filter.measures import MEASURES, Measured, measure
 from pipeline.filter.privacy import MaskPrivate
+from pipeline.filter.quality import QUALITY_SCORE, Scorer, load_scorer
 from pipeline.filter.rules import Failure, Rule, chosen_rules, failures
 from pipeline.filter.urls import FilterUrls
 from pipeline.filter.words import Vocabulary
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["ClassifyDocuments", "FilterDocuments", "FilterUrls", "MaskPrivate", "filter_judges"]
 
 STAGE = "filter"
+# What the rules compare.
+RULE_MEASURES = (*MEASURES, QUALITY_SCORE)
 
 
 @dataclass
@@ -42,6 +45,7 @@ class FilterDocuments:
     _vocabulary: Vocabulary | None = field(init=False, default=None, repr=False)
     _gram_vocabulary: Vocabulary | None = field(init=False, default=None, repr=False)
     _bad_words: BadWords | None = field(init=False, default=None, repr=False)
+    _quality: Scorer | None = field(init=False, default=None, repr=False)
 
     def __post_init__(self) -> None:
         self._rules = chosen_rules(self.config)
@@ -49,10 +53,11 @@ class FilterDocuments:
     @property
     def measures(self) -> Sequence[str]:
         """The names of all measures, in order."""
-        return MEASURES
+        return RULE_MEASURES
 
     def setup(self) -> None:
-        """Makes the vocabulary, and reads the lists of bad words if there are any."""
+        """Makes the vocabulary, and reads the lists of bad words and the model of quality if there are any."""
+        self._quality = load_scorer(self.config.quality) if self.config.quality.model else None
         self._bad_words = BadWords(self.config.c4.bad_words) if self.config.c4.bad_words else None
         reading = READINGS[self.config.dialect]
         self._vocabulary = Vocabulary(reading.words)
@@ -89,8 +94,16 @@ class FilterDocuments:
             edit="c4" in self.config.sets and self.config.c4.edit_text,
         )
         adapted = self.config.thresholds_by_language
+        measured.values[QUALITY_SCORE] = self._score_quality(document, measured.text)
         measured.values["threshold_language"] = float(language_number(document.language) if adapted else 0)
         return measured
+
+    def _score_quality(self, document: Document, text: str) -> float:
+        """NaN where no model is named, or not for this language."""
+        asked = self.config.quality.languages
+        if self._quality is None or (asked and document.language not in asked):
+            return math.nan
+        return self._quality.score(text)
 
     def _refused_language(self, document: Document) -> Rejection | None:
         config = self.config

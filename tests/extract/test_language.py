@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from pipeline import model_files
 from pipeline.errors import DataError, InputError, SettingError
 from pipeline.extract import language as language_module
-from pipeline.extract import model_files
 from pipeline.extract.config import LanguageConfig
 from pipeline.extract.language import LanguageFinder, sample
 from pipeline.extract.language_codes import language_code
@@ -63,7 +63,7 @@ def test_fasttext_by_path_and_hash(shared_data: Path) -> None:
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     finder = LanguageFinder(LanguageConfig(identifier="fasttext", model_path=str(path), model_sha256=sha256))
     assert finder.of_document(GERMAN + "\n" + GERMAN).language == "de"
-    with pytest.raises(InputError, match="is not the language model"):
+    with pytest.raises(InputError, match=r"is not the model that extract\.language"):
         LanguageFinder(LanguageConfig(identifier="fasttext", model_path=str(path), model_sha256="0" * 64))
 
 
@@ -121,7 +121,7 @@ def test_language_codes(stated: str, code: str) -> None:
 def test_a_model_from_the_web_is_verified_and_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     served = [b"the model"]
-    monkeypatch.setattr(model_files, "_download", lambda address: served.pop())
+    monkeypatch.setattr(model_files, "_download", lambda address, place: place.write_bytes(served.pop()))
     sha256 = hashlib.sha256(b"the model").hexdigest()
     kept = model_files.verified_model("https://example.org/m.bin", sha256.upper())
     assert Path(kept).read_bytes() == b"the model"
@@ -129,5 +129,6 @@ def test_a_model_from_the_web_is_verified_and_kept(monkeypatch: pytest.MonkeyPat
     served.append(b"another file")
     with pytest.raises(InputError, match="not the model"):
         model_files.verified_model("https://example.org/m.bin", "0" * 64)
+    assert [path.name for path in Path(kept).parent.iterdir()] == [sha256], "a refused download is kept"
     with pytest.raises(SettingError, match="model_sha256"):
         LanguageConfig(identifier="fasttext", model_path="https://example.org/m.bin")

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from pipeline.errors import SettingError
-from pipeline.filter.config import C4Config, FilterConfig, FineWebConfig, GopherQualityConfig
+from pipeline.filter.config import RULE_SETS, C4Config, FilterConfig, FineWebConfig, GopherQualityConfig
 from pipeline.filter.rules import RULES, chosen_rules, failures
 from pipeline.filter.stage import FilterDocuments
 from pipeline.records import Document, Rejection
@@ -140,7 +140,7 @@ def test_the_order_of_sets_is_the_order_of_reasons() -> None:
 @pytest.mark.parametrize("text", ["", " ", "\n\n", "\x00", "#" * 200, "。" * 50, "\u2028", "a\x85b"])
 def test_odd_texts_are_decided_not_dropped(text: str) -> None:
     for dialect in ("datatrove", "dolma", "dclm", "paper"):
-        judge = FilterDocuments(FilterConfig(sets=tuple(RULES), dialect=dialect))  # type: ignore[arg-type]
+        judge = FilterDocuments(FilterConfig(sets=RULE_SETS, dialect=dialect))  # type: ignore[arg-type]
         verdict = judge.judge(document(text))
         assert set(verdict.measures) == set(judge.measures)
 
@@ -180,10 +180,10 @@ def test_codes_of_languages_may_name_a_script() -> None:
 
 
 def test_every_rule_names_a_measure_and_a_setting() -> None:
-    config = FilterConfig(sets=tuple(RULES))
+    config = FilterConfig(sets=RULE_SETS)
     measures = FilterDocuments(config).measures
     assert all(rule.measure in measures for rule, _ in chosen_rules(config))
-    assert len({rule.reason for rule, _ in chosen_rules(config)}) == sum(map(len, RULES.values()))
+    assert len({rule.reason for rule, _ in chosen_rules(config)}) == sum(len(RULES[name]) for name in RULE_SETS)
 
 
 def test_a_rule_that_is_off_never_fails() -> None:
