@@ -10,9 +10,13 @@ _TOKENS_EXAMPLES = """examples:
   corpusmill tokens runs/demo --row 7 --rows 2
   corpusmill tokens runs/demo --split heldout"""
 
+_STATS_EXAMPLES = """examples:
+  corpusmill stats runs/demo
+  corpusmill stats runs/my --by host --top 50 --out hosts.csv"""
+
 
 def add(commands: Any) -> None:
-    """Declares report, verify, explain, tokens, replay, fertility, generate and sizes."""
+    """Declares report, verify, explain, tokens, replay, stats, fertility, generate and sizes."""
     example = "example:\n  corpusmill report runs/demo"
     take_settings(declare(commands, "report", "write report.html of a run", _report, example=example))
     example = "example:\n  corpusmill verify runs/demo"
@@ -26,6 +30,7 @@ def add(commands: Any) -> None:
     text = "re-decide from stored measures with other thresholds, and tell what changes"
     example = "example:\n  corpusmill replay runs/demo --set filter.gopher.min_words=40"
     take_settings(declare(commands, "replay", text, _replay, example=example))
+    _add_stats(commands)
     example = "example:\n  corpusmill fertility runs/demo other/tokenizer.json"
     command = declare(commands, "fertility", "judge tokenizers on the counts of a run", _fertility, example=example)
     command.add_argument("settings", metavar="RUN", help=_RUN)
@@ -88,6 +93,26 @@ def _tokens(options: argparse.Namespace) -> None:
         num_rows=options.rows,
         document=options.document,
     )
+
+
+def _add_stats(commands: Any) -> None:
+    text = "show what a corpus is made of: pages and text by host, domain, suffix, language or source, and the spread of its measures"
+    command = declare(commands, "stats", text, _stats, example=_STATS_EXAMPLES)
+    command.add_argument("settings", metavar="RUN", help=_RUN)
+    command.add_argument(
+        "--by", default="domain", choices=("host", "domain", "suffix", "language", "source"), help="default: domain"
+    )
+    command.add_argument("--top", type=int, default=20, metavar="N", help="how many groups to show (default 20)")
+    command.add_argument("--out", default="", metavar="FILE.csv", help="also write all groups there")
+
+
+def _stats(options: argparse.Namespace) -> None:
+    from jobs import stats
+    from pipeline.errors import SettingError
+
+    if options.top < 1:
+        raise SettingError(f"--top is {options.top}; allowed is 1 or more")
+    stats.main(config_of(options), by=options.by, top=options.top, out=options.out)
 
 
 def _replay(options: argparse.Namespace) -> None:

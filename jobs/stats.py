@@ -1,0 +1,203 @@
+"""What a corpus is made of: pages and text by host, domain, suffix, language or source, and how its measures are spread.
+
+Reads RUN/pages, RUN/documents (or RUN/filtered before deduplication), RUN/rejected and RUN/measures; prints tables, and
+writes all groups as CSV if asked. Files are read one after the other; memory grows with the number of groups alone, and
+the spread of the measures is that of a sample by id, which is a hash: the same documents whatever the order of the files.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
+
+from jobs.progress import Progress
+from jobs.replay import Rulebook
+from pipeline.corpus import FILTERED, MEASURES, REJECTED
+from pipeline.errors import InputError
+from pipeline.manifests import MANIFEST, dataset_files
+from pipeline.storage import AtomicFile, exists, join
+from pipeline.tables import read_batches
+from pipeline.urls import domain_of_host
+
+if TYPE_CHECKING:
+    from jobs.config import RunConfig
+
+By = Literal["host", "domain", "suffix", "language", "source"]
+SAMPLE = 100_000
+QUANTILES = (0.01, 0.1, 0.5, 0.9, 0.99)
+_OF_DOCUMENTS: tuple[By, ...] = ("language", "source")  # what was refused has neither
+_KEPT = ""  # the reason of a document that was kept
+_HOST = r"^[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#@]*@)?(?P<host>\[[^\]]*\]|[^/?#:]+)"
+_NONE = "(none)"
+_NUMBERED = "threshold_language"  # a row of a table, and no amount
+_COUNTS = ("documents", "characters")
+# More rows than this are added up before more are read.
+_MOST_ROWS = 1 << 20
+
+
+def main(config: "RunConfig", *, by: By = "domain", top: int = 20, out: str = "") -> None:
+    """Prints the tables; `out` names a CSV file for all groups.
+
+    Raises:
+        InputError: there is no such run, or it has no pages that were judged.
+    """
+    run = config.run.folder
+    groups = grouped(run, by)
+    print("\n".join(group_lines(groups, by, top)))
+    if out:
+        _write_csv(groups, by, out)
+        Progress.note(f"stats: {groups.num_rows:,} groups → {out}")
+    if exists(join(run, MEASURES, MANIFEST)):
+        print()
+        print("\n".join(measure_lines(join(run, MEASURES), Rulebook.of(config.filter))))
+
+
+def grouped(run: str, by: By) -> pa.Table:
+    """For each group: its `key`, `pages` that came in, `documents` and `characters` that were kept, and why most others were not.
+
+    Sorted by characters, then pages, then key. What was refused has no language and no source, so these are told of documents alone.
+    """
+    kept = next((name for name in ("documents", FILTERED) if exists(join(run, name, MANIFEST))), None)
+    if kept is None:
+        raise InputError(f"{run} has no documents to tell of; `corpusmill curate` makes them")
+    folders = {kept: join(run, kept)}
+    if by not in _OF_DOCUMENTS:
+        names = (REJECTED, "rejected/dedup") if kept == "documents" else (REJECTED,)
+        folders |= {name: join(run, name) for name in names}
+    files = [(name, path) for name, folder in folders.items() for path in dataset_files(folder)]
+    sums: pa.Table | None = None
+    waiting: list[pa.Table] = []
+    with Progress("stats", total=len(files), unit="files") as progress:
+        for number, (name, path) in enumerate(files, start=1):
+            waiting += [_counted(batch, by) for batch in _batches(path, by, kept=name == kept)]
+            if sum(table.num_rows for table in waiting) > _MOST_ROWS or number == len(files):
+                sums = _summed([*([sums] if sums is not None else []), *waiting])
+                waiting = []
+            progress.set(number)
+    return _by_key(sums if sums is not None else _counted(pa.table({"key": [], "reason": [], "characters": []}), by))
+
+
+def _batches(path: str, by: By, *, kept: bool) -> Iterator[pa.Table]:
+    """Key, reason and characters of the rows of one file."""
+    column = by if by in _OF_DOCUMENTS else "url"
+    for batch in read_batches(path, [column, "text"] if kept else [column, "stage", "reason"], 4096):
+        reasons = pa.array([_KEPT] * batch.num_rows) if kept else pc.binary_join_element_wise(batch["stage"], batch["reason"], ": ")  # fmt: skip
+        lengths = pc.utf8_length(batch["text"]) if kept else pa.array([0] * batch.num_rows, pa.int64())
+        yield pa.table({"key": batch[column], "reason": reasons, "characters": lengths.cast(pa.int64())})
+
+
+def _counted(rows: pa.Table, by: By) -> pa.Table:
+    """The sums of a batch by key and reason."""
+    key = rows["key"].cast(pa.string())
+    if by not in _OF_DOCUMENTS:
+        key = pc.utf8_lower(pc.struct_field(pc.extract_regex(key, _HOST), "host"))
+    key = pc.fill_null(pc.if_else(pc.equal(key, ""), None, key), _NONE)
+    if by in ("domain", "suffix"):
+        encoded = pc.dictionary_encode(key).combine_chunks()
+        names = [_shortened(name, by) for name in encoded.dictionary.to_pylist()]
+        key = pa.array(names, pa.string()).take(encoded.indices)
+    ones = pa.array(np.ones(rows.num_rows, np.int64))
+    table = pa.table([key, rows["reason"].cast(pa.string()), ones, rows["characters"].cast(pa.int64())], names=["key", "reason", *_COUNTS])  # fmt: skip
+    return _summed([table])
+
+
+@cache
+def _shortened(host: str, by: By) -> str:
+    """The domain of a host, or what is registered under: `bbc.co.uk`, `co.uk`."""
+    if host == _NONE or host.startswith("[") or host.replace(".", "").isdigit():
+        return host
+    domain = domain_of_host(host)
+    return domain if by == "domain" else domain.partition(".")[2] or domain
+
+
+def _summed(tables: Sequence[pa.Table]) -> pa.Table:
+    whole = pa.concat_tables(tables).group_by(["key", "reason"]).aggregate([(name, "sum") for name in _COUNTS])
+    return whole.select(["key", "reason", *(f"{name}_sum" for name in _COUNTS)]).rename_columns(["key", "reason", *_COUNTS])  # fmt: skip
+
+
+def _by_key(sums: pa.Table) -> pa.Table:
+    """One row for each key, the largest first."""
+    kept = pc.equal(sums["reason"], _KEPT)
+    sums = sums.append_column("kept", pc.if_else(kept, sums["documents"], 0))
+    keys = sums.group_by("key").aggregate([("documents", "sum"), ("kept", "sum"), ("characters", "sum")])
+    keys = keys.select(["key", "documents_sum", "kept_sum", "characters_sum"]).rename_columns(["key", "pages", "documents", "characters"])  # fmt: skip
+    refused = sums.filter(pc.invert(kept)).sort_by([("key", "ascending"), ("documents", "descending"), ("reason", "ascending")])  # fmt: skip
+    chief = dict(zip(reversed(refused["key"].to_pylist()), reversed(refused["reason"].to_pylist()), strict=True))
+    keys = keys.append_column("chief_reason", pa.array([chief.get(key, "") for key in keys["key"].to_pylist()], pa.string()))  # fmt: skip
+    return keys.sort_by([("characters", "descending"), ("pages", "descending"), ("key", "ascending")])
+
+
+def group_lines(groups: pa.Table, by: By, top: int) -> Iterator[str]:
+    """The table of the largest groups as text, and what the others hold together."""
+    judged = by not in _OF_DOCUMENTS
+    rows = groups.slice(0, top).to_pylist()
+    whole, rest = _totals(groups), _totals(groups.slice(top))
+    of_pages = f" of {whole['pages']:,} pages" if judged else ""
+    yield f"{groups.num_rows:,} groups by {by}: {whole['documents']:,} documents{of_pages}, {whole['characters']:,} characters"
+    pages = f"{'pages':>10} " if judged else ""
+    yield f"{by:40} {pages}{'documents':>10} {'kept  ' if judged else ''}{'characters':>14} {'share':>6}" + (
+        "  chief reason of the others" if judged else ""
+    )
+    if left := groups.num_rows - len(rows):
+        rows.append({"key": f"({left:,} more)", "chief_reason": "", **rest})
+    for row in rows:
+        name = row["key"] if len(row["key"]) <= 40 else row["key"][:39] + "…"
+        share = row["characters"] / (whole["characters"] or 1)
+        pages, kept = f"{row['pages']:>10,} ", f"{row['documents'] / row['pages']:>4.0%}  "
+        line = f"{name:40} {pages if judged else ''}{row['documents']:>10,} {kept if judged else ''}{row['characters']:>14,} {share:>6.1%}"
+        yield f"{line}  {row['chief_reason']}".rstrip()
+
+
+def _totals(groups: pa.Table) -> dict[str, int]:
+    return {name: pc.sum(groups[name]).as_py() or 0 for name in ("pages", "documents", "characters")}
+
+
+def _write_csv(groups: pa.Table, by: By, path: str) -> None:
+    table = groups.rename_columns([by, *groups.column_names[1:]])
+    if by in _OF_DOCUMENTS:
+        table = table.select([by, "documents", "characters"])
+    with AtomicFile(path) as file:
+        pa_csv.write_csv(table, pa.PythonFile(file, mode="w"))
+
+
+def measure_lines(folder: str, book: Rulebook) -> Iterator[str]:
+    """Quantiles of each measure, over kept and refused documents, beside what the rules ask for."""
+    sample = sampled(folder)
+    kept = np.asarray(pc.equal(sample["decision"], "kept"))
+    limits: dict[str, list[str]] = {}
+    for rule, threshold in book.rules:
+        limits.setdefault(rule.measure, []).append(f"{'≥' if rule.fails == '<' else '≤'} {threshold:g}")
+    names = [f"{quantile:.0%}" for quantile in QUANTILES]
+    yield f"quantiles of the measures of {kept.sum():,} documents that the filter kept and {(~kept).sum():,} that it refused"
+    yield f"{'measure':28} {'':8}" + "".join(f"{name:>10}" for name in names) + "  asked for"
+    for name in sample.drop_columns(["id", "decision", *({_NUMBERED} & set(sample.column_names))]).column_names:
+        values = sample[name].to_numpy(zero_copy_only=False)
+        told = [(word, values[chosen & ~np.isnan(values)]) for word, chosen in (("kept", kept), ("refused", ~kept))]
+        for row, (word, found) in enumerate(each for each in told if len(each[1])):
+            asked = " and ".join(dict.fromkeys(limits.get(name, ()))) if not row else ""
+            marks = "".join(f"{value:>10.4g}" for value in np.quantile(found, QUANTILES))
+            yield f"{name if not row else '':28} {word:8}{marks}  {asked}".rstrip()
+
+
+def sampled(folder: str, number: int = SAMPLE) -> pa.Table:
+    """The rows of a measures dataset with the `number` smallest ids."""
+    held: list[pa.Table] = []
+    files = dataset_files(folder)
+    with Progress("measures", total=len(files), unit="files") as progress:
+        for done, path in enumerate(files, start=1):
+            held += [pa.Table.from_batches([batch]) for batch in read_batches(path, batch_rows=8192)]
+            if sum(table.num_rows for table in held) > 2 * number or done == len(files):
+                held = [_smallest(held, number)]
+            progress.set(done)
+    if not held:
+        raise InputError(f"{folder} has no measures")
+    return held[0]
+
+
+def _smallest(tables: Iterable[pa.Table], number: int) -> pa.Table:
+    whole = pa.concat_tables(tables)
+    return whole.take(pc.select_k_unstable(whole, min(number, whole.num_rows), sort_keys=[("id", "ascending")]))
