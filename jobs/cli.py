@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except OSError as error:
+    except Exception as error:  # those of object stores are of their libraries' own kinds
         sentence = explained(error)
         if getattr(options, "debug", False) or sentence is None:
             raise

@@ -29,7 +29,9 @@ _KINDS = (SettingError, InputError, DataError)
 _OF_FULL_DISKS = frozenset((errno.ENOSPC, errno.EDQUOT))
 # What object stores raise without an error number, and the packages whose errors speak of the store and not of us.
 _OF_STORES = (PermissionError, FileNotFoundError, TimeoutError, ConnectionError)
-_STORE_PACKAGES = frozenset(("botocore", "aiobotocore", "gcsfs"))
+_STORE_PACKAGES = frozenset(
+    ("botocore", "aiobotocore", "gcsfs", "google", "adlfs", "azure", "aiohttp", "huggingface_hub", "httpx", "httpx2", "httpcore", "httpcore2", "requests", "urllib3")
+)  # fmt: skip
 
 
 class StaleAttemptError(CorpusmillError):

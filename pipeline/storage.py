@@ -50,7 +50,8 @@ def filesystem(path: str) -> tuple["fsspec.AbstractFileSystem", str]:
 
     options = {"use_listings_cache": False} if _is_object_store(path) else {}
     try:
-        return cast("tuple[fsspec.AbstractFileSystem, str]", fsspec.core.url_to_fs(path, **options))
+        with naming(path):  # some connect here
+            return cast("tuple[fsspec.AbstractFileSystem, str]", fsspec.core.url_to_fs(path, **options))
     except (ImportError, ValueError) as error:
         raise InputError(f"cannot open {path!r}: {error}") from error
 

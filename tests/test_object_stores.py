@@ -1,6 +1,7 @@
 """Runs on an S3-compatible server on loopback: whole objects only, fresh listings, failures that are seen."""
 
 import gc
+import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import count
@@ -120,6 +121,29 @@ def test_a_bucket_that_does_not_exist_is_one_sentence(bucket: str) -> None:
     with pytest.raises(OSError) as caught:  # noqa: PT011 - the message is the store's
         storage.write_bytes("s3://there-is-no-such-bucket/x", b"x")
     assert steps.explained(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("address", "sentence"),
+    [
+        ("s3://bucket/of/nobody/*.warc.gz", "s3://bucket/of/nobody/*.warc.gz: Unable to locate credentials"),
+        ("ftp://127.0.0.1:1/x.warc.gz", "ftp://127.0.0.1:1/x.warc.gz: Connection refused"),
+    ],
+)
+def test_a_store_that_does_not_let_us_in_is_one_sentence_of_the_command(
+    address: str, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before any pipeline runs, too: the error is of a kind of the store's own library."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
+    settings = tmp_path / "settings.toml"
+    settings.write_text(f'[run]\nfolder = "{tmp_path / "run"}"\n[ingest]\ninputs = ["{address}"]\n', "utf-8")
+    assert cli.main(["ingest", str(settings)]) == 1
+    assert capsys.readouterr().err.strip().endswith(f"corpusmill: {sentence}")
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
 
 
 # --- a store that fails, now and then or for good --------------------------------------------------------

@@ -1,6 +1,7 @@
 """The encoder of a tokenizer file, or one sentence that says why there is none. No Beam."""
 
 from pipeline.errors import InputError
+from pipeline.storage import naming
 from tokenizer.encoding import Encoder, load_encoder
 
 TOKENIZER_FILE = "tokenizer.json"
@@ -13,7 +14,8 @@ def open_encoder(path: str, backend: str = "auto") -> Encoder:
         InputError: there is none, or it is not usable.
     """
     try:
-        return load_encoder(path, backend=backend)
+        with naming(path):
+            return load_encoder(path, backend=backend)
     except FileNotFoundError:
         raise InputError(f"no such tokenizer: {path}") from None
     except ValueError as error:
