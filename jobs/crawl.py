@@ -33,6 +33,9 @@ from pipeline.urls import registrable_domain
 
 OUTPUTS = ("pages", "rejected/pages")
 _LINE_SECONDS = 5.0
+_VERDICT = "verdict/"
+_PAGES = frozenset(("page", "not_modified"))  # verdicts on URLs that give a page
+_MOST_VERDICTS = 6
 # What changes how fast a crawl goes and not what it finds may be changed between two attempts.
 _PACE_SETTINGS = ("politeness", "max_rounds")
 _STATE_SUFFIXES = (".queue.parquet", ".links.parquet", ".sites.jsonl", ".seen")
@@ -248,4 +251,15 @@ def _index(step: Step, config: CrawlConfig, num_rounds: int, engine: Engine) -> 
     Progress.note(
         f"crawl: {manifest.counts['kept']:,} pages, {manifest.counts['rejected']:,} other answers, {num_rounds} rounds"
     )
+    if told := _without_pages(manifest.counts):
+        Progress.note(f"crawl: {manifest.counts['urls']:,} URLs; no pages: {told}; `corpusmill explain` tells of one")
     return manifest
+
+
+def _without_pages(counts: Mapping[str, int]) -> str:
+    """The commonest verdicts on URLs that gave no page, with their numbers."""
+    found = {name.removeprefix(_VERDICT): count for name, count in counts.items() if name.startswith(_VERDICT)}
+    ranked = sorted(((count, name) for name, count in found.items() if name not in _PAGES), key=lambda each: (-each[0], each[1]))  # fmt: skip
+    others = sum(count for count, _ in ranked[_MOST_VERDICTS:])
+    named = [f"{count:,} {name}" for count, name in ranked[:_MOST_VERDICTS]]
+    return ", ".join([*named, f"{others:,} others"] if others else named)

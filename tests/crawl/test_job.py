@@ -254,7 +254,7 @@ def test_several_connections_to_a_site(tmp_path: Path) -> None:
         assert sum(server.gaps()) >= 0.04 * (len(server.log) - 1) - 0.5
 
 
-def test_dead_site_is_given_up(tmp_path: Path) -> None:
+def test_dead_site_is_given_up(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A site that answers nothing but errors costs a few strikes a round, and a few rounds."""
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
@@ -267,6 +267,7 @@ def test_dead_site_is_given_up(tmp_path: Path) -> None:
         manifest = crawled(tmp_path, config_for(server, [server.url("/")], politeness=politeness))
         assert len(server.log) < 30
     assert manifest.counts["verdict/site_failed"] > 80
+    assert f"no pages: {manifest.counts['verdict/site_failed']} site_failed, " in capsys.readouterr().err
 
 
 def test_full_disk_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
