@@ -267,7 +267,7 @@ def test_dead_site_is_given_up(tmp_path: Path, capsys: pytest.CaptureFixture[str
         manifest = crawled(tmp_path, config_for(server, [server.url("/")], politeness=politeness))
         assert len(server.log) < 30
     assert manifest.counts["verdict/site_failed"] > 80
-    assert f"no pages: {manifest.counts['verdict/site_failed']} site_failed, " in capsys.readouterr().err
+    assert f"no pages: {manifest.counts['verdict/site_failed']} site_failed" in capsys.readouterr().err
 
 
 def test_full_disk_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
