@@ -24,6 +24,9 @@ from tests.test_determinism import CRAWL, site_of
 pytestmark = [pytest.mark.xdist_group("runs"), pytest.mark.slow, pytest.mark.timeout(3000)]
 # The longest by far: beside all that shares the finished run, not behind it.
 APART = pytest.mark.xdist_group("flink")
+# The next ones, so that three workers have about as much to do each.
+BESIDE = pytest.mark.xdist_group("engines")
+MARKS = {"flink": APART, "job service": BESIDE, "prism": BESIDE}
 # In each job, where a worker is killed: in the middle of records, as a shard is begun, as its file is about to get its name.
 FAULTS = {
     curate.filter_pages: ("record filter/alive/part 9",),
@@ -56,7 +59,7 @@ def faults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Faults:
     return Faults(place)
 
 
-@pytest.fixture(params=[pytest.param(name, marks=APART if name == "flink" else ()) for name in places.PLACES])
+@pytest.fixture(params=[pytest.param(name, marks=MARKS.get(name, ())) for name in places.PLACES])
 def place(request: pytest.FixtureRequest, faults: Faults, tmp_path: Path) -> Iterator[Place]:
     with places.PLACES[request.param](tmp_path) as found:
         yield found
@@ -80,7 +83,11 @@ def test_workers_are_killed_and_every_byte_is_that_of_the_local_run(
     assert not list((mine.run / "attempts").glob("*/shards/*")), "an attempt was left behind"
 
 
-@pytest.mark.parametrize("place", ["worker processes", "prism", pytest.param("flink", marks=APART)], indirect=True)
+@pytest.mark.parametrize(
+    "place",
+    ["worker processes", pytest.param("prism", marks=BESIDE), pytest.param("flink", marks=APART)],
+    indirect=True,
+)
 def test_a_crawl_and_a_search_for_evaluation_items_are_those_of_the_local_run(
     place: Place, copy: Callable[..., Made], tmp_path: Path
 ) -> None:
