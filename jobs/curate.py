@@ -17,6 +17,7 @@ from pipeline.extract.language import short_text_sha256
 from pipeline.filter.bad_words import lists_sha256
 from pipeline.filter.classifiers import models_beside, read_card
 from pipeline.filter.decisions import MODELS
+from pipeline.filter.own import code_sha256, load_functions
 from pipeline.filter.quality import model_sha256 as quality_sha256
 from pipeline.manifests import Manifest
 from pipeline.steps import Step
@@ -82,6 +83,9 @@ def _models(config: RunConfig) -> dict[str, str]:
     own = {"blocks model": model_sha256(), "short text model": short_text_sha256()}
     if config.filter.c4.bad_words:
         own["lists of bad words"] = lists_sha256(config.filter.c4.bad_words)
+    if config.filter.own:
+        load_functions(config.filter.own)  # what is wrong is said before any work begins
+        own["own measures"] = code_sha256(config.filter.own)
     if config.filter.quality.model:
         own["quality model"] = quality_sha256(config.filter.quality)
     cards = {name: read_card(folder, name) for folder, name in models}

@@ -20,6 +20,7 @@ from pipeline.corpus import FILTERED, MEASURES, REJECTED, page_shards, recipe
 from pipeline.errors import DataError, SettingError
 from pipeline.extract.stage import LANGUAGE_MEASURES
 from pipeline.filter.decisions import CLASSIFIER_MEASURES, CLASSIFIERS, refusals
+from pipeline.filter.own import own_measures
 from pipeline.filter.rules import failures
 from pipeline.filter.stage import RULE_MEASURES, rejection
 from pipeline.ingest.payloads import read_pages
@@ -31,8 +32,6 @@ from pipeline.storage import join
 from pipeline.tables import read_documents, read_rows
 
 Verdict = Document | Rejection
-# What is known of a document by the time the rules decide; the scores of the classifiers come after.
-MEASURED_FIRST = (*LANGUAGE_MEASURES, *RULE_MEASURES)
 
 
 def main(base: RunConfig, variant: RunConfig, engine: Engine, *, force: bool = False) -> Manifest:
@@ -46,7 +45,11 @@ def main(base: RunConfig, variant: RunConfig, engine: Engine, *, force: bool = F
     if why:
         read: Any = partial(_pages, pages)
     else:
-        read = Replayed(run=pages, rules=Rulebook.of(variant.filter))
+        read = Replayed(
+            run=pages,
+            rules=Rulebook.of(variant.filter),
+            measured_first=(*LANGUAGE_MEASURES, *RULE_MEASURES, *own_measures(variant.filter.own)),
+        )
         judges = (PagesOnly(judges),)
     build = JudgeEach(step, read, judges, kept=FILTERED, rejected=REJECTED, measures=MEASURES)
     return run_step(
@@ -102,6 +105,8 @@ class Replayed:
 
     run: str
     rules: Rulebook
+    # What is known of a document by the time the rules decide; the scores of the classifiers come after.
+    measured_first: tuple[str, ...]
 
     def __call__(self, shard: Shard) -> Iterator[Page | Verdict]:
         """One for each row of the page index, in its order."""
@@ -119,10 +124,10 @@ class Replayed:
             return stored  # decided before anything was measured
         failed = list(failures(values, self.rules.rules))
         if failed:
-            return _refused(stored, failed, _only(values, MEASURED_FIRST))
+            return _refused(stored, failed, _only(values, self.measured_first))
         failed = list(refusals(values, self.rules.classifiers))
         if failed:
-            return _refused(stored, failed, _only(values, (*MEASURED_FIRST, *CLASSIFIER_MEASURES)))
+            return _refused(stored, failed, _only(values, (*self.measured_first, *CLASSIFIER_MEASURES)))
         return stored if isinstance(stored, Document) else None
 
 

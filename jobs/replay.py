@@ -128,6 +128,11 @@ def main(before: "RunConfig", after: "RunConfig") -> Replay:
 
 def check_replayable(before: FilterConfig, after: FilterConfig) -> None:
     """Refuses changes that stored measures cannot answer."""
+    for name, own in sorted(after.own.items()):
+        if name not in before.own or before.own[name].function != own.function:
+            raise SettingError(
+                f"filter.own.{name} cannot be replayed: it measures differently, so it needs the texts; run `curate` with the new setting"
+            )
     for name in sorted(_changed(before, after)):
         for blocked, why in _NOT_REPLAYED.items():
             if name == blocked or name.startswith(blocked + "."):

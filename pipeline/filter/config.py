@@ -5,6 +5,7 @@ out of `sets`, a single rule by naming it in `off`.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Literal
 
@@ -14,6 +15,8 @@ RULE_SETS = ("gopher_quality", "gopher_repetition", "c4", "fineweb", "fineweb2")
 MASKS = ("email", "ip", "phone", "iban", "card")
 NATIONAL_IDS = ("us_ssn", "uk_nino", "fr_nir", "es_dni", "it_cf", "nl_bsn", "br_cpf", "in_aadhaar", "cn_id")
 _LANGUAGE_CODE = re.compile(r"[a-z]{2,3}(-[A-Za-z]{2,8})*")
+_FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+_OWN_NAME = re.compile(r"[a-z][a-z0-9_]*")
 Dialect = Literal["datatrove", "dolma", "dclm", "paper"]
 
 
@@ -196,6 +199,24 @@ class QualityConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OwnMeasureConfig:
+    """`[filter.own.NAME]`: a measure of your own and what is asked of it; without bounds it is measured and nothing more."""
+
+    # `module:function`, of a document (`pipeline.records.Document`): a number, or None. The module must be importable on the workers.
+    function: str
+    min: float | None = None
+    max: float | None = None
+
+    def __post_init__(self) -> None:
+        if not _FUNCTION.fullmatch(self.function):
+            raise SettingError(
+                f"filter.own.*.function is {self.function!r}; expected is module:function, such as my_filters:capital_share"
+            )
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise SettingError(f"filter.own.*.min is {self.min}, more than max, {self.max}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class PrivacyConfig:
     """`[filter.privacy]`: what is replaced by placeholders in the texts of kept documents."""
 
@@ -235,6 +256,8 @@ class FilterConfig:
     spam: ClassifierConfig = field(default_factory=ClassifierConfig)
     toxicity: ClassifierConfig = field(default_factory=ClassifierConfig)
     quality: QualityConfig = field(default_factory=QualityConfig)
+    # Measures of your own by name, compared after those of ours: `filter.own.NAME`.
+    own: Mapping[str, OwnMeasureConfig] = field(default_factory=dict)
     privacy: PrivacyConfig = field(default_factory=PrivacyConfig)
 
     def __post_init__(self) -> None:
@@ -246,6 +269,11 @@ class FilterConfig:
                 )
         if self.dialect not in ("datatrove", "dolma", "dclm", "paper"):
             raise SettingError(f"filter.dialect is {self.dialect!r}; allowed are datatrove, dolma, dclm, paper")
+        for name in self.own:
+            if not _OWN_NAME.fullmatch(name):
+                raise SettingError(
+                    f"filter.own has {name!r}; a name has small letters, digits and underscores, and begins with a letter"
+                )
         if not 0 <= self.min_language_score <= 1:
             raise SettingError(f"filter.min_language_score is {self.min_language_score}; it is a share, 0 to 1")
         for name in RULE_SETS:

@@ -103,19 +103,28 @@ _DEFAULTS = {rule.reason: rule.threshold(FilterConfig()) for rules in RULES.valu
 
 
 def chosen_rules(config: FilterConfig) -> tuple[tuple[Rule, float], ...]:
-    """The rules that are on, in the order in which they give reasons, each with its threshold; that on a quality score last.
+    """The rules that are on, in the order in which they give reasons, each with its threshold; that on a quality score and the user's own last.
 
     Raises:
         SettingError: `filter.off` names a rule that does not exist.
     """
-    known = {rule.reason for rules in RULES.values() for rule in rules}
+    own = tuple(_own_rules(config))
+    known = {rule.reason for rules in (*RULES.values(), (rule for rule, _ in own)) for rule in rules}
     for name in config.off:
         if name not in known:
             raise SettingError(f"filter.off names {name!r}, which is no rule; known are {', '.join(sorted(known))}")
     sets = (*config.sets, "quality") if config.quality.model else config.sets
-    return tuple(
-        (rule, rule.threshold(config)) for name in sets for rule in RULES[name] if rule.reason not in config.off
-    )
+    rules = [(rule, rule.threshold(config)) for name in sets for rule in RULES[name]]
+    return tuple((rule, threshold) for rule, threshold in (*rules, *own) if rule.reason not in config.off)
+
+
+def _own_rules(config: FilterConfig) -> Iterator[tuple[Rule, float]]:
+    """A rule for each bound of a measure of the user's own."""
+    for name, own in sorted(config.own.items()):
+        for what, fails, setting, bound in (("low", "<", "min", own.min), ("high", ">", "max", own.max)):
+            if bound is not None:
+                rule = Rule(set="own", name=f"{name}_too_{what}", measure=f"own_{name}", fails=fails, setting=f"{name}.{setting}")  # type: ignore[arg-type]  # fmt: skip
+                yield rule, bound
 
 
 def in_language(

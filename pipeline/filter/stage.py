@@ -18,6 +18,7 @@ from pipeline.filter.config import FilterConfig
 from pipeline.filter.decisions import CLASSIFIER_MEASURES, CLASSIFIERS, load_classifier, refusals
 from pipeline.filter.dialects import READINGS
 from pipeline.filter.measures import MEASURES, Measured, measure
+from pipeline.filter.own import Function, load_functions, number_of, own_measures
 from pipeline.filter.privacy import MaskPrivate
 from pipeline.filter.quality import QUALITY_SCORE, Scorer, load_scorer
 from pipeline.filter.rules import Failure, Rule, chosen_rules, failures
@@ -46,6 +47,7 @@ class FilterDocuments:
     _gram_vocabulary: Vocabulary | None = field(init=False, default=None, repr=False)
     _bad_words: BadWords | None = field(init=False, default=None, repr=False)
     _quality: Scorer | None = field(init=False, default=None, repr=False)
+    _own: dict[str, Function] = field(init=False, default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         self._rules = chosen_rules(self.config)
@@ -53,10 +55,11 @@ class FilterDocuments:
     @property
     def measures(self) -> Sequence[str]:
         """The names of all measures, in order."""
-        return RULE_MEASURES
+        return (*RULE_MEASURES, *own_measures(self.config.own))
 
     def setup(self) -> None:
-        """Makes the vocabulary, and reads the lists of bad words and the model of quality if there are any."""
+        """Makes the vocabulary, and loads the lists of bad words, the model of quality and the user's own functions, if there are any."""
+        self._own = load_functions(self.config.own)
         self._quality = load_scorer(self.config.quality) if self.config.quality.model else None
         self._bad_words = BadWords(self.config.c4.bad_words) if self.config.c4.bad_words else None
         reading = READINGS[self.config.dialect]
@@ -95,6 +98,9 @@ class FilterDocuments:
         )
         adapted = self.config.thresholds_by_language
         measured.values[QUALITY_SCORE] = self._score_quality(document, measured.text)
+        if self._own:
+            shown = replace(document, text=measured.text)
+            measured.values.update((name, number_of(name, function, shown)) for name, function in self._own.items())
         measured.values["threshold_language"] = float(language_number(document.language) if adapted else 0)
         return measured
 
