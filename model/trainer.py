@@ -211,7 +211,7 @@ class Trainer:
 
 
 def _check_path(config: TrainConfig, architecture: Architecture, device: torch.device) -> None:
-    """Flex attention has its limits: it trains on GPUs alone, adds nothing to the logits, and drops nothing; so has taking apart."""
+    """Flex attention trains on GPUs alone, adds nothing to the logits and drops nothing; documents taken apart add nothing either."""
     reasons = {
         "it trains on GPUs alone": device.type == "cpu",
         "model.positions is 'relative'": architecture.positions == "relative",

@@ -4,7 +4,6 @@ The prose is that of the docstrings of the standard library, read from its sourc
 """
 
 import ast
-import gc
 import gzip
 import json
 import random
@@ -15,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import zstandard
+
+from tests.parsing import parsed
 
 _PACKAGES = (
     "argparse.py",
@@ -88,7 +89,7 @@ def paragraphs() -> tuple[str, ...]:
 
 
 def _prose(path: Path) -> Iterator[str]:
-    for node in ast.walk(_parsed(path)):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
             for block in (ast.get_docstring(node) or "").split("\n\n"):
                 text = " ".join(block.split())
@@ -103,17 +104,6 @@ def _prose(path: Path) -> Iterator[str]:
                     and marks <= 0.2 * len(words)
                 ):
                     yield text[0].upper() + text[1:]
-
-
-def _parsed(path: Path) -> ast.Module:
-    """The tree of a module. A collection of garbage in the midst of it makes Python before 3.11.8 lose count of its depth."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        return ast.parse(path.read_text("utf-8"))
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def good_texts(number: int) -> list[str]:

@@ -1,7 +1,6 @@
 """The import map of the project, read from its syntax trees: who may know whom."""
 
 import ast
-import gc
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,6 +8,8 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+
+from tests.parsing import parsed
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("tokenizer", "pipeline", "model", "jobs")
@@ -52,13 +53,7 @@ def files(*packages: str) -> list[Path]:
 
 @cache
 def tree(path: Path) -> ast.Module:
-    collecting = gc.isenabled()
-    gc.disable()  # Python 3.11 before 3.11.8 counts the depth wrongly when a collection falls into the parsing
-    try:
-        return ast.parse(path.read_text("utf-8"), str(path))
-    finally:
-        if collecting:
-            gc.enable()
+    return parsed(path)
 
 
 def imports(path: Path) -> Iterator[Import]:

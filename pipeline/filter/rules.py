@@ -12,6 +12,7 @@ from typing import Literal
 from pipeline.errors import SettingError
 from pipeline.filter.by_language import limits_of
 from pipeline.filter.config import FilterConfig
+from pipeline.filter.own import PREFIX
 
 _COMPARE = {"<": operator.lt, ">": operator.gt}
 
@@ -95,9 +96,9 @@ FINEWEB2 = _rules("fineweb2", """
     too_many_newlines         newline_word_ratio      >  max_newline_word_ratio
     uncertain_language        language_score          <  min_language_score
 """)  # fmt: skip
-QUALITY_SCORE = _rules("quality", "low_score  quality_score  <  min_score")
+CLASSIFIED = _rules("quality", "low_score  quality_score  <  min_score")
 RULES: Mapping[str, tuple[Rule, ...]] = {
-    rules[0].set: rules for rules in (QUALITY, REPETITION, C4, FINEWEB, FINEWEB2, QUALITY_SCORE)
+    rules[0].set: rules for rules in (QUALITY, REPETITION, C4, FINEWEB, FINEWEB2, CLASSIFIED)
 }
 _DEFAULTS = {rule.reason: rule.threshold(FilterConfig()) for rules in RULES.values() for rule in rules}
 
@@ -123,7 +124,7 @@ def _own_rules(config: FilterConfig) -> Iterator[tuple[Rule, float]]:
     for name, own in sorted(config.own.items()):
         for what, fails, setting, bound in (("low", "<", "min", own.min), ("high", ">", "max", own.max)):
             if bound is not None:
-                rule = Rule(set="own", name=f"{name}_too_{what}", measure=f"own_{name}", fails=fails, setting=f"{name}.{setting}")  # type: ignore[arg-type]  # fmt: skip
+                rule = Rule(set="own", name=f"{name}_too_{what}", measure=PREFIX + name, fails=fails, setting=f"{name}.{setting}")  # type: ignore[arg-type]  # fmt: skip
                 yield rule, bound
 
 
