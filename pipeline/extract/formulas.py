@@ -7,14 +7,15 @@ is drawn beside it is taken out.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 # A page without any of these has no formulas; looking for plain strings takes microseconds, a pattern would take milliseconds.
 _HINTS = ("<math", "<MATH", "math/tex", "<mjx-", "katex", "mwe-math", 'class="latex', 'class="tex')
-# What holds one formula in several forms.
-_HOLDERS = ".katex-display, .katex, .mwe-math-element, mjx-container"
+# What holds one formula in several forms, at most so far above its MathML.
+_HOLDERS = frozenset(("katex-display", "katex", "mwe-math-element"))
+_LEVELS = 3
 _DRAWN = (
     ".MathJax_Preview, .MathJax, .MathJax_Display, .MathJax_CHTML, .MathJax_SVG, .MJXc-display, .MathJax_SVG_Display"
 )
@@ -33,11 +34,7 @@ def has_formulas(html: str) -> bool:
 
 def write_formulas(tree: LexborHTMLParser) -> int:
     """Puts the TeX of each formula in its place, and takes the other forms of it away; returns how many there were."""
-    written = 0
-    for node in tree.css(_HOLDERS):
-        if _is_there(node) and _holds_one(node) and (tex := _best(node)):
-            _replace(node, tex, display=_stands_alone(node))
-            written += 1
+    written = _write_mathml(tree)
     scripts = tree.css("script[type^='math/tex']")
     for node in scripts:
         if tex := _clean(node.text()):
@@ -46,28 +43,47 @@ def write_formulas(tree: LexborHTMLParser) -> int:
     for node in tree.css(_DRAWN) if scripts else ():
         if len(node.text()) <= _MAX_FORMULA_CHARS:
             node.replace_with("")
-    for node in tree.css("math"):
-        if _is_there(node) and (tex := _best(node)):
-            _replace(node, tex, display=node.attributes.get("display") == "block")
-            written += 1
     for node in tree.css(_PICTURES):
-        if _is_there(node) and (tex := _clean(node.attributes.get("alt"))):
+        if tex := _clean(node.attributes.get("alt")):
             _replace(node, tex, display="mwe-math-fallback-image-display" in (node.attributes.get("class") or ""))
             written += 1
     return written
 
 
-def _is_there(node: LexborNode) -> bool:
-    """Whether nothing above the node has been taken out, as a holder inside a holder is with the outer one."""
-    top = node
-    while top.parent is not None:
-        top = top.parent
-    return top.tag == "-document"
+def _write_mathml(tree: LexborHTMLParser) -> int:
+    """Each element is looked at a few times, however deep and however many."""
+    written = 0
+    taken_out: set[int] = set()
+    holds_one: dict[int, bool] = {}
+    for math in tree.css("math"):
+        if math.mem_id in taken_out or not (tex := _best(math)):
+            continue
+        place = math
+        for above in _holders_of(math):
+            if above.mem_id not in holds_one:
+                holds_one[above.mem_id] = _holds_one(above)
+            if holds_one[above.mem_id]:
+                place = above
+        taken_out.update(inside.mem_id for inside in place.css("math"))
+        _replace(place, tex, display=math.attributes.get("display") == "block" or _stands_alone(place))
+        written += 1
+    return written
+
+
+def _holders_of(math: LexborNode) -> Iterator[LexborNode]:
+    """The elements right above that hold other forms of the formula as well, from the inside out."""
+    node = math.parent
+    for _ in range(_LEVELS):
+        if node is None:
+            return
+        if node.tag == "mjx-container" or _HOLDERS & set((node.attributes.get("class") or "").split()):
+            yield node
+        node = node.parent
 
 
 def _holds_one(holder: LexborNode) -> bool:
     """Whether it is one formula: names of classes are free, and an article may bear one of these."""
-    return len(holder.css("math")) <= 1 and len(holder.text()) <= _MAX_FORMULA_CHARS
+    return len(holder.css("math")) == 1 and len(holder.text()) <= _MAX_FORMULA_CHARS
 
 
 def _replace(node: LexborNode, tex: str, *, display: bool) -> None:
@@ -75,25 +91,15 @@ def _replace(node: LexborNode, tex: str, *, display: bool) -> None:
 
 
 def _stands_alone(holder: LexborNode) -> bool:
-    names = holder.attributes.get("class") or ""
-    math = holder.css_first("math")
-    return (
-        "katex-display" in names
-        or holder.attributes.get("display") == "true"
-        or (math is not None and math.attributes.get("display") == "block")
-    )
+    return "katex-display" in (holder.attributes.get("class") or "") or holder.attributes.get("display") == "true"
 
 
-def _best(node: LexborNode) -> str:
-    """The TeX of what `node` holds; empty where it holds no formula."""
-    for note in node.css("annotation"):
+def _best(math: LexborNode) -> str:
+    """The TeX of MathML: what it carries with it, or else itself."""
+    for note in math.css("annotation"):
         if "tex" in (note.attributes.get("encoding") or "").lower() and (tex := _clean(note.text())):
             return tex
-    math = node if node.tag == "math" else node.css_first("math")
-    if math is not None:
-        return _clean(math.attributes.get("alttext")) or _clean(_tex_of(math, 0))
-    picture = node.css_first("img[alt]")
-    return _clean(picture.attributes.get("alt")) if picture is not None else ""
+    return _clean(math.attributes.get("alttext")) or _clean(_tex_of(math, 0))
 
 
 def _clean(tex: str | None) -> str:
