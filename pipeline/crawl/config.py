@@ -9,34 +9,8 @@ from typing import Literal
 
 from pipeline.crawl.guard import AddressGuard
 from pipeline.errors import SettingError
+from pipeline.optout import PageOptOuts
 from pipeline.urls import canonical_url
-
-# Robots tokens of crawlers that gather training data: a group that names one speaks to all who do.
-AI_AGENTS = (
-    "AI2Bot",
-    "Amazonbot",
-    "anthropic-ai",
-    "Applebot-Extended",
-    "Bytespider",
-    "CCBot",
-    "ClaudeBot",
-    "Claude-Web",
-    "cohere-ai",
-    "cohere-training-data-crawler",
-    "Diffbot",
-    "FacebookBot",
-    "Google-CloudVertexBot",
-    "Google-Extended",
-    "GPTBot",
-    "ICC-Crawler",
-    "img2dataset",
-    "meta-externalagent",
-    "omgili",
-    "omgilibot",
-    "PanguBot",
-    "Timpibot",
-    "webzio-extended",
-)
 
 SKIPPED_EXTENSIONS = (
     "7z", "apk", "atom", "avi", "bib", "bin", "bmp", "bz2", "css", "csv", "deb", "dmg", "doc", "docx", "eot", "epub",
@@ -128,18 +102,14 @@ class LimitsConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OptOutConfig:
-    """[crawl.opt_out]: which wishes not to be used for AI training (or not to be indexed) keep a page out."""
+class OptOutConfig(PageOptOuts):
+    """[crawl.opt_out]: which wishes not to be used for AI training (or not to be indexed) keep a page out.
 
-    robots_agents: tuple[str, ...] = AI_AGENTS  # a URL that robots.txt forbids to any of these by name is not fetched
-    content_signal: bool = True  # robots.txt and header: Content-Signal: ai-train=no
-    content_usage: bool = True  # robots.txt and header: Content-Usage: train-ai=n or train-genai=n
-    noai: bool = True  # X-Robots-Tag or meta robots: noai
-    noml: bool = True  # the same: noml
-    noindex: bool = True  # the same: noindex or none
-    nofollow: bool = True  # the same: nofollow or none, and rel=nofollow: links are not followed
-    tdm_reservation: bool = True  # TDMRep by header, meta and /.well-known/tdmrep.json
-    other_agents: bool = False  # X-Robots-Tag and meta rules that address some other crawler by name count too
+    A URL that robots.txt forbids to any of `robots_agents` by name is not fetched; Content-Signal and Content-Usage count
+    in robots.txt, too, and TDMRep in /.well-known/tdmrep.json.
+    """
+
+    nofollow: bool = True  # X-Robots-Tag or meta robots: nofollow or none, and rel=nofollow: links are not followed
 
 
 @dataclass(frozen=True, kw_only=True)

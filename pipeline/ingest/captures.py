@@ -1,6 +1,6 @@
 """What a reader finds in an input: a capture of a page, a refusal, or something that is no page."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.records import NO_METADATA
@@ -26,6 +26,7 @@ class Capture:
     """A usable page with its bytes, content encodings undone. `date` is that of the capture.
 
     `url` is as the source gave it, or empty; `key` then names the record within its source, if anything does.
+    `wishes` are the response headers that may say what a page is not to be used for, names in lower case.
     """
 
     place: Place
@@ -35,6 +36,7 @@ class Capture:
     charset: str = ""
     date: str = ""
     key: str = ""
+    wishes: Sequence[tuple[str, str]] = ()
     metadata: Mapping[str, str] = field(default_factory=lambda: NO_METADATA)
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pipeline.errors import SettingError
+from pipeline.optout import PageOptOuts
 
 Format = Literal["auto", "warc", "jsonl", "parquet", "html", "text"]
 
@@ -77,6 +78,11 @@ class IngestConfig(PageRules):
     # Prefixed to the path of an HTML or text file below its input folder to make its URL; empty: it gets a urn.
     base_url: str = ""
     fields: FieldNames = field(default_factory=FieldNames)
+    # Whether a page that says that it is not to be used for AI training, or not to be indexed, is rejected as opt_out:
+    # by its stored response headers, and by its meta elements, from any input.
+    respect_opt_outs: bool = True
+    # Which of these wishes count: the settings of [crawl.opt_out] that a page alone can tell.
+    opt_out: PageOptOuts = field(default_factory=PageOptOuts)
     # Larger files are shared out to several shards where their format allows it; 0 never does.
     split_bytes: int = 128 << 20
     # Small files are read together, up to so many bytes and so many files in one shard.

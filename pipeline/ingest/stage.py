@@ -11,7 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 import apache_beam as beam
 
@@ -21,6 +21,7 @@ from pipeline.ingest.captures import Capture, Found, Other, Place, Refusal
 from pipeline.ingest.config import IngestConfig
 from pipeline.ingest.identity import known_url, url_of
 from pipeline.ingest.jsonl import found_in_lines
+from pipeline.ingest.optout import refused_by_wish
 from pipeline.ingest.parquet import found_in_rows
 from pipeline.ingest.payloads import index_schema
 from pipeline.ingest.sharing import items_of
@@ -108,13 +109,19 @@ def _names_of(found: Found) -> Iterator[str]:
 def found_in_item(item: Mapping[str, Any], config: IngestConfig) -> Iterator[Found]:
     """What one file, or one range of a file, holds. A file that cannot be opened is one refusal."""
     try:
-        yield from _found(item, config)
+        for found in _found(item, config):
+            refused = refused_by_wish(found, config.opt_out) if _is_asked(found, config) else None
+            yield refused or found
     except InputError as error:
         yield _unreadable(item, str(error))
     except OSError as error:
         if not storage.is_local(item["file"]):
             raise  # the engine tries again
         yield _unreadable(item, f"reading failed: {error.strerror or error}")
+
+
+def _is_asked(found: Found, config: IngestConfig) -> TypeGuard[Capture]:
+    return config.respect_opt_outs and isinstance(found, Capture)
 
 
 def _unreadable(item: Mapping[str, Any], detail: str) -> Refusal:
