@@ -67,7 +67,7 @@ class RunConfig:
     def __post_init__(self) -> None:
         if self.crawls and self.ingests:
             raise SettingError(
-                "crawl.seeds and ingest.inputs are both given; a run has one way in: make a run of each, and ingest the pages of one in the other"
+                "crawl.seeds and ingest.inputs are both given; a run has one way in: make a run of each, and name the folder of one in ingest.inputs of the other"
             )
 
     @property

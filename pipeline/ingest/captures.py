@@ -13,12 +13,14 @@ TEXT_TYPES = frozenset(("text/plain", "text/markdown", "text/x-rst"))
 class Place:
     """Where a page lies: `kind` names the reader that finds it again at `position` of its file.
 
-    `length` is the number of bytes to read there where the reader knows it, else 0.
+    `length` is the number of bytes to read there where the reader knows it, else 0. `file` is set where the input
+    only names the file that holds the page, as the index of a run does.
     """
 
     kind: str
     position: int
     length: int = 0
+    file: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,8 @@ import fsspec
 from pipeline import storage
 from pipeline.errors import InputError
 from pipeline.ingest.config import IngestConfig
+from pipeline.ingest.runs import PAGES, RUN_FILE, run_files
+from pipeline.storage import join
 from pipeline.streams import open_stream
 
 _PACKED = (".gz", ".zst", ".zstd", ".lz4", ".bz2", ".xz", ".bad", ".open")
@@ -76,7 +78,7 @@ def list_inputs(config: IngestConfig) -> Inputs:
     for source, pattern in wanted:
         before = len(files)
         matched = False
-        for entry, explicit in _entries(pattern):
+        for entry, explicit in _entries(pattern, config):
             matched = True
             kind = _kind(entry, explicit, config)
             if not kind:
@@ -132,17 +134,18 @@ class _Entry:
     name: str
     num_bytes: int
     stamp: str
+    kind: str = ""  # where a manifest tells
 
 
-def _entries(pattern: str) -> Iterator[tuple[_Entry, bool]]:
+def _entries(pattern: str, config: IngestConfig) -> Iterator[tuple[_Entry, bool]]:
     """The files behind one input, and whether each was named by the user rather than found in a folder."""
     if storage.is_local(pattern):
-        yield from _local_entries(os.path.abspath(os.path.expanduser(pattern.removeprefix("file://"))))
+        yield from _local_entries(os.path.abspath(os.path.expanduser(pattern.removeprefix("file://"))), config)
     else:
-        yield from _remote_entries(pattern)
+        yield from _remote_entries(pattern, config)
 
 
-def _local_entries(pattern: str) -> Iterator[tuple[_Entry, bool]]:
+def _local_entries(pattern: str, config: IngestConfig) -> Iterator[tuple[_Entry, bool]]:
     named = (
         [pattern]
         if os.path.exists(pattern) or not _GLOB_CHARACTERS & set(pattern)
@@ -150,11 +153,23 @@ def _local_entries(pattern: str) -> Iterator[tuple[_Entry, bool]]:
     )
     for path in named:
         if os.path.isdir(path):
-            yield from ((entry, False) for entry in _local_folder(path, path))
+            found = _run_entries(path, config)
+            yield from ((entry, False) for entry in (_local_folder(path, path) if found is None else found))
         elif os.path.exists(path):
             yield _local_entry(path, os.path.basename(path), os.stat(path)), True
         else:
             raise InputError(f"ingest input {path!r} does not exist")
+
+
+def _run_entries(folder: str, config: IngestConfig) -> list[_Entry] | None:
+    """The files of a run or of one of its datasets, in place of all that lie there; None for other folders."""
+    files = run_files(folder, config)
+    return files and [
+        _Entry(
+            path=file.path, name=file.path[len(folder) + 1 :], num_bytes=file.num_bytes, stamp=file.sha256, kind=kind
+        )
+        for file, kind in files
+    ]
 
 
 def _local_folder(folder: str, root: str, above: frozenset[str] = frozenset()) -> Iterator[_Entry]:
@@ -172,17 +187,32 @@ def _local_folder(folder: str, root: str, above: frozenset[str] = frozenset()) -
         if child.name.startswith((".", "_")):
             continue
         if os.path.isdir(child.path):
+            _refuse_run(child.path, _is_run(child.path), root)
             if os.path.realpath(child.path) not in above:
                 yield from _local_folder(child.path, root, above)
         elif os.path.isfile(child.path):
             yield _local_entry(child.path, os.path.relpath(child.path, root).replace(os.sep, "/"), child.stat())
 
 
+def _is_run(folder: str) -> bool:
+    return os.path.isfile(join(folder, RUN_FILE)) and os.path.isdir(join(folder, PAGES))
+
+
+def _refuse_run(folder: str, is_run: bool, root: str) -> None:
+    """Keeps the files that a run consists of from being read as data.
+
+    Raises:
+        InputError: the folder is that of a run.
+    """
+    if is_run:
+        raise InputError(f"the ingest input {root} holds the run {folder}; name the run itself, or what lies beside it")
+
+
 def _local_entry(path: str, name: str, status: os.stat_result) -> _Entry:
     return _Entry(path=path, name=name, num_bytes=status.st_size, stamp=str(status.st_mtime_ns))
 
 
-def _remote_entries(pattern: str) -> Iterator[tuple[_Entry, bool]]:
+def _remote_entries(pattern: str, config: IngestConfig) -> Iterator[tuple[_Entry, bool]]:
     fs, inner = storage.filesystem(pattern)
     with storage.naming(pattern):
         if storage.exists(pattern):
@@ -195,9 +225,14 @@ def _remote_entries(pattern: str) -> Iterator[tuple[_Entry, bool]]:
         if info["type"] == "file":
             yield _remote_entry(fs, info, posixpath.dirname(inner)), True
             return
+        run = _run_entries(pattern.rstrip("/"), config)
+        if run is not None:
+            yield from ((entry, False) for entry in run)
+            return
         found = fs.find(inner, detail=True)
     for path, info in sorted(found.items()):
         entry = _remote_entry(fs, info, inner)
+        _refuse_run(posixpath.dirname(path), entry.name.endswith("/" + RUN_FILE), pattern)
         if not any(part.startswith((".", "_")) for part in entry.name.split("/")) and path:
             yield entry, False
 
@@ -219,6 +254,8 @@ def _remote_entry(fs: fsspec.AbstractFileSystem, info: dict[str, Any], root: str
 
 def _kind(entry: _Entry, explicit: bool, config: IngestConfig) -> str:
     """The format of a file, or empty for one in a folder that shows none by its name."""
+    if entry.kind:
+        return entry.kind
     if config.format != "auto":
         kind: str = config.format
     else:

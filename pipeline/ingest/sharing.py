@@ -46,7 +46,7 @@ def _works(files: Iterable[InputFile], config: IngestConfig) -> Iterator[list[di
     group_bytes = 0
     for file in files:
         ranges = _ranges(file, config)
-        if len(ranges) > 1:
+        if len(ranges) > 1 or file.kind == "pages":  # a part of an index stands for many files
             if group:
                 yield group
                 group, group_bytes = [], 0

@@ -24,6 +24,7 @@ from pipeline.ingest.jsonl import found_in_lines
 from pipeline.ingest.optout import refused_by_wish
 from pipeline.ingest.parquet import found_in_rows
 from pipeline.ingest.payloads import index_schema
+from pipeline.ingest.runs import found_in_index
 from pipeline.ingest.sharing import items_of
 from pipeline.ingest.text import found_in_file, found_in_units
 from pipeline.ingest.warc import found_in_archive
@@ -131,6 +132,9 @@ def _unreadable(item: Mapping[str, Any], detail: str) -> Refusal:
 def _found(item: Mapping[str, Any], config: IngestConfig) -> Iterator[Found]:
     path, kind, start, end = item["file"], item["kind"], item["start"], item["end"]
     limit = config.max_page_bytes
+    if kind == "pages":
+        yield from found_in_index(path, limit)
+        return
     if kind in ("warc", "parquet"):
         with storage.open_read(path) as raw:
             if kind == "warc":
@@ -155,7 +159,7 @@ def index_row(capture: Capture, item: Mapping[str, Any], config: IngestConfig) -
         "id": page_id_of_digest(url, digest),
         "url": url,
         "kind": capture.place.kind,
-        "file": item["file"],
+        "file": capture.place.file or item["file"],
         "position": capture.place.position,
         "length": capture.place.length,
         "digest": digest,
@@ -168,7 +172,7 @@ def index_row(capture: Capture, item: Mapping[str, Any], config: IngestConfig) -
 
 def rejection(refusal: Refusal, item: Mapping[str, Any]) -> Rejection:
     """A refusal as a rejection that names file and position. Its id is made of them, for there may be no payload."""
-    where = f"{item['file']} @ {refusal.place.position}"
+    where = f"{refusal.place.file or item['file']} @ {refusal.place.position}"
     return Rejection(
         id=page_id_of_digest(refusal.url, where),
         url=known_url(refusal.url) if refusal.url else f"urn:corpusmill:{item['source']}:{known_url(item['name'])}",
