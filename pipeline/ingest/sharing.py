@@ -67,7 +67,7 @@ def _item(file: InputFile, start: int, end: int | None) -> dict[str, Any]:
 
 def _ranges(file: InputFile, config: IngestConfig) -> list[tuple[int, int | None]]:
     """The ranges of a file, the last one open: bytes, or row groups of Parquet."""
-    if not config.split_bytes or file.num_bytes <= config.split_bytes:
+    if not config.split_bytes or file.num_bytes <= config.split_bytes or not storage.gives_parts(file.path):
         return [(0, None)]
     if file.kind == "parquet":
         return _row_group_ranges(file.path, config.split_bytes)
