@@ -78,7 +78,7 @@ class RunConfig:
     @property
     def ingests(self) -> bool:
         """Whether the pages come from files."""
-        return bool(self.ingest.inputs or self.ingest.sources)
+        return bool(self.ingest.inputs or self.ingest.input_files or self.ingest.sources)
 
 
 def load(path: str, assignments: Sequence[str] = ()) -> RunConfig:

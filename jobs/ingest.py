@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from jobs.config import RunConfig
 
 # Settings that decide what is accepted or which files there are, but no byte of the index beyond that.
-_NOT_IN_BYTES = frozenset(("inputs", "sources", "source", "max_unreadable_files"))
+_NOT_IN_BYTES = frozenset(("inputs", "input_files", "input_prefix", "sources", "source", "max_unreadable_files"))
 
 # What this run makes: pages, and the documents of pages.
 _OWN_FOLDERS = ("pages", "rejected", "filtered", "documents")
@@ -59,6 +59,10 @@ def ingest_run(run: str, config: IngestConfig, engine: Engine, *, force: bool = 
         manifest = manifests.read_manifest(step.folder(PAGES_OUTPUT))
         _check_broken_files(step, manifest.counts["broken_files"], config)
         return manifest
+    if inputs.num_unknown:
+        Progress.note(
+            f"ingest: passed over {inputs.num_unknown:,} files in folders that show no format it reads, for example {inputs.unknown}"
+        )
     done = step.begin(force=force)
     work = [listed(shard, join(step.attempt_folder, "inputs")) for shard in shards(inputs.files, config)]
     if len(done) < len(work):

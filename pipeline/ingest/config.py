@@ -65,6 +65,11 @@ class IngestConfig(PageRules):
 
     # Files, folders, globs; their pages get the source label `source`.
     inputs: tuple[str, ...] = ()
+    # Lists of more of them, one a line, as Common Crawl's warc.paths.gz; compressed or not. Empty lines and those that
+    # begin with # are passed over.
+    input_files: tuple[str, ...] = ()
+    # Prefixed to lines of the lists that are neither URLs nor absolute paths: "s3://commoncrawl/".
+    input_prefix: str = ""
     # The label of these pages, by which training data are mixed later.
     source: str = "ingest"
     # More inputs, by label: [ingest.sources] books = "/data/books/*.jsonl.zst"
@@ -91,6 +96,10 @@ class IngestConfig(PageRules):
 
     def __post_init__(self) -> None:
         PageRules.__post_init__(self)
+        if self.input_prefix and not self.input_files:
+            raise SettingError(
+                f"ingest.input_prefix is {self.input_prefix!r}, and ingest.input_files is empty; it is for the lines of those"
+            )
         for name, least in (("max_unreadable_files", 0), ("split_bytes", 0), ("group_bytes", 1), ("group_files", 1)):
             if getattr(self, name) < least:
                 raise SettingError(f"ingest.{name} is {getattr(self, name)}; allowed is {least} or more")

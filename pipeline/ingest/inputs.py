@@ -5,7 +5,8 @@ import hashlib
 import json
 import os
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +33,8 @@ _UNREAD = frozenset(
 # What lies beside the data in folders of dataset hubs, and is none.
 _CARDS = frozenset(("readme.md", "dataset_info.json", "dataset_infos.json", "state.json"))
 _GLOB_CHARACTERS = frozenset("*?[")
+_LINE_BYTES = 1 << 16
+_LOOKUPS = 32  # at a time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,10 +51,15 @@ class InputFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
-    """All files to read, in order, and how many files in folders were passed over for their names."""
+    """All files to read, in order, and how many files in folders were passed over for their names.
+
+    `num_unknown` of those show no format that is read, `unknown` for example; the others are cards beside data.
+    """
 
     files: tuple[InputFile, ...]
     num_passed_over: int
+    num_unknown: int = 0
+    unknown: str = ""
 
     def identity(self) -> str:
         """A hash of what there is to read, without reading it."""
@@ -70,19 +78,23 @@ def list_inputs(config: IngestConfig) -> Inputs:
     Raises:
         InputError: an input is missing, or holds nothing to read.
     """
-    if not config.inputs and not config.sources:
+    if not config.inputs and not config.input_files and not config.sources:
         raise InputError("there is nothing to ingest: set ingest.inputs to files, folders or patterns")
-    wanted = [(config.source, pattern) for pattern in config.inputs] + list(config.sources.items())
+    wanted = [(config.source, pattern) for pattern in (*config.inputs, *listed_paths(config))] + list(
+        config.sources.items()
+    )
     files: dict[str, InputFile] = {}
-    passed_over = 0
-    for source, pattern in wanted:
+    passed_over = num_unknown = 0
+    unknown = ""
+    for (source, pattern), entries in zip(wanted, _all_entries(wanted, config), strict=True):
         before = len(files)
         matched = False
-        for entry, explicit in _entries(pattern, config):
+        for entry, explicit in entries:
             matched = True
             kind = _kind(entry, explicit, config)
             if not kind:
-                passed_over += 1
+                num_unknown += 1
+                unknown = unknown or entry.path
             elif entry.path not in files:
                 files[entry.path] = _input_file(entry, kind, source)
         passed_over += _drop_cards(files, before)
@@ -93,7 +105,40 @@ def list_inputs(config: IngestConfig) -> Inputs:
                 f"ingest input {pattern!r} holds no file of a known format; set ingest.format to read them all as one"
             )
     ordered = sorted(files.values(), key=lambda file: (file.source, file.path))
-    return Inputs(files=tuple(ordered), num_passed_over=passed_over)
+    return Inputs(
+        files=tuple(ordered), num_passed_over=passed_over + num_unknown, num_unknown=num_unknown, unknown=unknown
+    )
+
+
+def listed_paths(config: IngestConfig) -> list[str]:
+    """The inputs that the lists name, sorted, each once.
+
+    Raises:
+        InputError: a list is missing or damaged, or names nothing.
+    """
+    found: set[str] = set()
+    for path in config.input_files:
+        lines = list(_listed_lines(path))
+        if not lines:
+            raise InputError(f"{path}, of ingest.input_files, names no file")
+        found.update(_with_prefix(line, config.input_prefix) for line in lines)
+    return sorted(found)
+
+
+def _listed_lines(path: str) -> Iterator[str]:
+    with open_stream(path) as stream:
+        while line := stream.readline(_LINE_BYTES):
+            text = line.decode("utf-8", "replace").strip()
+            if len(line) == _LINE_BYTES or "\0" in text:
+                raise InputError(f"{path}, of ingest.input_files, is no list of one path a line")
+            if text and not text.startswith("#"):
+                yield text
+        if stream.damage is not None:
+            raise InputError(f"{path}, of ingest.input_files, cannot be read to its end: {stream.damage.detail}")
+
+
+def _with_prefix(line: str, prefix: str) -> str:
+    return line if not prefix or "://" in line or line.startswith("/") else join(prefix, line)
 
 
 def _input_file(entry: "_Entry", kind: str, source: str) -> InputFile:
@@ -135,6 +180,15 @@ class _Entry:
     num_bytes: int
     stamp: str
     kind: str = ""  # where a manifest tells
+
+
+def _all_entries(wanted: Sequence[tuple[str, str]], config: IngestConfig) -> Iterator[Iterable[tuple["_Entry", bool]]]:
+    """The files behind each input, in order. Lists name tens of thousands of objects: many are asked for at a time."""
+    if len(wanted) <= _LOOKUPS:
+        yield from (_entries(pattern, config) for _, pattern in wanted)
+        return
+    with ThreadPoolExecutor(_LOOKUPS) as pool:
+        yield from pool.map(lambda each: list(_entries(each[1], config)), wanted)
 
 
 def _entries(pattern: str, config: IngestConfig) -> Iterator[tuple[_Entry, bool]]:
@@ -215,13 +269,13 @@ def _local_entry(path: str, name: str, status: os.stat_result) -> _Entry:
 def _remote_entries(pattern: str, config: IngestConfig) -> Iterator[tuple[_Entry, bool]]:
     fs, inner = storage.filesystem(pattern)
     with storage.naming(pattern):
-        if storage.exists(pattern):
+        try:
             info = fs.info(inner)
-        elif _GLOB_CHARACTERS & set(inner):
+        except FileNotFoundError:
+            if not _GLOB_CHARACTERS & set(inner):
+                raise InputError(f"ingest input {pattern!r} does not exist") from None
             yield from _remote_matches(fs, inner)
             return
-        else:
-            raise InputError(f"ingest input {pattern!r} does not exist")
         if info["type"] == "file":
             yield _remote_entry(fs, info, posixpath.dirname(inner)), True
             return
