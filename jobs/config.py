@@ -73,7 +73,7 @@ class RunConfig:
     @property
     def crawls(self) -> bool:
         """Whether the pages come from a crawl."""
-        return bool(self.crawl.seeds or self.crawl.seed_files)
+        return bool(self.crawl.seeds or self.crawl.seed_files or self.crawl.seed_sitemaps)
 
     @property
     def ingests(self) -> bool:

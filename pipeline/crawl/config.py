@@ -171,6 +171,7 @@ class CrawlConfig:
 
     seeds: tuple[str, ...] = ()  # URLs to start from
     seed_files: tuple[str, ...] = ()  # text files with one URL a line
+    seed_sitemaps: tuple[str, ...] = ()  # URLs of sitemaps, or of indexes of them: what they list counts as seeds
     user_agent: str = ""  # "name/version (+https://page.about.it; mail@address)": both addresses are required
     source: str = "crawl"  # the name of the source that the pages get, for mixing
     max_pages: int | None = None  # requests for pages in the whole crawl
@@ -204,9 +205,10 @@ class CrawlConfig:
             if not 1 <= port <= 65_535:
                 raise SettingError(f"crawl.ports holds {port}; allowed is 1 to 65535")
         AddressGuard(self.allow_private_hosts, self.ports)
-        for seed in self.seeds:
-            check_seed(seed, "crawl.seeds")
-        if self.seeds or self.seed_files:
+        for name in ("seeds", "seed_sitemaps"):
+            for seed in getattr(self, name):
+                check_seed(seed, f"crawl.{name}")
+        if self.seeds or self.seed_files or self.seed_sitemaps:
             check_user_agent(self.user_agent)
         for name, address in self.addresses.items():
             try:

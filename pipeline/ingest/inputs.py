@@ -218,7 +218,9 @@ def _local_entries(pattern: str, config: IngestConfig) -> Iterator[tuple[_Entry,
 def _run_entries(folder: str, config: IngestConfig) -> list[_Entry] | None:
     """The files of a run or of one of its datasets, in place of all that lie there; None for other folders."""
     files = run_files(folder, config)
-    return files and [
+    if files is None:
+        return None
+    return [
         _Entry(
             path=file.path, name=file.path[len(folder) + 1 :], num_bytes=file.num_bytes, stamp=file.sha256, kind=kind
         )
