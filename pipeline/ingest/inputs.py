@@ -15,6 +15,7 @@ import fsspec
 from pipeline import storage
 from pipeline.errors import InputError
 from pipeline.ingest.config import IngestConfig
+from pipeline.ingest.lists import listed_paths
 from pipeline.ingest.runs import PAGES, RUN_FILE, run_files
 from pipeline.storage import join
 from pipeline.streams import open_stream
@@ -33,7 +34,6 @@ _UNREAD = frozenset(
 # What lies beside the data in folders of dataset hubs, and is none.
 _CARDS = frozenset(("readme.md", "dataset_info.json", "dataset_infos.json", "state.json"))
 _GLOB_CHARACTERS = frozenset("*?[")
-_LINE_BYTES = 1 << 16
 _LOOKUPS = 32  # at a time
 
 
@@ -108,37 +108,6 @@ def list_inputs(config: IngestConfig) -> Inputs:
     return Inputs(
         files=tuple(ordered), num_passed_over=passed_over + num_unknown, num_unknown=num_unknown, unknown=unknown
     )
-
-
-def listed_paths(config: IngestConfig) -> list[str]:
-    """The inputs that the lists name, sorted, each once.
-
-    Raises:
-        InputError: a list is missing or damaged, or names nothing.
-    """
-    found: set[str] = set()
-    for path in config.input_files:
-        lines = list(_listed_lines(path))
-        if not lines:
-            raise InputError(f"{path}, of ingest.input_files, names no file")
-        found.update(_with_prefix(line, config.input_prefix) for line in lines)
-    return sorted(found)
-
-
-def _listed_lines(path: str) -> Iterator[str]:
-    with open_stream(path) as stream:
-        while line := stream.readline(_LINE_BYTES):
-            text = line.decode("utf-8", "replace").strip()
-            if len(line) == _LINE_BYTES or "\0" in text:
-                raise InputError(f"{path}, of ingest.input_files, is no list of one path a line")
-            if text and not text.startswith("#"):
-                yield text
-        if stream.damage is not None:
-            raise InputError(f"{path}, of ingest.input_files, cannot be read to its end: {stream.damage.detail}")
-
-
-def _with_prefix(line: str, prefix: str) -> str:
-    return line if not prefix or "://" in line or line.startswith("/") else join(prefix, line)
 
 
 def _input_file(entry: "_Entry", kind: str, source: str) -> InputFile:
