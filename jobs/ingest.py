@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import apache_beam as beam
 
+from jobs import replaced
 from jobs.engine import Engine, explaining, run_pipeline, watch
 from jobs.progress import Progress
 from jobs.settings import plain
@@ -54,6 +55,8 @@ def ingest_run(run: str, config: IngestConfig, engine: Engine, *, force: bool = 
         manifest = manifests.read_manifest(step.folder(PAGES_OUTPUT))
         _check_broken_files(step, manifest.counts["broken_files"], config)
         return manifest
+    if replaced.crawled(step):
+        replaced.set_aside(step, "ingest", ["they came from a crawl"])
     done = step.begin(force=force)
     work = [listed(shard, join(step.attempt_folder, "inputs")) for shard in shards(inputs.files, config)]
     if len(done) < len(work):

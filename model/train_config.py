@@ -11,6 +11,15 @@ ScheduleKind = Literal["cosine", "wsd", "linear", "constant"]
 AttentionPath = Literal["auto", "mask", "apart", "flex"]
 PrecisionKind = Literal["auto", "fp32", "tf32", "bf16", "fp16"]
 ParallelKind = Literal["ddp", "fsdp"]
+# Settings that say how a model is trained and not what it learns: in exact arithmetic all their values lead to the same weights
+# (where dropout is 0), and what is kept of the way there. Any may change between two attempts at one training, or after it.
+PACE_SETTINGS = frozenset(
+    (
+        "micro_batch_tokens", "processes", "parallel", "threads",
+        "attention_path", "compile", "recompute_activations",
+        "log_steps", "checkpoint_steps", "keep_checkpoints", "tensorboard",
+    )
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +133,14 @@ class TrainConfig:
     def _require(self, fine: bool, name: str, allowed: str) -> None:
         if not fine:
             raise SettingError(f"train.{name} is {getattr(self, name)!r}; allowed is {allowed}")
+
+    def check_start(self, run: str) -> None:
+        """Raises SettingError if the model to start from is the one that training in the run folder `run` replaces."""
+        if self.start_from and f"{self.start_from.rstrip('/')}/".startswith(f"{run.rstrip('/')}/model/"):
+            raise SettingError(
+                f"train.start_from is {self.start_from}, of the model that training in {run} replaces; "
+                "copy it elsewhere, or train in another run"
+            )
 
     def num_steps(self) -> int:
         """The steps of the whole run."""
