@@ -125,11 +125,12 @@ def _signatures(config: "RunConfig") -> Problems:
 
 def _evaluation_sets(config: "RunConfig") -> Problems:
     for path in config.dedup.decontaminate.sets:
-        yield from _of_setting("dedup.decontaminate.sets", _first_record, path)
+        yield from _of_setting("dedup.decontaminate.sets", _read_all, path)
 
 
-def _first_record(path: str) -> None:
-    next(read_records(path), None)
+def _read_all(path: str) -> None:
+    for _ in read_records(path):
+        pass
 
 
 def _tokenizers(config: "RunConfig") -> Problems:
@@ -188,6 +189,7 @@ WHOLE = "whole"
 CHECKS: Mapping[str, tuple[Callable[["RunConfig"], Problems], ...]] = {
     WHOLE: (_pages, _rows, _held_out),
     "curate": (_address_lists, _bad_words, _classifiers, _own_functions, _signatures, _evaluation_sets),
+    "decontaminate": (_evaluation_sets,),
     "train_tokenizer": (_tokenizers,),
     "train": (_model_settings, _start, _tensorboard),
     "evaluate": (_questions,),

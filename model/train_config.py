@@ -1,10 +1,12 @@
 """The settings of training: the tables [train] and [train.optimizer]. Reading settings imports no torch."""
 
 import math
+import os
 from dataclasses import dataclass, field
 from typing import Literal
 
 from pipeline.errors import SettingError
+from pipeline.storage import is_local, join
 
 OptimizerKind = Literal["muon", "adamw"]
 ScheduleKind = Literal["cosine", "wsd", "linear", "constant"]
@@ -136,7 +138,8 @@ class TrainConfig:
 
     def check_start(self, run: str) -> None:
         """Raises SettingError if the model to start from is the one that training in the run folder `run` replaces."""
-        if self.start_from and f"{self.start_from.rstrip('/')}/".startswith(f"{run.rstrip('/')}/model/"):
+        start, replaced = (_whole(path) for path in (self.start_from, join(run, "model")))
+        if self.start_from and f"{start}/".startswith(f"{replaced}/"):
             raise SettingError(
                 f"train.start_from is {self.start_from}, of the model that training in {run} replaces; "
                 "copy it elsewhere, or train in another run"
@@ -159,3 +162,8 @@ class TrainConfig:
                 f"(pack.sequence_length) times the number of processes, {world}"
             )
         return rows
+
+
+def _whole(path: str) -> str:
+    """A folder in the one form in which two can be compared."""
+    return os.path.realpath(path.removeprefix("file://")) if is_local(path) else path.rstrip("/")

@@ -19,6 +19,7 @@ REFUSED = [
     ("train", ["model.causal=false"], 2, ENCODER),
     ("train", ["train.start_from={folder}/none"], 1, "none/config.json"),
     ("train", ["train.start_from={run}/model/hf"], 2, "of the model that training in"),
+    ("train", ["train.start_from={run}/../run/model/hf"], 2, "of the model that training in"),
     ("train", ["train.source_weights={{nobody=1.0}}"], 2, "nobody"),
     ("train", ["train.attention_path=apart", "model.positions=relative"], 2, "train.attention_path is 'apart'"),
     ("train-tokenizer", [f"tokenizer.existing={{folder}}/{BAD}"], 1, BAD),
@@ -31,6 +32,7 @@ REFUSED = [
     ("curate", ["filter.urls.lists=['{folder}/none']"], 1, "filter.urls.lists"),
     ("curate", ["filter.spam.on=true", "filter.spam.model={folder}/none"], 1, "none"),
     ("curate", ["dedup.decontaminate.sets=['{folder}/none.jsonl']"], 1, "none.jsonl"),
+    ("curate", [f"dedup.decontaminate.sets=['{{folder}}/{BAD}']"], 1, "line 2"),
     ("curate", ["dedup.against=['{folder}/none']"], 1, "none"),
     ("ingest", ["ingest.inputs=['{folder}/none']"], 1, "none"),
 ]
@@ -41,7 +43,7 @@ def test_a_refused_setting_leaves_the_run_as_it_was(
     job: str, settings: list[str], code: int, part: str, copy: Callable[[], Made], commands: Commands, tmp_path: Path
 ) -> None:
     mine = copy()
-    (tmp_path / BAD).write_text("{}")
+    (tmp_path / BAD).write_text("{}\n{")
     before, resolved = contents(mine.run), (mine.run / "run.toml").read_bytes()
     given = [word for each in settings for word in ("--set", each.format(folder=tmp_path, run=mine.run))]
     ended = commands.run(job, mine.run, *given)

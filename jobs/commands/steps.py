@@ -84,9 +84,11 @@ def _train_tokenizer(options: argparse.Namespace) -> None:
 def _decontaminate(options: argparse.Namespace) -> None:
     config, engine = config_of(options), engine_of(options)
     from jobs import decontaminate
+    from jobs.checks import check
     from jobs.lock import held
 
     with held(config.run.folder):  # its settings are no part of what made the run
+        check(config, ["decontaminate"])
         decontaminate.main(config, engine, force=options.force)
 
 
