@@ -30,6 +30,7 @@ def test_the_same_command_trains_in_two_processes(parallel: str, commands: Comma
     together = curve(made.run)
     assert together == [(step, pytest.approx(loss, rel=1e-3)) for step, loss in alone]
     assert manifest.read_bytes() != before, "it was not trained again"
+    assert ended.err.count("train: in ") == 1
     again = commands.run("train", made.settings, *settings)
     assert "train: up to date" in again.err
 
