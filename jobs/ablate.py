@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from jobs import dedup, refilter, run
+from jobs import checks, dedup, refilter, run
 from jobs.engine import Engine
 from jobs.lock import opened
 from jobs.plots import intervals
@@ -57,10 +57,12 @@ def main(
     `force` redoes the shards of the variants.
 
     Raises:
-        SettingError: a variant changes how models are made or scored; see `compare` too.
+        SettingError: a setting is wrong, see `jobs.checks`; or a variant changes how models are made or scored; see `compare` too.
     """
+    checks.check(config, [checks.WHOLE, *run.BEFORE_TRAINING, "train"])
     for variant in variants:
         _check_same(config, variant)
+        checks.check(variant, [checks.WHOLE, *run.BEFORE_TRAINING])
     _check_names([each.run.folder for each in (config, *variants)], seeds)
     for job in run.jobs_of(config)[:-2]:  # all but train and evaluate
         job(config, engine)

@@ -119,4 +119,5 @@ def _step(run: str, output: str, config: CountConfig) -> Step:
         settings={"count": settings},
         inputs={"documents": join(run, "documents")},
         versions={"regex": importlib.metadata.version("regex")},
+        passing=output == PRETOKENS,
     )

@@ -17,6 +17,7 @@ from typing import Any
 
 import apache_beam as beam
 
+from jobs import replaced
 from jobs.engine import Engine, explaining, run_pipeline, run_step
 from jobs.progress import Progress
 from jobs.settings import plain
@@ -70,8 +71,8 @@ def crawl(run: str, config: CrawlConfig, engine: Engine, *, force: bool = False)
     if not force and step.is_current():
         Progress.note("crawl: up to date")
         return manifests.read_manifest(step.folder("pages"))
-    if force:
-        storage.remove_tree(step.attempt_folder)
+    if replaced.crawled(step) and (force or not step.goes_on()):
+        replaced.set_aside(step, "crawl", replaced.differences(step, "crawl"))
     step.begin(force=force)
     storage.write_bytes(join(run, SEEDS), "".join(seed + "\n" for seed in seeds).encode())
     if sitemaps:

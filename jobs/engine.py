@@ -200,6 +200,7 @@ def explaining(step: Step) -> Iterator[None]:
     except Exception as error:
         noted = steps.noted_failure(step.attempt_folder)
         if noted is None:
+            error = steps.full_disk_behind(error) or error  # which leaves no room for a note
             sentence = steps.explained(error)
             noted = None if sentence is None else steps.error_of(steps.kind_of(error), sentence)
         if noted is None or str(noted) == str(error):

@@ -63,9 +63,9 @@ def evaluate_run(run: str, config: EvaluateConfig, *, within_documents: bool = T
     questions = {
         path: questions_of(read_records(path), path) for path in config.questions
     }  # what is wrong there is said first
-    step.begin(force=force)
-    entries: list[FileEntry] = []
-    scores = _scores(run, config, questions, entries, within_documents=within_documents)
+    scores, ngram = _scores(run, config, questions, within_documents=within_documents)
+    step.begin(force=force)  # nothing that settings and inputs can get wrong comes after this
+    entries = [_write_arpa(run, ngram)] if ngram else []
     for line in verdict(scores):
         Progress.note(f"evaluate: {line}")
     entries.append(storage.write_json(join(step.folder(EVALUATION), SCORES), scores))
@@ -88,22 +88,24 @@ def _scores(
     run: str,
     config: EvaluateConfig,
     questions: Mapping[str, Sequence[Question]],
-    entries: list[FileEntry],
     *,
     within_documents: bool,
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], NgramModel | None]:
+    """What `scores.json` holds, and the longest of the counting models where a file of it is wanted."""
     encoder = load_encoder(join(run, "tokenizer", "tokenizer.json"))
     model = load_model(join(run, "model"))
     bytes_of = token_bytes(encoder.decode_bytes, encoder.vocab_size, encoder.specials.values())
     evaluator = Evaluator(config, bytes_of, within_documents=within_documents)
     tallies = evaluator.scores(model, _heldout(run, config))
-    return {
+    baselines, ngram = _baselines(run, config, bytes_of)
+    scores = {
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         **tallies.scores(),
-        **_baselines(run, config, bytes_of, entries),
+        **baselines,
         **_answers(model, encoder, config, questions),
         "samples": _samples(model, encoder, config),
     }
+    return scores, ngram
 
 
 def _answers(
@@ -151,15 +153,15 @@ def _train_batches(run: str, config: EvaluateConfig) -> Iterator[Batch]:
     batches.close()
 
 
-def _baselines(run: str, config: EvaluateConfig, bytes_of: Ints, entries: list[FileEntry]) -> dict[str, Any]:
+def _baselines(run: str, config: EvaluateConfig, bytes_of: Ints) -> tuple[dict[str, Any], NgramModel | None]:
     if not config.ngram_order:
-        return {"ngram": {}, "ngram_tokens": 0}
+        return {"ngram": {}, "ngram_tokens": 0}, None
     train = document_stream(_train_batches(run, config))
     heldout = document_stream(_heldout(run, config))
     orders = count_ngrams(*train, order=config.ngram_order, vocab_size=len(bytes_of))
-    if config.arpa:
-        entries.append(_write_arpa(run, NgramModel(orders, len(bytes_of), config.ngram_smoothing)))
-    return {"ngram": ngram_scores(orders, heldout, bytes_of, config.ngram_smoothing), "ngram_tokens": len(train[0])}
+    scores = ngram_scores(orders, heldout, bytes_of, config.ngram_smoothing)
+    kept = NgramModel(orders, len(bytes_of), config.ngram_smoothing) if config.arpa else None
+    return {"ngram": scores, "ngram_tokens": len(train[0])}, kept
 
 
 def _write_arpa(run: str, model: NgramModel) -> FileEntry:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import apache_beam as beam
 
+from jobs import replaced
 from jobs.engine import Engine, explaining, run_pipeline, watch
 from jobs.progress import Progress
 from jobs.settings import plain
@@ -63,6 +64,8 @@ def ingest_run(run: str, config: IngestConfig, engine: Engine, *, force: bool = 
         Progress.note(
             f"ingest: passed over {inputs.num_unknown:,} files in folders that show no format it reads, for example {inputs.unknown}"
         )
+    if replaced.crawled(step):
+        replaced.set_aside(step, "ingest", ["they came from a crawl"])
     done = step.begin(force=force)
     work = [listed(shard, join(step.attempt_folder, "inputs")) for shard in shards(inputs.files, config)]
     if len(done) < len(work):

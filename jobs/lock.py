@@ -4,9 +4,10 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from jobs.config import RunConfig, write_resolved
-from pipeline.errors import CorpusmillError
-from pipeline.storage import is_local, join
+from jobs.config import RUN_FILE, RunConfig, write_resolved
+from pipeline.errors import CorpusmillError, DataError, InputError, SettingError
+from pipeline.steps import noting_begun
+from pipeline.storage import exists, is_local, join, read_bytes, remove_tree, write_bytes
 
 OPENED = "CORPUSMILL_OPENED"  # set for processes that work in a run which the one that started them holds
 
@@ -15,15 +16,32 @@ OPENED = "CORPUSMILL_OPENED"  # set for processes that work in a run which the o
 def opened(config: RunConfig) -> Iterator[None]:
     """The run folder, with its resolved settings written, for this process alone.
 
+    Settings that are refused before they changed anything do not stay in it.
+
     Raises:
         CorpusmillError: another process works in it.
     """
     if os.environ.get("RANK", "0") != "0" or OPENED in os.environ:  # one of several processes, and not the first
         yield
         return
-    with held(config.run.folder):
+    with held(config.run.folder), _going_back(join(config.run.folder, RUN_FILE)):
         write_resolved(config)
         yield
+
+
+@contextmanager
+def _going_back(path: str) -> Iterator[None]:
+    """Gives the file `path` its content again, or removes it, when the block is refused before a step has begun."""
+    earlier = read_bytes(path) if exists(path) else None
+    with noting_begun() as begun:
+        try:
+            yield
+        except (SettingError, InputError, DataError):
+            if earlier is None and not begun:
+                remove_tree(path)
+            elif earlier is not None and not begun:
+                write_bytes(path, earlier)
+            raise
 
 
 @contextmanager

@@ -112,8 +112,9 @@ def _wire(pipeline: Any, step: Step, shards: list[Shard], worker: PackShard) -> 
 def _step(run: str, output: str, config: PackConfig) -> Step:
     inputs = {name: join(run, name) for name in ("documents", "tokenizer")}
     return Step(
-        run=run, name=output, outputs=(output,), settings={"format": FORMAT, "pack": _settings(config)}, inputs=inputs
-    )
+        run=run, name=output, outputs=(output,), settings={"format": FORMAT, "pack": _settings(config)}, inputs=inputs,
+        passing=output == ENCODED,
+    )  # fmt: skip
 
 
 def _settings(config: PackConfig) -> dict[str, Any]:

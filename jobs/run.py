@@ -5,22 +5,24 @@ from functools import partial
 from importlib import import_module
 from typing import Any
 
+from jobs import checks
 from jobs.config import RunConfig
 from jobs.engine import Engine
 from jobs.times import timed
-from pipeline.errors import SettingError
 
 Job = Callable[..., Any]
-_AFTER_PAGES = ("curate", "count", "train_tokenizer", "pack", "train", "evaluate")
+BEFORE_TRAINING = ("curate", "count", "train_tokenizer", "pack")
+_AFTER_PAGES = (*BEFORE_TRAINING, "train", "evaluate")
 
 
 def main(config: RunConfig, engine: Engine, *, force: bool = False) -> None:
     """Runs every job of the run, checks its ledger and writes its report.
 
     Raises:
-        SettingError: the settings name no pages to begin with.
+        SettingError: a setting of any stage is wrong, see `jobs.checks`; nothing has been done then.
         DataError: the ledger does not close.
     """
+    checks.check(config, [checks.WHOLE, *_AFTER_PAGES])
     for job in jobs_of(config):
         job(config, engine, force=force)
     from jobs import ledger, report, summary
@@ -37,8 +39,6 @@ def jobs_of(config: RunConfig) -> tuple[Job, ...]:
 
 def pages(config: RunConfig, engine: Engine, *, force: bool = False) -> Any:
     """The page index, from a crawl or from files."""
-    if not config.crawls and not config.ingests:
-        raise SettingError("there are no pages to begin with: set crawl.seeds (or crawl.seed_files) or ingest.inputs")
     return _done("crawl" if config.crawls else "ingest", config, engine, force=force)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from jobs.lock import OPENED
 from jobs.progress import Progress
 from pipeline import storage
 from pipeline.manifests import MANIFEST, read_manifest
@@ -30,7 +31,8 @@ _WRITES = {
 @contextmanager
 def timed(run: str, job: str, *, force: bool = False) -> Iterator[None]:
     """Notes the seconds of the block as those of `job` and says what it made; what was up to date keeps its time."""
-    if job not in _WRITES or os.environ.get("RANK", "0") != "0":  # of several processes the first one writes
+    helping = os.environ.get("RANK", "0") != "0" or OPENED in os.environ  # of several processes one speaks
+    if job not in _WRITES or helping:
         yield
         return
     before, started = _made(run, job), time.monotonic()

@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import torch
 
-from jobs import processes
+from jobs import processes, replaced
 from jobs.engine import Engine
 from jobs.progress import Progress
 from jobs.settings import plain
@@ -50,9 +50,9 @@ def main(config: "RunConfig", engine: Engine | None = None, *, force: bool = Fal
     run = config.run.folder
     number = processes.wanted(config.train, _row_length(run))
     if number > 1:
-        step = _step(run, run, config.model, config.train, World(size=number))
+        config.train.rows(_row_length(run), number)  # what does not divide is said once, by this process
+        step = _step(run, run, config.model, config.train)
         if force or not step.is_current():
-            config.train.rows(_row_length(run), number)  # what does not divide is said once, by this process
             processes.train_together(run, number, force=force)
             return manifests.read_manifest(step.folder(MODEL))
         return _up_to_date(step)
@@ -65,19 +65,24 @@ def train_run(
     """As `main`, for the run in folder `run`; the model goes to `out`/model, if given.
 
     Raises:
-        SettingError: the batch does not divide into rows of the shards.
+        SettingError: the batch does not divide into rows of the shards, or the model cannot be trained.
         DataError: the shards, or the model to start from, are of another tokenizer than that of the run.
     """
+    model_config.check_trainable()
+    config.check_start(out or run)
     world = join_world()
-    step = _step(run, out or run, model_config, config, world)
+    step = _step(run, out or run, model_config, config, world.local_rank)
     if not force and step.is_current():
         return _up_to_date(step) if world.leads else manifests.read_manifest(step.folder(MODEL))
-    if world.leads:
-        step.begin(force=force)
-    world.wait()
+    board = _board_writer() if config.tensorboard else None
     batches = _batches(run, config, world)
     trainer = Trainer(_new_model(model_config, config, batches), batches, config, step.folder(MODEL), world=world)
-    _train(out or run, trainer)
+    if world.leads:  # nothing that settings and inputs can get wrong comes after this
+        if force or not step.goes_on():
+            replaced.set_aside(step, "train", replaced.differences(step))
+        step.begin(force=force)
+    world.wait()
+    _train(out or run, trainer, board)
     batches.close()
     if world.leads:
         _commit(step, trainer, join(run, "tokenizer", "tokenizer.json"))
@@ -90,9 +95,9 @@ def _up_to_date(step: Step) -> Manifest:
     return manifests.read_manifest(step.folder(MODEL))
 
 
-def _step(run: str, out: str, model_config: ModelConfig, config: TrainConfig, world: World) -> Step:
-    device = choose_device(config.device, world.local_rank)
-    settings = {"model": plain(model_config), "train": settings_of(config, device, world)}
+def _step(run: str, out: str, model_config: ModelConfig, config: TrainConfig, local_rank: int = 0) -> Step:
+    device = choose_device(config.device, local_rank)
+    settings = {"model": plain(model_config), "train": settings_of(config, device)}
     inputs = {name: join(run, name) for name in ("shards", "tokenizer")}
     external = _checked_start(run, config.start_from) if config.start_from else None
     return Step(
@@ -135,7 +140,7 @@ def _new_model(model_config: ModelConfig, config: TrainConfig, batches: Batches)
     return import_as(config.start_from, shape) if config.start_from else Transformer(shape)
 
 
-def _train(run: str, trainer: Trainer) -> None:
+def _train(run: str, trainer: Trainer, board_writer: Any) -> None:
     trainer.resume()
     if not trainer.world.leads:
         trainer.run(lambda report: None)
@@ -149,7 +154,7 @@ def _train(run: str, trainer: Trainer) -> None:
     with (
         Progress("train", total=trainer.config.num_steps(), unit="steps") as progress,
         _speed_log(run) as log,
-        _board(run, wanted=trainer.config.tensorboard) as board,
+        _board(run, board_writer) as board,
     ):
         trainer.run(_Watch(progress, log, board, flops_per_token=flops, peak=peak).saw)
 
@@ -166,23 +171,28 @@ def _speed_log(run: str) -> Iterator[IO[str] | None]:
         yield log
 
 
-@contextmanager
-def _board(run: str, *, wanted: bool) -> Iterator[Any]:
-    """A writer for TensorBoard, or None.
+def _board_writer() -> Any:
+    """The class that writes for TensorBoard.
 
     Raises:
-        InputError: it is wanted and not installed.
+        InputError: it is not installed.
     """
-    if not wanted:
-        yield None
-        return
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         raise InputError(
             "train.tensorboard is set, but tensorboard is not installed: pip install tensorboard"
         ) from None
-    writer = SummaryWriter(join(run, "logs", "tensorboard"))
+    return SummaryWriter
+
+
+@contextmanager
+def _board(run: str, board_writer: Any) -> Iterator[Any]:
+    """A writer for TensorBoard, or None where no class of one is given."""
+    if board_writer is None:
+        yield None
+        return
+    writer = board_writer(join(run, "logs", "tensorboard"))
     try:
         yield writer
     finally:

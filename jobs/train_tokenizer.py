@@ -5,6 +5,8 @@ same ranks for tiktoken) and `fertility.json` (what it is worth). No text is rea
 """
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jobs.engine import Engine
@@ -15,14 +17,13 @@ from pipeline.errors import InputError, SettingError
 from pipeline.manifests import Manifest, read_manifest
 from pipeline.pack.encoder import open_encoder
 from pipeline.steps import Receipt, Step, content_of, write_receipt
-from pipeline.storage import checksum, join, read_bytes, write_bytes, write_json
+from pipeline.storage import checksum, join, json_bytes, read_bytes, write_bytes
 from tokenizer.config import TokenizerConfig
 from tokenizer.encoding import Encoder
 from tokenizer.importing import from_tiktoken
 from tokenizer.locking import FORMAT, lock_value
 from tokenizer.patterns import Pattern, pattern_named
 from tokenizer.training import learn
-from tokenizer.vocabulary import Vocabulary
 from tokenizer.writing import tiktoken_ranks, tokenizer_json
 
 if TYPE_CHECKING:
@@ -47,17 +48,25 @@ def train_run(run: str, config: TokenizerConfig, *, force: bool = False) -> Mani
     if not force and step.is_current():
         Progress.note("tokenizer: up to date")
         return read_manifest(step.folder(TOKENIZER))
-    step.begin(force=force)
     table = load_table(counts, weights=config.source_weights)
-    counted = (
-        _take_over(step, table, config)
-        if config.existing
-        else _learn(step, table, config, content_of(read_manifest(counts)))
-    )
-    return step.commit([_RECEIPT], counts=counted)
+    made = _taken_over(table, config) if config.existing else _learned(table, config, content_of(read_manifest(counts)))
+    step.begin(force=force)  # nothing that settings and inputs can get wrong comes after this
+    entries = tuple(write_bytes(join(step.folder(TOKENIZER), name), content) for name, content in made.files.items())
+    write_receipt(step.attempt_folder, Receipt(shard=_RECEIPT, files={TOKENIZER: entries}))
+    Progress.note(f"tokenizer: {made.counts['tokens']} tokens {made.origin}")
+    return step.commit([_RECEIPT], counts=made.counts)
 
 
-def _learn(step: Step, table: Table, config: TokenizerConfig, counts: str) -> dict[str, int]:
+@dataclass(frozen=True, kw_only=True)
+class _Made:
+    """A tokenizer as files by name, its counts, and where its tokens are from."""
+
+    files: Mapping[str, bytes]
+    counts: Mapping[str, int]
+    origin: str
+
+
+def _learned(table: Table, config: TokenizerConfig, counts: str) -> _Made:
     words, dropped = prune(table.words, config.min_count)
     if words.is_large:
         Progress.note("tokenizer: the counts stand for 2^62 bytes or more, so merges are learned in Python's integers")
@@ -76,29 +85,42 @@ def _learn(step: Step, table: Table, config: TokenizerConfig, counts: str) -> di
         "text_bytes": words.num_bytes,
         "dropped_below_min_count": {"pretokens": dropped[0], "bytes": dropped[1]},
     }
-    _write(step, table, vocabulary, training, config.compare_with)
-    Progress.note(f"tokenizer: {len(vocabulary)} tokens from {len(words)} different pre-tokens")
-    return {"tokens": len(vocabulary), "types": len(words)}
+    pattern = pattern_named(table.info.pattern)
+    text = tokenizer_json(vocabulary, pattern)
+    encoder = Encoder(text)  # refuses what would not load or would be unsafe
+    files = {
+        "tokenizer.json": text.encode(),
+        "tokenizer.lock": json_bytes(lock_value(vocabulary, pattern, text, training)),
+        "tokenizer.tiktoken": tiktoken_ranks(vocabulary),
+        "fertility.json": json_bytes(report(encoder, table, config.compare_with)),
+    }
+    numbers = {"tokens": len(vocabulary), "types": len(words)}
+    return _Made(files=files, counts=numbers, origin=f"from {len(words)} different pre-tokens")
 
 
-def _take_over(step: Step, table: Table, config: TokenizerConfig) -> dict[str, int]:
-    """Copies the tokenizer `config.existing` into the run, as it is; of a rank file, the `tokenizer.json` with its ids."""
+def _taken_over(table: Table, config: TokenizerConfig) -> _Made:
+    """The tokenizer `config.existing`, as it is; of a rank file, the `tokenizer.json` with its ids."""
+    encoder, content = existing_tokenizer(config, table.info.pattern)
+    lock = {"format": FORMAT, "existing": config.existing, "hash": encoder.hash, "special_ids": encoder.specials}
+    files = {
+        "tokenizer.json": content,
+        "tokenizer.lock": json_bytes(lock),
+        "fertility.json": json_bytes(report(encoder, table, config.compare_with)),
+    }
+    return _Made(files=files, counts={"tokens": encoder.vocab_size}, origin=f"of {config.existing}")
+
+
+def existing_tokenizer(config: TokenizerConfig, pattern: str) -> tuple[Encoder, bytes]:
+    """The tokenizer `config.existing`, and its `tokenizer.json`; `pattern` cuts the text for a rank file.
+
+    Raises:
+        InputError: there is none, or it is not usable.
+    """
     content = read_bytes(config.existing)
     if content.lstrip().startswith(b"{"):
-        encoder = open_encoder(config.existing)
-    else:
-        encoder = _of_ranks(content, pattern_named(table.info.pattern), config)
-        content = encoder.text.encode()
-    folder = step.folder(TOKENIZER)
-    lock = {"format": FORMAT, "existing": config.existing, "hash": encoder.hash, "special_ids": encoder.specials}
-    entries = (
-        write_bytes(join(folder, "tokenizer.json"), content),
-        write_json(join(folder, "tokenizer.lock"), lock),
-        write_json(join(folder, "fertility.json"), report(encoder, table, config.compare_with)),
-    )
-    write_receipt(step.attempt_folder, Receipt(shard=_RECEIPT, files={TOKENIZER: entries}))
-    Progress.note(f"tokenizer: {encoder.vocab_size} tokens of {config.existing}")
-    return {"tokens": encoder.vocab_size}
+        return open_encoder(config.existing), content
+    encoder = _of_ranks(content, pattern_named(pattern), config)
+    return encoder, encoder.text.encode()
 
 
 def _of_ranks(ranks: bytes, pattern: Pattern, config: TokenizerConfig) -> Encoder:
@@ -107,20 +129,6 @@ def _of_ranks(ranks: bytes, pattern: Pattern, config: TokenizerConfig) -> Encode
         return Encoder(json.dumps(value, ensure_ascii=False, indent=1) + "\n")
     except ValueError as error:
         raise InputError(f"{config.existing} is neither a tokenizer.json nor a usable rank file: {error}") from None
-
-
-def _write(step: Step, table: Table, vocabulary: Vocabulary, training: dict[str, Any], compare_with: str) -> None:
-    pattern = pattern_named(table.info.pattern)
-    text = tokenizer_json(vocabulary, pattern)
-    encoder = Encoder(text)  # refuses what would not load or would be unsafe
-    folder = step.folder(TOKENIZER)
-    entries = (
-        write_bytes(join(folder, "tokenizer.json"), text.encode()),
-        write_json(join(folder, "tokenizer.lock"), lock_value(vocabulary, pattern, text, training)),
-        write_bytes(join(folder, "tokenizer.tiktoken"), tiktoken_ranks(vocabulary)),
-        write_json(join(folder, "fertility.json"), report(encoder, table, compare_with)),
-    )
-    write_receipt(step.attempt_folder, Receipt(shard=_RECEIPT, files={TOKENIZER: entries}))
 
 
 def _settings(config: TokenizerConfig) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from jobs import ledger
 from jobs.progress import Progress
+from jobs.replaced import REPLACED
 from pipeline import manifests, storage
 from pipeline.errors import DataError, InputError
 from pipeline.manifests import MANIFEST
@@ -39,10 +40,15 @@ def main(run: str) -> str:
 
 
 def datasets(run: str) -> list[str]:
-    """The folders of all complete datasets of a run."""
+    """The folders of all complete datasets of a run; not of what was set aside."""
     manifests = (path for path in storage.list_files(run) if path.endswith("/" + MANIFEST))
-    found = (path.removesuffix("/" + MANIFEST) for path in manifests if f"/{ATTEMPTS}/" not in path)
+    found = (path.removesuffix("/" + MANIFEST) for path in manifests if not _passed_over("/" + path[len(run) :]))
     return [folder for folder in found if not _is_round(run, folder)]
+
+
+def _passed_over(path: str) -> bool:
+    """Whether a file of a run (its path in it) belongs to an attempt, or to what was set aside, which is verified like a run."""
+    return any(f"/{folder}/" in path for folder in (ATTEMPTS, REPLACED))
 
 
 def _is_round(run: str, folder: str) -> bool:

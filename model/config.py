@@ -122,6 +122,14 @@ class ModelConfig(Parts):
         _require(self.preset in PRESETS, "model.preset", self.preset, "one of " + ", ".join(PRESETS))
         self.architecture(vocab_size=1, context_length=1)
 
+    def check_trainable(self) -> None:
+        """Raises SettingError for a model that the train job cannot train: its objective is the next token."""
+        if not self.causal:
+            raise SettingError(
+                "model.causal is false, an encoder, which would see the token that training asks for; set "
+                "model.causal = true, or train the encoder from Python (docs/model.md says how)"
+            )
+
     def architecture(self, *, vocab_size: int, context_length: int) -> "Architecture":
         """The architecture for a tokenizer of `vocab_size` and rows of `context_length` inputs.
 

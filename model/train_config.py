@@ -1,16 +1,27 @@
 """The settings of training: the tables [train] and [train.optimizer]. Reading settings imports no torch."""
 
 import math
+import os
 from dataclasses import dataclass, field
 from typing import Literal
 
 from pipeline.errors import SettingError
+from pipeline.storage import is_local, join
 
 OptimizerKind = Literal["muon", "adamw"]
 ScheduleKind = Literal["cosine", "wsd", "linear", "constant"]
 AttentionPath = Literal["auto", "mask", "apart", "flex"]
 PrecisionKind = Literal["auto", "fp32", "tf32", "bf16", "fp16"]
 ParallelKind = Literal["ddp", "fsdp"]
+# Settings that say how a model is trained and not what it learns: in exact arithmetic all their values lead to the same weights
+# (where dropout is 0), and what is kept of the way there. Any may change between two attempts at one training, or after it.
+PACE_SETTINGS = frozenset(
+    (
+        "micro_batch_tokens", "processes", "parallel", "threads",
+        "attention_path", "compile", "recompute_activations",
+        "log_steps", "checkpoint_steps", "keep_checkpoints", "tensorboard",
+    )
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +136,15 @@ class TrainConfig:
         if not fine:
             raise SettingError(f"train.{name} is {getattr(self, name)!r}; allowed is {allowed}")
 
+    def check_start(self, run: str) -> None:
+        """Raises SettingError if the model to start from is the one that training in the run folder `run` replaces."""
+        start, replaced = (_whole(path) for path in (self.start_from, join(run, "model")))
+        if self.start_from and f"{start}/".startswith(f"{replaced}/"):
+            raise SettingError(
+                f"train.start_from is {self.start_from}, of the model that training in {run} replaces; "
+                "copy it elsewhere, or train in another run"
+            )
+
     def num_steps(self) -> int:
         """The steps of the whole run."""
         return self.steps or max(1, math.ceil(self.tokens / self.batch_tokens))
@@ -142,3 +162,8 @@ class TrainConfig:
                 f"(pack.sequence_length) times the number of processes, {world}"
             )
         return rows
+
+
+def _whole(path: str) -> str:
+    """A folder in the one form in which two can be compared."""
+    return os.path.realpath(path.removeprefix("file://")) if is_local(path) else path.rstrip("/")

@@ -23,7 +23,7 @@ from model.parallel import average_now, gathered, load_weights, spread, whole
 from model.precision import autocast, choose_device, choose_precision, prepare, to_device
 from model.schedule import rate_share
 from model.source import BatchSource, PackedBatch
-from model.train_config import TrainConfig
+from model.train_config import PACE_SETTINGS, TrainConfig
 from model.transformer import Transformer
 from pipeline.errors import DataError, SettingError
 from pipeline.storage import join
@@ -236,11 +236,7 @@ def _rounded(value: float) -> float | None:
     return finite(float(f"{value:.6g}")) if isinstance(value, float) else value
 
 
-def settings_of(config: TrainConfig, device: torch.device, world: World) -> dict[str, Any]:
-    """What of the settings reaches the bytes of a model, resolved for this machine."""
-    values = asdict(config)
-    values |= {"precision": choose_precision(config.precision, device), "device": device.type, "processes": world.size}
-    values.pop("tensorboard")
-    if device.type != "cpu":
-        values.pop("threads")
-    return values
+def settings_of(config: TrainConfig, device: torch.device) -> dict[str, Any]:
+    """What of the settings decides what a model learns, resolved for this machine."""
+    values = {name: value for name, value in asdict(config).items() if name not in PACE_SETTINGS}
+    return values | {"precision": choose_precision(config.precision, device), "device": device.type}

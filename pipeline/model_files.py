@@ -19,6 +19,11 @@ def cache_folder() -> Path:
     return Path(user_cache("models"))
 
 
+def is_download(path: str) -> bool:
+    """Whether `path` is a web address, whose file goes to the cache first."""
+    return path.startswith(_SCHEMES)
+
+
 def verified_model(path: str, sha256: str) -> str:
     """A path to read the model from: `path` itself, or for a web address the verified copy in the cache.
 
@@ -27,7 +32,7 @@ def verified_model(path: str, sha256: str) -> str:
     Raises:
         InputError: the address cannot be read, or gives another file than the one that `sha256` names.
     """
-    if not path.startswith(_SCHEMES):
+    if not is_download(path):
         return path
     sha256 = sha256.lower()
     cached = cache_folder() / sha256

@@ -11,8 +11,9 @@ import errno
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -32,6 +33,8 @@ _OF_STORES = (PermissionError, FileNotFoundError, TimeoutError, ConnectionError)
 _STORE_PACKAGES = frozenset(
     ("botocore", "aiobotocore", "gcsfs", "google", "adlfs", "azure", "aiohttp", "huggingface_hub", "httpx", "httpx2", "httpcore", "httpcore2", "requests", "urllib3")
 )  # fmt: skip
+
+_begun: ContextVar[list[str] | None] = ContextVar("begun", default=None)
 
 
 class StaleAttemptError(CorpusmillError):
@@ -67,7 +70,7 @@ class Step:
     `outputs` are dataset folders relative to `run`; the first is the primary one, its manifest is
     written last of all. `settings` are JSON values that decide the bytes, `inputs` maps the names of
     input datasets to their folders, `external` holds whatever else identifies the inputs (JSON),
-    `versions` those of the libraries whose results reach the bytes.
+    `versions` those of the libraries whose results reach the bytes. What is `passing` lives only while a job runs.
     """
 
     run: str
@@ -77,6 +80,7 @@ class Step:
     inputs: Mapping[str, str] = field(default_factory=dict)
     external: Any = None
     versions: Mapping[str, str] = field(default_factory=dict)
+    passing: bool = False
 
     def folder(self, output: str) -> str:
         """The whole path of one of the outputs."""
@@ -95,18 +99,25 @@ class Step:
         """
         return {name: content_of(manifests.read_manifest(folder)) for name, folder in self.inputs.items()}
 
+    def work(self) -> dict[str, Any]:
+        """What a manifest says of the work, as JSON: settings, inputs and library versions."""
+        return {
+            "settings": _plain(self.settings),
+            "inputs": self.input_contents(),
+            "versions": dict(self.versions),
+        }
+
     def fingerprint(self) -> str:
         """The name of the work: equal for equal settings, inputs and library versions."""
-        return hash_of(
-            {
-                "step": self.name,
-                "settings": _plain(self.settings),
-                "inputs": self.input_contents(),
-                "external": self.external,
-                "versions": dict(self.versions),
-                "format": manifests.FORMAT,
-            }
+        return hash_of({"step": self.name, "external": self.external, "format": manifests.FORMAT, **self.work()})
+
+    def earlier_work(self) -> Mapping[str, Any]:
+        """As `work`, of what lies there now: an attempt that is not over, or a finished dataset; empty if neither does."""
+        marker, manifest = join(self.attempt_folder, _MARKER), join(self.folder(self.outputs[0]), manifests.MANIFEST)
+        found: dict[str, Any] = next(
+            (storage.read_json(path) for path in (marker, manifest) if storage.exists(path)), {}
         )
+        return {name: found[name] for name in ("settings", "inputs", "versions") if name in found}
 
     def is_current(self) -> bool:
         """Whether every output is complete and made by exactly this work."""
@@ -118,21 +129,28 @@ class Step:
                 return False
         return True
 
+    def goes_on(self) -> bool:
+        """Whether an attempt at exactly this work is under way, which the next one takes up."""
+        return work_of_attempt(self.attempt_folder) == self.fingerprint()
+
     def begin(self, *, force: bool = False) -> frozenset[str]:
         """Prepares an attempt and returns the names of the shards that are done already.
 
-        Whatever a different attempt left is removed.
+        Whatever a different attempt left is removed: check before what settings and inputs can get wrong, and see
+        `jobs.replaced` for what cost too much to be removed.
         """
-        fingerprint = self.fingerprint()
-        marker = join(self.attempt_folder, _MARKER)
-        same = not force and storage.exists(marker) and storage.read_json(marker)["fingerprint"] == fingerprint
+        same = not force and self.goes_on()
+        begun = _begun.get()
+        if begun is not None and not self.passing:
+            begun.append(self.name)
         for output in self.outputs:
             storage.remove_tree(join(self.folder(output), manifests.MANIFEST))
         if not same:
             storage.remove_tree(self.attempt_folder)
             for output in self.outputs:
                 storage.remove_tree(self.folder(output))
-            storage.write_json(marker, {"step": self.name, "fingerprint": fingerprint})
+            marked = {"step": self.name, "fingerprint": self.fingerprint(), **self.work()}
+            storage.write_json(join(self.attempt_folder, _MARKER), marked)
         for trace in (ALIVE, _FAILURE):  # of an attempt that was killed
             storage.remove_tree(join(self.attempt_folder, trace))
         return frozenset(receipt.shard for receipt in receipts(self.attempt_folder))
@@ -182,6 +200,17 @@ class Step:
         )
         contents = [receipt.contents[output] for receipt in ordered if output in receipt.contents]
         return replace(manifest, content=hash_of(contents)) if contents else manifest
+
+
+@contextmanager
+def noting_begun() -> Iterator[Sequence[str]]:
+    """The names of the steps that the block has begun so far in this process, without those that are passing."""
+    begun: list[str] = []
+    token = _begun.set(begun)
+    try:
+        yield begun
+    finally:
+        _begun.reset(token)
 
 
 def content_of(manifest: Manifest) -> str:
@@ -275,6 +304,15 @@ def explained(error: BaseException) -> str | None:
     if isinstance(error, _OF_STORES) or type(error).__module__.partition(".")[0] in _STORE_PACKAGES:
         place = error.__notes__[0] if getattr(error, "__notes__", None) else "storage"
         return f"{place}: {' '.join(str(error).split())}"
+    return None
+
+
+def full_disk_behind(error: BaseException) -> OSError | None:
+    """The failure of a full disk that `error` was raised for, if any: an engine may have made another error of it."""
+    while error.__context__ is not None:
+        error = error.__context__
+        if isinstance(error, OSError) and error.errno in _OF_FULL_DISKS:
+            return error
     return None
 
 

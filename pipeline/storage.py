@@ -208,6 +208,33 @@ def remove_tree(path: str) -> None:
             fs.rm(inner, recursive=True)
 
 
+def move_tree(source: str, target: str) -> None:
+    """Gives the folder `source` the name `target`, which is free; nothing happens where there is no `source`.
+
+    On a disk that is one rename; an object store copies each object and then removes the old ones.
+    """
+    if not exists(source):
+        return
+    if is_local(source):
+        old, new = source.removeprefix("file://"), target.removeprefix("file://")
+        os.makedirs(os.path.dirname(new), exist_ok=True)
+        with naming(source):
+            os.rename(old, new)
+        return
+    names = list_files(source)
+    fs = filesystem(source)[0]
+    old_names, new_names = (
+        [str(fs._strip_protocol(join(folder, name[len(source.rstrip("/")) + 1 :]))) for name in names]
+        for folder in (source, target)
+    )
+    with naming(source):
+        for folder in sorted({posixpath.dirname(name) for name in new_names}):
+            if not _is_object_store(target):
+                fs.makedirs(folder, exist_ok=True)
+        fs.copy(old_names, new_names)
+    remove_tree(source)
+
+
 def read_bytes(path: str) -> bytes:
     """The whole of a small file."""
     with open_read(path) as file:
@@ -249,10 +276,14 @@ def write_bytes(path: str, content: bytes, *, durable: bool = True) -> "FileEntr
     return file.entry(num_records=0)
 
 
+def json_bytes(value: object) -> bytes:
+    """`value` as sorted, indented JSON."""
+    return (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
 def write_json(path: str, value: object, *, durable: bool = True) -> "FileEntry":
     """Writes `value` as sorted, indented JSON, atomically."""
-    text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    return write_bytes(path, (text + "\n").encode(), durable=durable)
+    return write_bytes(path, json_bytes(value), durable=durable)
 
 
 def read_json(path: str) -> Any:

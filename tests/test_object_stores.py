@@ -12,7 +12,7 @@ import fsspec
 import pytest
 import torch
 
-from jobs import cli
+from jobs import cli, replaced
 from jobs.engine import Engine
 from jobs.ingest import ingest_run
 from model.batches import Batches, CacheConfig
@@ -54,6 +54,23 @@ def store(server: Faults) -> Iterator[Faults]:
 def bucket(store: Faults) -> str:
     """A bucket of it."""
     return "s3://bucket"
+
+
+def test_what_a_step_made_is_set_aside_whole(bucket: str) -> None:
+    run = f"{bucket}/aside"
+    step = steps.Step(run=run, name="model", outputs=("model",))
+    for number in (1, 2):
+        for name in ("checkpoints/step-1/state.json", "checkpoints/step-2/state.json", "training.jsonl"):
+            storage.write_bytes(f"{run}/model/{name}", f"{number} {name}".encode())
+        storage.write_bytes(f"{run}/shards/one", b"stays")
+        place = replaced.set_aside(step, "train", ["train.seed 0 → 1"])
+        assert place == f"{run}/replaced/model-{number}"
+        assert storage.read_bytes(f"{place}/model/checkpoints/step-2/state.json") == (
+            f"{number} checkpoints/step-2/state.json".encode()
+        )
+        assert len(storage.list_files(place)) == 3
+        assert storage.list_files(f"{run}/model") == []
+        assert storage.exists(f"{run}/shards/one")
 
 
 def fail_after(path: str, num_bytes: int) -> None:

@@ -55,7 +55,11 @@ def take_overrides(
 
 def take_force(command: argparse.ArgumentParser) -> None:
     """Gives a command `--force`."""
-    command.add_argument("--force", action="store_true", help="redo it even if it is up to date")
+    command.add_argument(
+        "--force",
+        action="store_true",
+        help="redo it even if it is up to date (pages of a crawl and models are set aside in RUN/replaced)",
+    )
 
 
 def take_engine(command: argparse.ArgumentParser) -> None:
@@ -100,8 +104,10 @@ def plain_config(path: str, assignments: Sequence[str]) -> "RunConfig":
 def run_job(options: argparse.Namespace, module: str, **extra: Any) -> None:
     """Runs `main` of `jobs/{module}.py` inside the run that the options name."""
     config, engine = config_of(options), engine_of(options)
+    from jobs.checks import check
     from jobs.lock import opened
     from jobs.times import timed
 
     with opened(config), timed(config.run.folder, module, force=options.force):
+        check(config, [module])
         import_module(f"jobs.{module}").main(config, engine, force=options.force, **extra)

@@ -70,10 +70,12 @@ def _step(commands: Any, name: str, text: str, handler: Any, example: str = _EXA
 
 def _train_tokenizer(options: argparse.Namespace) -> None:
     config, engine = config_of(options), engine_of(options)
+    from jobs.checks import check
     from jobs.lock import opened
     from jobs.times import timed
 
     with opened(config):
+        check(config, ["train_tokenizer"])
         for module in ("count", "train_tokenizer"):
             with timed(config.run.folder, module, force=options.force):
                 import_module(f"jobs.{module}").main(config, engine, force=options.force)
@@ -82,9 +84,11 @@ def _train_tokenizer(options: argparse.Namespace) -> None:
 def _decontaminate(options: argparse.Namespace) -> None:
     config, engine = config_of(options), engine_of(options)
     from jobs import decontaminate
+    from jobs.checks import check
     from jobs.lock import held
 
     with held(config.run.folder):  # its settings are no part of what made the run
+        check(config, ["decontaminate"])
         decontaminate.main(config, engine, force=options.force)
 
 

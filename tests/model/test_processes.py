@@ -25,11 +25,12 @@ def test_the_same_command_trains_in_two_processes(parallel: str, commands: Comma
     manifest = made.run / "model/manifest.json"
     alone, before = curve(made.run), manifest.read_bytes()
     settings = ("--set", "train.processes=2", "--set", f"train.parallel={parallel}")
-    ended = commands.run("train", made.settings, *settings, seconds=300)
+    ended = commands.run("train", made.settings, *settings, "--force", seconds=300)
     assert ended.code == 0, ended.err
     together = curve(made.run)
     assert together == [(step, pytest.approx(loss, rel=1e-3)) for step, loss in alone]
     assert manifest.read_bytes() != before, "it was not trained again"
+    assert ended.err.count("train: in ") == 1
     again = commands.run("train", made.settings, *settings)
     assert "train: up to date" in again.err
 
