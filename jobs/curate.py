@@ -11,9 +11,9 @@ from jobs.config import RunConfig, installed
 from jobs.engine import Engine, run_step
 from jobs.settings import plain
 from pipeline.corpus import FILTERED, MEASURES, REJECTED, CuratePages, page_shards
-from pipeline.errors import DataError
+from pipeline.errors import DataError, SettingError
 from pipeline.extract.classifier import model_sha256
-from pipeline.extract.language import short_text_sha256
+from pipeline.extract.language import UNDETERMINED, load_identifier, short_text_sha256
 from pipeline.filter.bad_words import lists_sha256
 from pipeline.filter.classifiers import models_beside, read_card
 from pipeline.filter.decisions import MODELS
@@ -42,6 +42,8 @@ def filter_pages(config: RunConfig, engine: Engine, *, force: bool = False) -> M
         DataError: more pages than `run.max_error_share` ended in unforeseen exceptions.
     """
     step = filter_step(config)
+    if force or not step.is_current():
+        _check_languages(config)
     build = CuratePages(step, config.extract, config.filter)
     shards = page_shards(config.run.folder)
     manifest = run_step(
@@ -81,6 +83,8 @@ def _models(config: RunConfig) -> dict[str, str]:
         for asked in (name, *models_beside(folder, name))
     ]
     own = {"blocks model": model_sha256(), "short text model": short_text_sha256()}
+    if config.extract.language.identifier == "fasttext":
+        own["language codes"] = "2"  # 1 took the labels of a model as they are
     if config.filter.c4.bad_words:
         own["lists of bad words"] = lists_sha256(config.filter.c4.bad_words)
     if config.filter.own:
@@ -97,6 +101,24 @@ def _models(config: RunConfig) -> dict[str, str]:
             for name, card in cards.items()
         }
     )
+
+
+def _check_languages(config: RunConfig) -> None:
+    """Refuses codes that the identifier never answers: all documents would be rejected for them, after all the work."""
+    asked = {
+        "extract.language.keep": config.extract.language.keep,
+        "filter.languages": config.filter.languages,
+        "filter.quality.languages": config.filter.quality.languages,
+    }
+    if not any(asked.values()):
+        return
+    known = load_identifier(config.extract.language).known | {UNDETERMINED}
+    for setting, codes in asked.items():
+        if unknown := sorted(set(codes) - known):
+            raise SettingError(
+                f"{setting} names {', '.join(unknown)}, which extract.language.identifier = "
+                f'"{config.extract.language.identifier}" never answers; it knows {", ".join(sorted(known))}'
+            )
 
 
 def _check_errors(manifest: Manifest, max_share: float) -> None:

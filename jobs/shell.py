@@ -22,6 +22,7 @@ from pipeline.extract.language import LanguageFinder
 from pipeline.extract.stage import ExtractText
 from pipeline.filter.stage import ClassifyDocuments, FilterDocuments, MaskPrivate
 from pipeline.jsonl import Line, RecordWriter, numbered_records, read_records, writing
+from pipeline.language_codes import language_code
 from pipeline.records import Document, Page, Rejection, page_id
 from pipeline.stage import Judge, judge_one
 
@@ -227,8 +228,10 @@ def _page(record: Fields, number: int) -> Page:
 def _document(record: Fields, number: int, languages: LanguageFinder | None) -> Document:
     text = _text(record)
     document = Document(id=str(record.get("id") or number), url=str(record.get("url") or ""), text=text)
-    if record.get("language") or languages is None:
-        language, score = str(record.get("language") or ""), float(record.get("language_score") or 1.0)
+    if record.get("language"):
+        language, score = language_code(str(record["language"])), float(record.get("language_score") or 1.0)
+    elif languages is None:
+        language, score = "", 1.0
     else:
         language, score = languages.of_document(text)
     return replace(document, language=language, language_score=score)

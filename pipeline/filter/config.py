@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields
 from typing import Literal
 
 from pipeline.errors import SettingError
+from pipeline.language_codes import unusual_code
 
 RULE_SETS = ("gopher_quality", "gopher_repetition", "c4", "fineweb", "fineweb2")
 MASKS = ("email", "ip", "phone", "iban", "card")
@@ -267,6 +268,10 @@ class FilterConfig:
                 raise SettingError(
                     f"filter.languages has {language!r}; expected are codes of two or three small letters, such as en, de or ceb"
                 )
+        for setting, codes in (("languages", self.languages), ("quality.languages", self.quality.languages)):
+            if unusual := unusual_code(codes):
+                stated, code = unusual
+                raise SettingError(f"filter.{setting} has {stated!r}, whose code here is {code!r}")
         if self.dialect not in ("datatrove", "dolma", "dclm", "paper"):
             raise SettingError(f"filter.dialect is {self.dialect!r}; allowed are datatrove, dolma, dclm, paper")
         for name in self.own:
