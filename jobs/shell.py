@@ -13,6 +13,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from jobs.config import RunConfig
@@ -66,7 +67,7 @@ def apply(label: str, change: Change, source: str, target: str, rejected: str = 
                 unusable.record(number, record, str(error))
                 continue
             if isinstance(verdict, Rejection):
-                refused.write({**record, **_explained(verdict)})
+                refused.write({**record, **verdict.explained()})
                 counts.update(("rejected", f"rejected/{verdict.reason}"))
             else:
                 kept.write(verdict)
@@ -126,11 +127,6 @@ def _report(label: str, counts: Counter[str], refused_path: str) -> None:
         f"{label}: {counts['read']:,} read, {counts['kept']:,} kept, {counts['rejected']:,} rejected{detail}",
         file=sys.stderr,
     )
-
-
-def _explained(rejection: Rejection) -> dict[str, Any]:
-    names = ("stage", "reason", "value", "threshold", "detail", "duplicate_of")
-    return {name: value for name in names if (value := getattr(rejection, name)) not in (None, "")}
 
 
 def extract(config: RunConfig) -> Change:
@@ -256,7 +252,8 @@ def dedup(config: RunConfig, source: str, target: str, rejected: str = "") -> Ma
 
     refused_path = rejected or rejected_path(target)
     _three_files("dedup", source, target, refused_path)
-    counts = Counter(deduplicate_records(source, target, config.dedup, rejected=refused_path))
+    warn = partial(print, "dedup:", file=sys.stderr)
+    counts = Counter(deduplicate_records(source, target, config.dedup, rejected=refused_path, warn=warn))
     _report("dedup", counts, refused_path)
     return counts
 
