@@ -26,7 +26,7 @@ from pipeline.filter.decisions import CLASSIFIER_MEASURES, CLASSIFIERS, refusals
 from pipeline.filter.own import own_measures
 from pipeline.filter.rules import failures
 from pipeline.filter.stage import RULE_MEASURES, rejection
-from pipeline.ingest.payloads import read_pages
+from pipeline.ingest.payloads import PageFinder
 from pipeline.manifests import MANIFEST, Manifest
 from pipeline.records import Document, Page, Rejection
 from pipeline.stage import Judge, JudgeShard, Outputs, ProcessShards, judge_one
@@ -201,12 +201,12 @@ class Replayed:
 
     def __call__(self, shard: Shard) -> Iterator[Page | Verdict]:
         """One for each row of the page index, in its order."""
-        pages = _Pages(join(self.run, shard.work["index"]), self.run)
+        finder = PageFinder(join(self.run, shard.work["index"]), self.run)
         try:
-            for number, stored in enumerate(_stored(self.run, shard)):
-                yield self._again(stored) or pages.at(number)
+            for row, stored in _stored(self.run, shard):
+                yield self._again(stored) or finder.page(row)
         finally:
-            pages.close()
+            finder.close()
 
     def _again(self, stored: Verdict) -> Verdict | None:
         """What becomes of a record; None if that takes its text, which nobody kept."""
@@ -233,8 +233,8 @@ def _only(values: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     return {name: values[name] for name in names if values.get(name) is not None}
 
 
-def _stored(run: str, shard: Shard) -> Iterator[Verdict]:
-    """The verdicts of one shard in the order of its pages, with the measures that were taken.
+def _stored(run: str, shard: Shard) -> Iterator[tuple[dict[str, Any], Verdict]]:
+    """The rows of the index of one shard, each with its verdict and the measures that were taken.
 
     Raises:
         DataError: the datasets do not belong together.
@@ -243,12 +243,12 @@ def _stored(run: str, shard: Shard) -> Iterator[Verdict]:
     kept = _Ahead(read_documents(join(run, FILTERED, file)))
     refused = _Ahead(Rejection(**row) for row in read_rows(join(run, REJECTED, file)))
     measured = _Ahead(_Measured(row) for row in read_rows(join(run, MEASURES, file)))
-    for row in read_rows(join(run, shard.work["index"]), ["id"]):
+    for row in read_rows(join(run, shard.work["index"])):
         verdict = kept.take(row["id"]) or refused.take(row["id"])
         if verdict is None:
             raise DataError(f"{run} says nothing of page {row['id']}; run `corpusmill curate` again with --force")
         values = measured.take(row["id"])
-        yield replace(verdict, measures=values.values) if values else verdict
+        yield row, replace(verdict, measures=values.values) if values else verdict
 
 
 class _Measured:
@@ -273,27 +273,3 @@ class _Ahead:
             return None
         taken, self._next = self._next, next(self._records, None)
         return taken
-
-
-class _Pages:
-    """The pages of an index part by row; rows are asked for in ascending order."""
-
-    def __init__(self, index: str, run: str) -> None:
-        self._index, self._run = index, run
-        self._pages: Any = None
-        self._place = 0
-
-    def at(self, number: int) -> Page | Rejection:
-        """The page in row `number`. Nothing is read before the first is wanted."""
-        if self._pages is None:
-            self._pages = iter(read_pages(self._index, self._run))
-        while True:
-            page: Page | Rejection = next(self._pages)
-            self._place += 1
-            if self._place > number:
-                return page
-
-    def close(self) -> None:
-        """Closes the files of the pages."""
-        if self._pages is not None:
-            self._pages.close()
