@@ -46,17 +46,20 @@ def filter_pages(config: RunConfig, engine: Engine, *, force: bool = False) -> M
     """
     step = filter_step(config)
     refilter.put_in_place(step)
+    manifest = _filtered(step, config, engine, force=force)
+    _check_errors(manifest, config.run.max_error_share)
+    return manifest
+
+
+def _filtered(step: Step, config: RunConfig, engine: Engine, *, force: bool) -> Manifest:
     if not force and step.is_current():
         Progress.note("filter: up to date")
         return read_manifest(step.folder(FILTERED))
     _check_languages(config)
     if not force and refilter.can_answer(step):
-        manifest = refilter.in_place(step, config.extract, config.filter, engine)
-    else:
-        refilter.forget(step)
-        manifest = _from_pages(step, config, config.run.folder, engine, force=force)
-    _check_errors(manifest, config.run.max_error_share)
-    return manifest
+        return refilter.in_place(step, config.extract, config.filter, engine)
+    refilter.forget(step)
+    return _from_pages(step, config, config.run.folder, engine, force=force)
 
 
 def filter_variant(base: RunConfig, variant: RunConfig, engine: Engine, *, force: bool = False) -> Manifest:

@@ -215,7 +215,7 @@ class EvaluationIndex:
         for part in parts:
             for ngram, word in found[part].items():
                 whole[ngram] = min(word, whole.get(ngram, word))
-        best = ("", whole, int(self._num_of_item[item]))
+        best: tuple[str, Mapping[int, int], int] = ("", whole, int(self._num_of_item[item]))
         for part in parts:
             one = (self._parts[part][1], found[part], int(self._num_of_part[part]))
             if one[2] >= self.config.min_field_ngrams and len(one[1]) * best[2] > len(best[1]) * one[2]:

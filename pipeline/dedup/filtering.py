@@ -144,8 +144,9 @@ def _apply(
 ) -> dict[str, int]:
     records, names, finish = read_records(source), _survivor_names(plan) if refused else {}, Finish(plan)
     finish.setup()
-    for line in finish.warnings if warn else ():
-        warn(line)
+    if warn:
+        for line in finish.warnings:
+            warn(line)
     counts = finish.counts = Counter(read=0, kept=0, rejected=0)
     for part in plan.own_parts:
         decisions = decisions_for(plan, part)
