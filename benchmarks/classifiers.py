@@ -24,13 +24,13 @@ from typing import Any
 from benchmarks.filter import rows
 from jobs.classifier_data import Source, clean_examples, is_held_out, key_of
 from jobs.classifier_scores import measure_decisions
-from pipeline.extract.language_codes import language_code
 from pipeline.filter.classifiers import Classifier
 from pipeline.filter.config import ClassifierConfig, FilterConfig
 from pipeline.filter.decisions import MODELS
 from pipeline.filter.reading import SHORT_CHARS, normalise, readable
 from pipeline.filter.stage import ClassifyDocuments
 from pipeline.jsonl import read_records
+from pipeline.language_codes import language_code
 from pipeline.records import Document, Rejection
 
 SETS: dict[str, dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {

@@ -20,7 +20,7 @@ from jobs.train_extractor import read_records
 from jobs.train_langid import is_held_out
 from pipeline.extract.config import LanguageConfig
 from pipeline.extract.language import LanguageFinder
-from pipeline.extract.language_codes import language_code
+from pipeline.language_codes import language_code
 
 Identify = Callable[[str], str]
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from jobs import checks, dedup, refilter, run
+from jobs import checks, curate, dedup, run
 from jobs.engine import Engine
 from jobs.lock import opened
 from jobs.plots import intervals
@@ -92,7 +92,7 @@ def _check_same(base: "RunConfig", variant: "RunConfig") -> None:
 def _make_shards(base: "RunConfig", variant: "RunConfig", engine: Engine, *, force: bool) -> None:
     """The shards of a variant, from the pages of the base unless it has pages of its own."""
     if (base.crawl, base.ingest) == (variant.crawl, variant.ingest):
-        refilter.main(base, variant, engine, force=force)
+        curate.filter_variant(base, variant, engine, force=force)
         later = (dedup.main, *run.jobs_of(variant)[2:-2])
     else:
         later = run.jobs_of(variant)[:-2]

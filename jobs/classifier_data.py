@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import InputError
-from pipeline.extract.language_codes import language_code
 from pipeline.filter.reading import normalise, readable, sentences
 from pipeline.jsonl import read_records
+from pipeline.language_codes import language_code
 
 HELD_OUT_OF = 5
 _SHINGLE_LETTERS = 8

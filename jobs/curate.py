@@ -1,25 +1,28 @@
 """Makes documents of pages: extraction, filters, then deduplication.
 
 Reads RUN/pages; writes RUN/filtered, RUN/measures and RUN/rejected/filter (step "filter"), then
-RUN/documents, RUN/duplicates and RUN/rejected/dedup (step "dedup", see `jobs.dedup`).
+RUN/documents, RUN/duplicates and RUN/rejected/dedup (step "dedup", see `jobs.dedup`). Where the first three were made
+before and only thresholds have changed, they are made from what they hold (`jobs.refilter`), not from the pages.
 """
 
 import json
+from dataclasses import replace
 
-from jobs import dedup
+from jobs import dedup, refilter
 from jobs.config import RunConfig, installed
 from jobs.engine import Engine, run_step
+from jobs.progress import Progress
 from jobs.settings import plain
 from pipeline.corpus import FILTERED, MEASURES, REJECTED, CuratePages, page_shards
-from pipeline.errors import DataError
+from pipeline.errors import DataError, SettingError
 from pipeline.extract.classifier import model_sha256
-from pipeline.extract.language import short_text_sha256
+from pipeline.extract.language import UNDETERMINED, load_identifier, short_text_sha256
 from pipeline.filter.bad_words import lists_sha256
 from pipeline.filter.classifiers import models_beside, read_card
 from pipeline.filter.decisions import MODELS
 from pipeline.filter.own import code_sha256, load_functions
 from pipeline.filter.quality import model_sha256 as quality_sha256
-from pipeline.manifests import Manifest
+from pipeline.manifests import Manifest, read_manifest
 from pipeline.steps import Step
 from pipeline.storage import join
 
@@ -42,19 +45,48 @@ def filter_pages(config: RunConfig, engine: Engine, *, force: bool = False) -> M
         DataError: more pages than `run.max_error_share` ended in unforeseen exceptions.
     """
     step = filter_step(config)
-    build = CuratePages(step, config.extract, config.filter)
-    shards = page_shards(config.run.folder)
-    manifest = run_step(
+    refilter.put_in_place(step)
+    manifest = _filtered(step, config, engine, force=force)
+    _check_errors(manifest, config.run.max_error_share)
+    return manifest
+
+
+def _filtered(step: Step, config: RunConfig, engine: Engine, *, force: bool) -> Manifest:
+    if not force and step.is_current():
+        Progress.note("filter: up to date")
+        return read_manifest(step.folder(FILTERED))
+    _check_languages(config)
+    if not force and refilter.can_answer(step):
+        return refilter.in_place(step, config.extract, config.filter, engine)
+    refilter.forget(step)
+    return _from_pages(step, config, config.run.folder, engine, force=force)
+
+
+def filter_variant(base: RunConfig, variant: RunConfig, engine: Engine, *, force: bool = False) -> Manifest:
+    """The manifest of the `filtered` documents of `variant`, made from the run of `base` unless it is up to date."""
+    pages = base.run.folder
+    step = replace(filter_step(variant), inputs={"pages": join(pages, "pages")})
+    differs = "[extract] differs" if base.extract != variant.extract else None
+    why = differs or refilter.texts_needed(base.filter, variant.filter)
+    how = f"every page again, because {why}" if why else f"decided again from the measures of {pages}"
+    Progress.note(f"filter {variant.run.folder}: {how}")
+    if why:
+        return _from_pages(step, variant, pages, engine, force=force)
+    return refilter.decide_again(step, pages, variant.extract, variant.filter, engine, force=force)
+
+
+def _from_pages(step: Step, config: RunConfig, pages: str, engine: Engine, *, force: bool) -> Manifest:
+    """The manifest of `step`, made from the pages of the run in folder `pages`."""
+    build = CuratePages(step, config.extract, config.filter, pages=pages)
+    return run_step(
         step,
-        shards,
+        page_shards(pages),
         lambda found: found | "CuratePages" >> build,
         engine,
         label="filter",
         force=force,
         record_seconds=_PAGE_SECONDS,
     )
-    _check_errors(manifest, config.run.max_error_share)
-    return manifest
 
 
 def filter_step(config: RunConfig) -> Step:
@@ -81,6 +113,8 @@ def _models(config: RunConfig) -> dict[str, str]:
         for asked in (name, *models_beside(folder, name))
     ]
     own = {"blocks model": model_sha256(), "short text model": short_text_sha256()}
+    if config.extract.language.identifier == "fasttext":
+        own["language codes"] = "2"  # 1 took the labels of a model as they are
     if config.filter.c4.bad_words:
         own["lists of bad words"] = lists_sha256(config.filter.c4.bad_words)
     if config.filter.own:
@@ -97,6 +131,24 @@ def _models(config: RunConfig) -> dict[str, str]:
             for name, card in cards.items()
         }
     )
+
+
+def _check_languages(config: RunConfig) -> None:
+    """Refuses codes that the identifier never answers: all documents would be rejected for them, after all the work."""
+    asked = {
+        "extract.language.keep": config.extract.language.keep,
+        "filter.languages": config.filter.languages,
+        "filter.quality.languages": config.filter.quality.languages,
+    }
+    if not any(asked.values()):
+        return
+    known = load_identifier(config.extract.language).known | {UNDETERMINED}
+    for setting, codes in asked.items():
+        if unknown := sorted(set(codes) - known):
+            raise SettingError(
+                f"{setting} names {', '.join(unknown)}, which extract.language.identifier = "
+                f'"{config.extract.language.identifier}" never answers; it knows {", ".join(sorted(known))}'
+            )
 
 
 def _check_errors(manifest: Manifest, max_share: float) -> None:

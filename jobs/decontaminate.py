@@ -4,11 +4,14 @@ Reads RUN/documents and the sets of [dedup.decontaminate]; writes RUN/contaminat
 of its n-grams, and where in the text. (Where the deduplication has these sets, it drops such documents itself.)
 """
 
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from jobs.engine import Engine, run_step
+from jobs.progress import Progress
+from jobs.times import duration
 from pipeline.dedup.decontaminate import MATCHES, Decontaminate
 from pipeline.dedup.decontaminate_config import DecontaminateConfig
 from pipeline.dedup.index import VERSIONS
@@ -49,7 +52,8 @@ def decontaminate_run(run: str, config: DecontaminateConfig, engine: Engine, *, 
         for path in dataset_files(join(run, "documents"))
     ]
     work = ProcessShards(step, FindContamination(config=config))
-    return run_step(
+    current, started = not force and step.is_current(), time.monotonic()
+    manifest = run_step(
         step,
         shards,
         lambda found: found | "Decontaminate" >> work,
@@ -57,7 +61,20 @@ def decontaminate_run(run: str, config: DecontaminateConfig, engine: Engine, *, 
         label="decontaminate",
         force=force,
         record_seconds=_DOCUMENT_SECONDS,
+        lines_of=warnings_of,
     )
+    took = "" if current else f", in {duration(time.monotonic() - started)}"
+    counts = manifest.counts
+    Progress.note(
+        f"decontaminate: {counts['contaminated']:,} of {counts['read']:,} documents are contaminated, {counts['matched']:,} "
+        f"hold something of the sets{took} → {step.folder(OUTPUT)}"
+    )
+    return manifest
+
+
+def warnings_of(remarks: Iterable[list[str]]) -> list[str]:
+    """The lines that workers remarked about the evaluation sets, each once: every worker reads them all."""
+    return [f"decontaminate: {line}" for line in dict.fromkeys(line for lines in remarks for line in lines)]
 
 
 @dataclass(kw_only=True)
@@ -74,6 +91,7 @@ class FindContamination:
     def process(self, shard: Shard, outputs: Outputs) -> Mapping[str, int]:
         """Reports on one file."""
         counts = {"read": 0, "matched": 0, "contaminated": 0}
+        outputs.remark(self._judge.index.warnings)
         with outputs.table(OUTPUT, MATCHES) as report:
             for batch in read_batches(shard.work, ["id", "url", "text"]):
                 for row in batch.to_pylist():

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import apache_beam as beam
 
+from jobs.decontaminate import warnings_of
 from jobs.engine import Engine, explaining, run_pipeline, watch
 from jobs.progress import Progress
 from pipeline.dedup.config import DedupConfig
@@ -33,6 +34,7 @@ from pipeline.dedup.phases import (
 from pipeline.dedup.plan import CONTAMINATION_OUTPUT, OUTPUTS, PASSAGES_OUTPUT, SIGNATURES_OUTPUT, STEP, Plan
 from pipeline.dedup.stage import RunPhases
 from pipeline.manifests import Manifest, read_manifest
+from pipeline.remarks import remarks
 from pipeline.stage import shard_elements
 from pipeline.steps import Step, receipts
 from pipeline.storage import checksum, join
@@ -71,6 +73,8 @@ def deduplicate_run(run: str, config: DedupConfig, engine: Engine, *, force: boo
     expected = finding_phases(plan) + clustering_phases(plan) + passage_phases(plan) + applying_phases(plan)
     with watch(step, LABEL, total=len(shards_of(expected))):
         done = drive(step, plan, run_phases)
+    for line in warnings_of(remarks(step.attempt_folder)):
+        Progress.note(line)
     return step.commit([shard.name for shard in shards_of(done)])
 
 

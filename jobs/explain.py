@@ -1,4 +1,4 @@
-"""What became of one page: every verdict with its measured values, and where its tokens lie.
+"""What became of one page: every verdict with its measured values, and where its tokens lie; or its text.
 
 Reads the datasets of a run; writes lines to standard output.
 """
@@ -9,6 +9,8 @@ from typing import Any
 import pyarrow.compute as pc
 
 from jobs.config import RUN_FILE, load
+from jobs.page_text import rows, text_of
+from jobs.progress import Progress
 from jobs.replay import Rulebook
 from jobs.summary import manifest_of
 from pipeline.errors import InputError
@@ -22,19 +24,34 @@ from pipeline.urls import canonical_url
 _REJECTED = ("rejected/pages", "rejected/filter", "rejected/dedup")
 
 
-def main(run: str, page: str) -> None:
-    """Prints what became of the page with this URL or id.
+def main(run: str, page: str, *, text: bool = False) -> None:
+    """Prints what became of the page with this URL or id; with `text`, its text and nothing else.
 
     Raises:
-        InputError: the run has seen no such page.
+        InputError: the run has seen no such page, or there is no text to show.
     """
-    print("\n".join(lines(run, page)))
+    if manifest_of(run, "pages") is None:
+        raise InputError(f"{run} is no run that has pages: it holds no complete dataset pages/")
+    if not text:
+        print("\n".join(lines(run, page)))
+        return
+    found = text_of(run, _only_id(run, page))
+    Progress.note(f"explain: the text of {page}, {found.origin}")
+    print(found.text)
+
+
+def _only_id(run: str, page: str) -> str:
+    column, value = _key(page)
+    ids = _ids(run, column, value)
+    if not ids:
+        raise InputError(f"{run} has no page with the {column} {value!r}, so no text")
+    if len(ids) > 1:
+        raise InputError(f"{len(ids)} pages of {run} have the {column} {value!r}; name one of them: {', '.join(ids)}")
+    return ids[0]
 
 
 def lines(run: str, page: str) -> Iterator[str]:
     """The lines that `main` prints."""
-    if manifest_of(run, "pages") is None:
-        raise InputError(f"{run} is no run that has pages: it holds no complete dataset pages/")
     column, value = _key(page)
     crawled = list(_crawled(run, page)) if column == "url" else []
     yield from crawled
@@ -62,13 +79,7 @@ def _ids(run: str, column: str, value: str) -> list[str]:
 def _rows(
     run: str, dataset: str, column: str, value: str, columns: list[str] | None = None
 ) -> Iterator[dict[str, Any]]:
-    """The rows of a dataset of the run whose `column` is `value`; none where there is no such dataset."""
-    manifest = manifest_of(run, dataset)
-    for entry in manifest.files if manifest else ():
-        if entry.path.endswith(".parquet") and entry.path.startswith("part-"):
-            wanted = None if columns is None else sorted({column, *columns})
-            for batch in read_batches(join(run, dataset, entry.path), wanted, batch_rows=8192):
-                yield from batch.filter(pc.equal(batch.column(column), value)).to_pylist()
+    return (row for _, row in rows(run, dataset, column, value, columns))
 
 
 def _crawled(run: str, url: str) -> Iterator[str]:

@@ -4,10 +4,12 @@
 OUT gets a manifest of its own, so an export that is up to date is skipped.
 """
 
+import time
 from typing import TYPE_CHECKING, Any, get_args
 
 from jobs.engine import Engine
 from jobs.progress import Progress
+from jobs.times import duration
 from pipeline import steps
 from pipeline.errors import SettingError
 from pipeline.manifests import Manifest, read_manifest
@@ -47,11 +49,14 @@ def export_run(run: str, format: Format, out: str = "", *, force: bool = False) 
     if not force and step.is_current():
         Progress.note(f"export to {format}: up to date")
         return read_manifest(step.folder(name))
+    started = time.monotonic()
     step.begin(force=True)
     entries = _export(shards, step.folder(name), format)
     steps.write_receipt(step.attempt_folder, Receipt(shard="all", files={name: tuple(entries)}))
     manifest = step.commit(["all"])
-    Progress.note(f"export to {format}: {len(entries):,} files → {step.folder(name)}")
+    Progress.note(
+        f"export to {format}: {len(entries):,} files, in {duration(time.monotonic() - started)} → {step.folder(name)}"
+    )
     return manifest
 
 

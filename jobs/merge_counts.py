@@ -4,10 +4,13 @@ In: folders that `jobs.count` made, with the same pattern and length limit. Out:
 A table that was pruned is a fair input, but what it dropped stays dropped; the sum is noted.
 """
 
+import time
 from collections.abc import Sequence
 
 import pyarrow as pa
 
+from jobs.progress import Progress
+from jobs.times import duration
 from pipeline.count.config import CountConfig
 from pipeline.count.loading import read_table
 from pipeline.count.stage import COUNTS, partition_of
@@ -46,9 +49,16 @@ def main(output: str, tables: Sequence[str], *, min_count: int = 1, force: bool 
         inputs={f"{number:04d}": table for number, table in enumerate(tables)},
     )  # fmt: skip
     if not force and step.is_current():
+        Progress.note("merge-counts: up to date")
         return read_manifest(step.folder(COUNTS))
+    started = time.monotonic()
     step.begin(force=force)
-    return _merge(step, tables, infos, min_count)
+    manifest = _merge(step, tables, infos, min_count)
+    Progress.note(
+        f"merge-counts: {manifest.counts['rows']:,} rows of {manifest.counts['read']:,} documents from {len(tables)} "
+        f"table{'s' * (len(tables) != 1)}, in {duration(time.monotonic() - started)} → {step.folder(COUNTS)}"
+    )
+    return manifest
 
 
 def _merge(step: Step, tables: Sequence[str], infos: Sequence[TableInfo], min_count: int) -> Manifest:

@@ -1,80 +1,167 @@
-"""Filters the pages of another run again: from what it stored where that is enough, else from the pages.
+"""Decides again about the pages of a run, from what was stored of them, where only thresholds have changed.
 
-Reads BASE/pages, and BASE/filtered, BASE/measures and BASE/rejected/filter; writes RUN/filtered, RUN/measures
-and RUN/rejected/filter, byte for byte as `curate` would make them from the same pages. Where only thresholds
-differ, decisions are taken anew from stored measures; a page is read and extracted again only if the base
-refused what would now pass. Where other settings differ, every page is. `ablate` makes its variants so.
+Reads the pages of a run and its filtered/, measures/ and rejected/filter/; writes the same three datasets, byte for byte
+as `curate` makes them from the pages. Rules are compared with stored measures; a page is read and extracted again only
+if it was refused and would now pass. `curate` does so in a run of its own, and `ablate` makes variants of a base so.
+
+In a run of its own the new datasets are made beside the earlier ones, in RUN/attempts/filter-again, and take their place
+when they are complete: a failure leaves the earlier ones as they were, and after a kill the same command goes on.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from jobs import curate, replay
-from jobs.config import RunConfig
+from jobs import replay
 from jobs.engine import Engine, run_step
-from jobs.progress import Progress
 from jobs.replay import Rulebook
+from jobs.settings import build, plain
+from pipeline import manifests, storage
 from pipeline.corpus import FILTERED, MEASURES, REJECTED, page_shards, recipe
 from pipeline.errors import DataError, SettingError
+from pipeline.extract.config import ExtractConfig
 from pipeline.extract.stage import LANGUAGE_MEASURES
+from pipeline.filter.config import FilterConfig
 from pipeline.filter.decisions import CLASSIFIER_MEASURES, CLASSIFIERS, refusals
 from pipeline.filter.own import own_measures
 from pipeline.filter.rules import failures
 from pipeline.filter.stage import RULE_MEASURES, rejection
-from pipeline.ingest.payloads import read_pages
-from pipeline.manifests import Manifest
+from pipeline.ingest.payloads import PageFinder
+from pipeline.manifests import MANIFEST, Manifest
 from pipeline.records import Document, Page, Rejection
-from pipeline.stage import Judge, JudgeEach, judge_one
-from pipeline.steps import Shard
+from pipeline.stage import Judge, JudgeShard, Outputs, ProcessShards, judge_one
+from pipeline.steps import ATTEMPTS, Shard, Step
 from pipeline.storage import join
 from pipeline.tables import read_documents, read_rows
 
 Verdict = Document | Rejection
+_BESIDE = "filter-again"
+_PAGE_SECONDS = 0.001  # about what a page takes on one core, if one in ten is read again
 
 
-def main(base: RunConfig, variant: RunConfig, engine: Engine, *, force: bool = False) -> Manifest:
-    """The manifest of the `filtered` documents of `variant`, made from the run of `base` unless it is up to date."""
-    pages = base.run.folder
-    step = replace(curate.filter_step(variant), inputs={"pages": join(pages, "pages")})
-    why = texts_needed(base, variant)
-    judges = recipe(variant.extract, variant.filter)
-    how = f"every page again, because {why}" if why else f"decided again from the measures of {pages}"
-    Progress.note(f"filter {variant.run.folder}: {how}")
-    if why:
-        read: Any = partial(_pages, pages)
-    else:
-        read = Replayed(
-            run=pages,
-            rules=Rulebook.of(variant.filter),
-            measured_first=(*LANGUAGE_MEASURES, *RULE_MEASURES, *own_measures(variant.filter.own)),
-        )
-        judges = (PagesOnly(judges),)
-    build = JudgeEach(step, read, judges, kept=FILTERED, rejected=REJECTED, measures=MEASURES)
-    return run_step(
-        step, page_shards(pages), lambda found: found | "JudgeAgain" >> build, engine, label="filter", force=force
+def in_place(step: Step, extract: ExtractConfig, filtering: FilterConfig, engine: Engine) -> Manifest:
+    """The manifest of the filtered documents of `step`, made from those that are there and put in their place."""
+    decide_again(_beside(step), step.run, extract, filtering, engine)
+    put_in_place(step)
+    return manifests.read_manifest(step.folder(FILTERED))
+
+
+def _beside(step: Step) -> Step:
+    return replace(step, run=join(step.run, ATTEMPTS, _BESIDE))
+
+
+def put_in_place(step: Step) -> None:
+    """Replaces the datasets of `step` by those that were made beside them, if these are complete; clears what is left of others.
+
+    A kill on the way leaves the complete ones beside, so that the next command goes on here.
+    """
+    made = _beside(step)
+    mark = join(made.folder(FILTERED), MANIFEST)  # written last, removed first
+    if storage.exists(mark):
+        for output in step.outputs:
+            storage.remove_tree(join(step.folder(output), MANIFEST))
+        for output in reversed(step.outputs):
+            _move(made.folder(output), step.folder(output))
+        storage.remove_tree(mark)
+    if not storage.exists(made.attempt_folder):
+        storage.remove_tree(made.run)
+
+
+def forget(step: Step) -> None:
+    """Removes what an attempt that was killed has made beside the datasets of `step`: they are made in another way now."""
+    storage.remove_tree(_beside(step).run)
+
+
+def _move(source: str, target: str) -> None:
+    manifest = manifests.read_manifest(source)
+    for entry in manifest.files:
+        if storage.exists(join(source, entry.path)):  # else an earlier attempt has moved it
+            storage.move(join(source, entry.path), join(target, entry.path))
+    wanted = {join(target, entry.path) for entry in manifest.files}
+    for path in storage.list_files(target):
+        if path not in wanted:
+            storage.remove_tree(path)
+    manifests.write_manifest(target, manifest)
+
+
+def can_answer(step: Step) -> bool:
+    """Whether the datasets that are there were made by the same work as `step` would do, but for thresholds."""
+    if not all(storage.exists(join(step.folder(output), MANIFEST)) for output in step.outputs):
+        return False
+    made = [manifests.read_manifest(step.folder(output)) for output in step.outputs]
+    stored = made[0]
+    if any(each.fingerprint != stored.fingerprint for each in made):
+        return False
+    if (stored.inputs, stored.versions) != (step.input_contents(), step.versions):
+        return False
+    if stored.settings["extract"] != step.settings["extract"]:
+        return False
+    try:
+        before, after = (build(FilterConfig, each["filter"], "filter") for each in (stored.settings, step.settings))
+    except SettingError:  # of another version
+        return False
+    if plain(before) != stored.settings["filter"] or texts_needed(before, after):
+        return False
+    return all(
+        set(manifests.dataset_files(folder)) <= set(storage.list_files(folder))
+        for folder in map(step.folder, step.outputs)
     )
 
 
-def texts_needed(base: RunConfig, variant: RunConfig) -> str | None:
-    """Why the stored measures of `base` cannot answer for `variant`; None if they can."""
-    if base.extract != variant.extract:
-        return "[extract] differs"
-    if base.filter.privacy != variant.filter.privacy:
+def decide_again(
+    step: Step, run: str, extract: ExtractConfig, filtering: FilterConfig, engine: Engine, *, force: bool = False
+) -> Manifest:
+    """The manifest of the filtered documents of `step`, from what the run in folder `run` stored, made now unless up to date."""
+    read = Replayed(
+        run=run,
+        rules=Rulebook.of(filtering),
+        measured_first=(*LANGUAGE_MEASURES, *RULE_MEASURES, *own_measures(filtering.own)),
+    )
+    judge = PagesOnly(recipe(extract, filtering))
+    worker = JudgeShardAgain(read=read, judges=(judge,), kept=FILTERED, rejected=REJECTED, measures=MEASURES)
+    work = ProcessShards(step, worker)
+    return run_step(
+        step,
+        page_shards(run),
+        lambda found: found | "JudgeAgain" >> work,
+        engine,
+        label="filter",
+        force=force,
+        record_seconds=_PAGE_SECONDS,
+        lines_of=_lines,
+    )
+
+
+def _lines(num_read: list[int]) -> list[str]:
+    return [f"filter: decided again from stored measures, {sum(num_read):,} documents read again"]
+
+
+def texts_needed(before: FilterConfig, after: FilterConfig) -> str | None:
+    """Why measures that were stored under `before` cannot answer for `after`; None if they can."""
+    if before.privacy != after.privacy:
         return "[filter.privacy] differs"
     for name in CLASSIFIERS:
-        if getattr(base.filter, name).on != getattr(variant.filter, name).on:
+        if getattr(before, name).on != getattr(after, name).on:
             return f"filter.{name}.on differs"
     try:
-        replay.check_replayable(base.filter, variant.filter)
+        replay.check_replayable(before, after)
     except SettingError as error:
         return str(error).partition("; run")[0]
     return None
 
 
-def _pages(run: str, shard: Shard) -> Iterable[Page | Rejection]:
-    return read_pages(join(run, shard.work["index"]), run)
+@dataclass(kw_only=True)
+class JudgeShardAgain(JudgeShard):
+    """Judges one shard, and remarks how many of its pages were read again."""
+
+    def process(self, shard: Shard, outputs: Outputs) -> Mapping[str, int]:
+        """As `JudgeShard` does."""
+        (judge,) = self.judges
+        assert isinstance(judge, PagesOnly)
+        before = judge.num_pages
+        counts = super().process(shard, outputs)
+        outputs.remark(judge.num_pages - before)
+        return counts
 
 
 @dataclass
@@ -83,6 +170,7 @@ class PagesOnly:
 
     judges: Sequence[Judge]
     stage: str = "filter"
+    num_pages: int = field(default=0, init=False)
 
     @property
     def measures(self) -> Sequence[str]:
@@ -96,7 +184,10 @@ class PagesOnly:
 
     def judge(self, record: Page | Document) -> Any:
         """The document, or the rejection."""
-        return judge_one(self.judges, record) if isinstance(record, Page) else record
+        if not isinstance(record, Page):
+            return record
+        self.num_pages += 1
+        return judge_one(self.judges, record)
 
 
 @dataclass(frozen=True)
@@ -110,16 +201,18 @@ class Replayed:
 
     def __call__(self, shard: Shard) -> Iterator[Page | Verdict]:
         """One for each row of the page index, in its order."""
-        pages = _Pages(join(self.run, shard.work["index"]), self.run)
+        finder = PageFinder(join(self.run, shard.work["index"]), self.run)
         try:
-            for number, stored in enumerate(_stored(self.run, shard)):
-                yield self._again(stored) or pages.at(number)
+            for row, stored in _stored(self.run, shard):
+                yield self._again(stored) or finder.page(row)
         finally:
-            pages.close()
+            finder.close()
 
     def _again(self, stored: Verdict) -> Verdict | None:
         """What becomes of a record; None if that takes its text, which nobody kept."""
         values = stored.measures
+        if isinstance(stored, Rejection) and stored.reason.startswith("error/"):
+            return None  # what was measured before went with the exception
         if not values or values.get("num_words") is None:
             return stored  # decided before anything was measured
         failed = list(failures(values, self.rules.rules))
@@ -140,8 +233,8 @@ def _only(values: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     return {name: values[name] for name in names if values.get(name) is not None}
 
 
-def _stored(run: str, shard: Shard) -> Iterator[Verdict]:
-    """The verdicts of one shard in the order of its pages, with the measures that were taken.
+def _stored(run: str, shard: Shard) -> Iterator[tuple[dict[str, Any], Verdict]]:
+    """The rows of the index of one shard, each with its verdict and the measures that were taken.
 
     Raises:
         DataError: the datasets do not belong together.
@@ -150,12 +243,12 @@ def _stored(run: str, shard: Shard) -> Iterator[Verdict]:
     kept = _Ahead(read_documents(join(run, FILTERED, file)))
     refused = _Ahead(Rejection(**row) for row in read_rows(join(run, REJECTED, file)))
     measured = _Ahead(_Measured(row) for row in read_rows(join(run, MEASURES, file)))
-    for row in read_rows(join(run, shard.work["index"]), ["id"]):
+    for row in read_rows(join(run, shard.work["index"])):
         verdict = kept.take(row["id"]) or refused.take(row["id"])
         if verdict is None:
             raise DataError(f"{run} says nothing of page {row['id']}; run `corpusmill curate` again with --force")
         values = measured.take(row["id"])
-        yield replace(verdict, measures=values.values) if values else verdict
+        yield row, replace(verdict, measures=values.values) if values else verdict
 
 
 class _Measured:
@@ -180,27 +273,3 @@ class _Ahead:
             return None
         taken, self._next = self._next, next(self._records, None)
         return taken
-
-
-class _Pages:
-    """The pages of an index part by row; rows are asked for in ascending order."""
-
-    def __init__(self, index: str, run: str) -> None:
-        self._index, self._run = index, run
-        self._pages: Any = None
-        self._place = 0
-
-    def at(self, number: int) -> Page | Rejection:
-        """The page in row `number`. Nothing is read before the first is wanted."""
-        if self._pages is None:
-            self._pages = iter(read_pages(self._index, self._run))
-        while True:
-            page: Page | Rejection = next(self._pages)
-            self._place += 1
-            if self._place > number:
-                return page
-
-    def close(self) -> None:
-        """Closes the files of the pages."""
-        if self._pages is not None:
-            self._pages.close()

@@ -13,6 +13,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from jobs.config import RunConfig
@@ -22,6 +23,7 @@ from pipeline.extract.language import LanguageFinder
 from pipeline.extract.stage import ExtractText
 from pipeline.filter.stage import ClassifyDocuments, FilterDocuments, MaskPrivate
 from pipeline.jsonl import Line, RecordWriter, numbered_records, read_records, writing
+from pipeline.language_codes import language_code
 from pipeline.records import Document, Page, Rejection, page_id
 from pipeline.stage import Judge, judge_one
 
@@ -65,7 +67,7 @@ def apply(label: str, change: Change, source: str, target: str, rejected: str = 
                 unusable.record(number, record, str(error))
                 continue
             if isinstance(verdict, Rejection):
-                refused.write({**record, **_explained(verdict)})
+                refused.write({**record, **verdict.explained()})
                 counts.update(("rejected", f"rejected/{verdict.reason}"))
             else:
                 kept.write(verdict)
@@ -125,11 +127,6 @@ def _report(label: str, counts: Counter[str], refused_path: str) -> None:
         f"{label}: {counts['read']:,} read, {counts['kept']:,} kept, {counts['rejected']:,} rejected{detail}",
         file=sys.stderr,
     )
-
-
-def _explained(rejection: Rejection) -> dict[str, Any]:
-    names = ("stage", "reason", "value", "threshold", "detail", "duplicate_of")
-    return {name: value for name in names if (value := getattr(rejection, name)) not in (None, "")}
 
 
 def extract(config: RunConfig) -> Change:
@@ -227,8 +224,10 @@ def _page(record: Fields, number: int) -> Page:
 def _document(record: Fields, number: int, languages: LanguageFinder | None) -> Document:
     text = _text(record)
     document = Document(id=str(record.get("id") or number), url=str(record.get("url") or ""), text=text)
-    if record.get("language") or languages is None:
-        language, score = str(record.get("language") or ""), float(record.get("language_score") or 1.0)
+    if record.get("language"):
+        language, score = language_code(str(record["language"])), float(record.get("language_score") or 1.0)
+    elif languages is None:
+        language, score = "", 1.0
     else:
         language, score = languages.of_document(text)
     return replace(document, language=language, language_score=score)
@@ -253,7 +252,8 @@ def dedup(config: RunConfig, source: str, target: str, rejected: str = "") -> Ma
 
     refused_path = rejected or rejected_path(target)
     _three_files("dedup", source, target, refused_path)
-    counts = Counter(deduplicate_records(source, target, config.dedup, rejected=refused_path))
+    warn = partial(print, "dedup:", file=sys.stderr)
+    counts = Counter(deduplicate_records(source, target, config.dedup, rejected=refused_path, warn=warn))
     _report("dedup", counts, refused_path)
     return counts
 

@@ -21,7 +21,7 @@ from jobs.train_extractor import read_records
 from pipeline.errors import InputError
 from pipeline.extract.config import LanguageConfig
 from pipeline.extract.language import LanguageFinder, known_languages, short_text_input
-from pipeline.extract.language_codes import language_code
+from pipeline.language_codes import language_code
 
 SETS = ("tatoeba_112", "lingua_testdata_75", "udhr_paragraphs")
 _MIN_TEXTS = 100

@@ -26,13 +26,13 @@ def recipe(extract: ExtractConfig, filtering: FilterConfig) -> tuple[Judge, ...]
 
 
 class CuratePages(beam.PTransform):
-    """Shards of the page index → `Outcome` of documents that passed every judge, and rejections."""
+    """Shards of the page index of the run `pages` → `Outcome` of documents that passed every judge, and rejections."""
 
-    def __init__(self, step: Step, extract: ExtractConfig, filtering: FilterConfig) -> None:
+    def __init__(self, step: Step, extract: ExtractConfig, filtering: FilterConfig, *, pages: str) -> None:
         super().__init__()
         self._judge = JudgeEach(
             step,
-            partial(_pages_of, step.run),
+            partial(_pages_of, pages),
             recipe(extract, filtering),
             kept=FILTERED,
             rejected=REJECTED,

@@ -71,6 +71,11 @@ class Rejection:
     duplicate_of: str = ""
     measures: Mapping[str, float] = field(default_factory=lambda: NO_MEASURES)
 
+    def explained(self) -> dict[str, str | float]:
+        """What is known of the decision, by name, to stand beside the fields of the record that it is about."""
+        names = ("stage", "reason", "value", "threshold", "detail", "duplicate_of")
+        return {name: value for name in names if (value := getattr(self, name)) not in (None, "")}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackedRow:

@@ -235,6 +235,18 @@ def move_tree(source: str, target: str) -> None:
     remove_tree(source)
 
 
+def move(source: str, target: str) -> None:
+    """Gives the file `source` the name `target`, in place of what had it: at once on a disk, by a copy on an object store."""
+    with naming(target):
+        if is_local(source) and is_local(target):
+            place = target.removeprefix("file://")
+            os.makedirs(os.path.dirname(place) or ".", exist_ok=True)
+            os.replace(source.removeprefix("file://"), place)
+            return
+        fs, inner = filesystem(source)
+        fs.mv(inner, filesystem(target)[1])
+
+
 def read_bytes(path: str) -> bytes:
     """The whole of a small file."""
     with open_read(path) as file:

@@ -22,10 +22,16 @@ def add(commands: Any) -> None:
     example = "example:\n  corpusmill verify runs/demo"
     command = declare(commands, "verify", "recompute all checksums and the ledger of a run", _verify, example=example)
     command.add_argument("run", metavar="RUN", help=_RUN)
-    example = "example:\n  corpusmill explain runs/demo http://127.0.0.1:41977/"
+    example = (
+        "examples:\n  corpusmill explain runs/demo http://127.0.0.1:41977/\n"
+        "  corpusmill explain runs/demo http://127.0.0.1:41977/ --text"
+    )
     command = declare(commands, "explain", "tell what became of a page", _explain, example=example)
     command.add_argument("run", metavar="RUN", help=_RUN)
     command.add_argument("page", metavar="URL|ID", help="of a page that was found, kept or not")
+    command.add_argument(
+        "--text", action="store_true", help="print its text instead, extracted again if it was refused"
+    )
     _add_tokens(commands)
     text = "re-decide from stored measures with other thresholds, and tell what changes"
     example = "example:\n  corpusmill replay runs/demo --set filter.gopher_quality.min_words=40"
@@ -66,7 +72,7 @@ def _verify(options: argparse.Namespace) -> None:
 def _explain(options: argparse.Namespace) -> None:
     from jobs import explain
 
-    explain.main(options.run.rstrip("/"), options.page)
+    explain.main(options.run.rstrip("/"), options.page, text=options.text)
 
 
 def _add_tokens(commands: Any) -> None:

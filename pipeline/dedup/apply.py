@@ -47,6 +47,8 @@ class ApplyDecisions:
         config, part, finish = self.plan.config, shard.work["index"], self._finish
         counts = finish.counts = Counter(read=0, kept=0, rejected=0, kept_text_bytes=0)
         survived = [np.zeros(0, bool)]
+        if finish.warnings:
+            outputs.remark(finish.warnings)
         with (
             outputs.table(DOCUMENTS_OUTPUT, DOCUMENTS) as kept,
             outputs.table(REJECTED_OUTPUT, REJECTIONS) as rejected,

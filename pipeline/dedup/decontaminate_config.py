@@ -18,10 +18,12 @@ class DecontaminateConfig:
     """Words in an n-gram."""
     min_words: int = 8
     """Items whose longest string is shorter are not searched for; one of up to `ngram_words` words is, as a whole."""
+    min_field_ngrams: int = 3
+    """A field of an item, such as the question, also counts by itself if it has at least so many n-grams."""
     max_items: int = 10
     """An n-gram that more items share is of a template and does not count."""
     threshold: float = 0.5
-    """A document is contaminated when it holds at least this share of the n-grams of one item."""
+    """A document is contaminated when it holds at least this share of the n-grams of one item, or of a field of it."""
     action: Literal["drop", "flag"] = "drop"
     """Reject contaminated documents, or only write them into the report."""
 
@@ -29,6 +31,8 @@ class DecontaminateConfig:
         require(self.ngram_words >= 1, "dedup.decontaminate.ngram_words", self.ngram_words, "1 or more")
         ok = 1 <= self.min_words <= self.ngram_words
         require(ok, "dedup.decontaminate.min_words", self.min_words, f"1 up to ngram_words ({self.ngram_words})")
+        least = self.min_field_ngrams
+        require(least >= 1, "dedup.decontaminate.min_field_ngrams", least, "1 or more")
         require(self.max_items >= 1, "dedup.decontaminate.max_items", self.max_items, "1 or more")
         require(0 < self.threshold <= 1, "dedup.decontaminate.threshold", self.threshold, "above 0, up to 1")
         require(self.action in ("drop", "flag"), "dedup.decontaminate.action", self.action, "drop or flag")

@@ -6,8 +6,8 @@ document with 14 × 8, 8 bytes a shingle of the candidates) and, in memory, 100 
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline.dedup.config import DedupConfig
@@ -29,12 +29,20 @@ PART_DOCUMENTS = 50_000
 
 
 def deduplicate_records(
-    source: str, target: str, config: DedupConfig | None = None, *, rejected: str = "", text_field: str = "text"
+    source: str,
+    target: str,
+    config: DedupConfig | None = None,
+    *,
+    rejected: str = "",
+    text_field: str = "text",
+    warn: Callable[[str], None] | None = None,
 ) -> dict[str, int]:
     """Copies the records of the JSON lines `source` (`-`: standard input) that are no duplicates to `target`, in order.
 
     A record must have a text; its `id`, or else its `url`, or else its number names it. With the survivor policy
-    `smallest_id` the first record of each cluster survives. Rejections go to the JSON lines `rejected`, if given.
+    `smallest_id` the first record of each cluster survives. Records that are rejected go to the JSON lines `rejected`, if
+    given, as they are and with `stage`, `reason`, `detail`, `duplicate_of` (the survivor), `value` (the similarity) and
+    `threshold`, those that are known. `warn` is told what cannot be searched for in evaluation sets.
     Returns the counts `read`, `kept`, `rejected` and one for each reason.
 
     Raises:
@@ -50,9 +58,9 @@ def deduplicate_records(
         _find(plan)
         with writing(target) as kept:
             if not rejected:
-                return _apply(plan, spooled or source, kept, None, text_field)
+                return _apply(plan, spooled or source, kept, None, text_field, warn)
             with writing(rejected) as refused:
-                return _apply(plan, spooled or source, kept, refused, text_field)
+                return _apply(plan, spooled or source, kept, refused, text_field, warn)
 
 
 def _spool(source: str, spooled: str, folder: str, config: DedupConfig, text_field: str) -> Plan:
@@ -127,10 +135,18 @@ def _find(plan: Plan) -> None:
 
 
 def _apply(
-    plan: Plan, source: str, kept: RecordWriter, refused: RecordWriter | None, text_field: str
+    plan: Plan,
+    source: str,
+    kept: RecordWriter,
+    refused: RecordWriter | None,
+    text_field: str,
+    warn: Callable[[str], None] | None,
 ) -> dict[str, int]:
     records, names, finish = read_records(source), _survivor_names(plan) if refused else {}, Finish(plan)
     finish.setup()
+    if warn:
+        for line in finish.warnings:
+            warn(line)
     counts = finish.counts = Counter(read=0, kept=0, rejected=0)
     for part in plan.own_parts:
         decisions = decisions_for(plan, part)
@@ -156,13 +172,9 @@ def _apply(
             counts.update(("rejected", f"rejected/{rejection.stage}/{rejection.reason}"))
             if refused:
                 by = names.get(rejection.duplicate_of, rejection.duplicate_of)
-                refused.write(_refusal(spooled["url"], by, rejection))
+                # What has no id is named as it would be named as a survivor.
+                refused.write({"id": spooled["url"], **record, **replace(rejection, duplicate_of=by).explained()})
     return dict(counts)
-
-
-def _refusal(name: str, by: str, rejection: Any) -> dict[str, Any]:
-    fields = {field: getattr(rejection, field) for field in ("url", "stage", "reason", "detail", "value", "threshold")}
-    return {"id": name, **fields, "duplicate_of": by}
 
 
 def _survivor_names(plan: Plan) -> dict[str, str]:

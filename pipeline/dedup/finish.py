@@ -28,6 +28,11 @@ class Finish:
         if self._plan.config.passages.action != "off":
             self._passages = RepeatedPassages.read(self._plan)
 
+    @property
+    def warnings(self) -> list[str]:
+        """What is to be said of the evaluation sets, after `setup`."""
+        return self._decontaminate.index.warnings if self._decontaminate else []
+
     def finish(
         self, row: Mapping[str, Any], contamination: TableWriter | None = None, passages: TableWriter | None = None
     ) -> tuple[Mapping[str, Any], Rejection | None]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pipeline.errors import SettingError
+from pipeline.language_codes import unusual_code
 
 Engine = Literal["blocks", "combined", "trafilatura", "trafilatura_fast", "resiliparse"]
 Scope = Literal["auto", "article", "page"]
@@ -21,7 +22,8 @@ class LanguageConfig:
     # `combined` and `py3langid` know 140 languages and need no download: the first asks py3langid and, for short texts,
     # a small model of ours as well. `fasttext` needs a model file.
     identifier: Literal["combined", "py3langid", "fasttext"] = "combined"
-    # The fastText model, for example lid.176.bin; any path, also s3://. One at https:// is downloaded once, into
+    # The fastText model, for example lid.176.bin, or one with labels such as `eng_Latn` (GlotLID, OpenLID, lid218), which
+    # become our codes; any path, also s3://. One at https:// is downloaded once, into
     # the user's cache folder, and needs `model_sha256`.
     model_path: str = ""
     # If given, the model is refused unless its SHA-256 is this one.
@@ -40,6 +42,9 @@ class LanguageConfig:
         _require(self.sample_chars >= 0, "extract.language.sample_chars", self.sample_chars, "0 or more")
         _require(self.paragraphs >= 0, "extract.language.paragraphs", self.paragraphs, "0 or more")
         _require(0 <= self.min_score <= 1, "extract.language.min_score", self.min_score, "between 0 and 1")
+        if unusual := unusual_code(self.keep):
+            stated, code = unusual
+            raise SettingError(f"extract.language.keep has {stated!r}, whose code here is {code!r}")
         if self.identifier == "fasttext" and not self.model_path:
             raise SettingError(
                 'extract.language.identifier = "fasttext" needs extract.language.model_path, the model file'

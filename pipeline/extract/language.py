@@ -16,6 +16,7 @@ from typing import NamedTuple, Protocol
 
 from pipeline.errors import DataError
 from pipeline.extract.config import LanguageConfig
+from pipeline.language_codes import codes_of_labels
 from pipeline.model_files import load_fasttext
 
 UNDETERMINED = "und"
@@ -33,6 +34,7 @@ _SHORT_TEXT_SHA256 = Path(__file__).with_name("short_text.sha256.txt")
 # Its shares count as their square roots, since it is surer of itself than it is right.
 _UNTAUGHT, _LEAST = 0.2, 1e-4
 _CANDIDATES = 12
+_NO_LANGUAGE = frozenset(("zxx", "mul", "mis", "und"))
 _LABEL = "__label__"
 
 
@@ -44,7 +46,9 @@ class Identified(NamedTuple):
 
 
 class Identifier(Protocol):
-    """What tells the language of one piece of text."""
+    """What tells the language of one piece of text. `known` are the codes that it can answer, `und` apart."""
+
+    known: frozenset[str]
 
     def identify(self, text: str) -> Identified:
         """The language of a text without line ends."""
@@ -59,6 +63,11 @@ class LanguageFinder:
     def __init__(self, config: LanguageConfig) -> None:
         self._sample_chars = config.sample_chars
         self._identifier = load_identifier(config)
+
+    @property
+    def known(self) -> frozenset[str]:
+        """The codes that it can answer, `und` apart."""
+        return self._identifier.known
 
     def of_document(self, text: str) -> Identified:
         """The language of a whole text, judged by pieces spread over it."""
@@ -130,7 +139,7 @@ def load_identifier(config: LanguageConfig) -> Identifier:
 
 def known_languages() -> frozenset[str]:
     """The codes that the default can answer, `und` apart."""
-    return frozenset(_Py3LangId().model.labels) - {"zxx"}
+    return _Py3LangId().known
 
 
 def short_text_sha256() -> str:
@@ -150,6 +159,7 @@ class _Py3LangId:
         from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
         self.model = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+        self.known = frozenset(self.model.labels) - _NO_LANGUAGE
 
     def identify(self, text: str) -> Identified:
         language, score = self.model.classify(text)
@@ -161,6 +171,7 @@ class _Combined:
 
     def __init__(self) -> None:
         self._bayes = _Py3LangId()
+        self.known = self._bayes.known
         if hashlib.sha256(SHORT_TEXT_MODEL.read_bytes()).hexdigest() != short_text_sha256():
             raise DataError(f"{SHORT_TEXT_MODEL} is damaged: its SHA-256 is not {short_text_sha256()}")
         self._short = load_fasttext(str(SHORT_TEXT_MODEL))
@@ -184,13 +195,22 @@ class _Combined:
 
 
 class _FastText:
-    """A fastText model whose labels are `__label__CODE`, such as lid.176."""
+    """A fastText model whose labels are `__label__CODE` in any usual form: lid.176, lid218, OpenLID, GlotLID.
+
+    Labels of one language, such as `zho_Hans` and `zho_Hant`, add up.
+    """
 
     def __init__(self, path: str, sha256: str) -> None:
         self._model = load_fasttext(path, sha256, setting="extract.language.model_sha256")
+        self._codes = codes_of_labels([label.removeprefix(_LABEL) for label in self._model.get_labels()])
+        codes = set(self._codes.values())
+        self.known = frozenset(codes - _NO_LANGUAGE)
+        self._num_labels = 1 if len(codes) == len(self._codes) else _CANDIDATES
 
     def identify(self, text: str) -> Identified:
-        labels, scores = self._model.predict(text)
-        if not labels:
-            return Identified(UNDETERMINED, 0.0)
-        return Identified(labels[0].removeprefix(_LABEL), min(1.0, float(scores[0])))
+        shares: dict[str, float] = {}
+        for label, score in zip(*self._model.predict(text, k=self._num_labels), strict=True):
+            code = self._codes[label.removeprefix(_LABEL)]
+            shares[code] = shares.get(code, 0.0) + float(score)
+        best = max(shares, key=shares.__getitem__, default=UNDETERMINED)
+        return Identified(UNDETERMINED, 0.0) if best in _NO_LANGUAGE else Identified(best, min(1.0, shares[best]))

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field, fields
 from typing import Literal
 
 from pipeline.errors import SettingError
+from pipeline.language_codes import unusual_code
 
 RULE_SETS = ("gopher_quality", "gopher_repetition", "c4", "fineweb", "fineweb2")
-MASKS = ("email", "ip", "phone", "iban", "card")
+MASKS = ("email", "ip", "phone", "iban", "card", "secret")
 NATIONAL_IDS = ("us_ssn", "uk_nino", "fr_nir", "es_dni", "it_cf", "nl_bsn", "br_cpf", "in_aadhaar", "cn_id")
 _LANGUAGE_CODE = re.compile(r"[a-z]{2,3}(-[A-Za-z]{2,8})*")
 _FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
@@ -221,7 +222,8 @@ class PrivacyConfig:
     """`[filter.privacy]`: what is replaced by placeholders in the texts of kept documents."""
 
     on: bool = True
-    masks: tuple[str, ...] = ("email", "ip", "phone", "iban", "card")
+    # `secret`: keys and tokens by their published prefixes (`pipeline/filter/secrets.py`).
+    masks: tuple[str, ...] = MASKS
     # National identity numbers are found by their check digits where they have some: name the ones to mask.
     national_ids: tuple[str, ...] = ()
     mask_private_ips: bool = False
@@ -267,6 +269,10 @@ class FilterConfig:
                 raise SettingError(
                     f"filter.languages has {language!r}; expected are codes of two or three small letters, such as en, de or ceb"
                 )
+        for setting, codes in (("languages", self.languages), ("quality.languages", self.quality.languages)):
+            if unusual := unusual_code(codes):
+                stated, code = unusual
+                raise SettingError(f"filter.{setting} has {stated!r}, whose code here is {code!r}")
         if self.dialect not in ("datatrove", "dolma", "dclm", "paper"):
             raise SettingError(f"filter.dialect is {self.dialect!r}; allowed are datatrove, dolma, dclm, paper")
         for name in self.own:

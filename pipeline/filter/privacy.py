@@ -1,6 +1,6 @@
-"""Personal data in text, found by form and check digits, and replaced by stable placeholders.
+"""Personal data and secrets in text, found by form and check digits, and replaced by stable placeholders.
 
-`<EMAIL>`, `<IP>`, `<PHONE>`, `<IBAN>`, `<CARD>` and `<NATIONAL_ID>` stand for what was there; masking a masked text
+`<EMAIL>`, `<IP>`, `<PHONE>`, `<IBAN>`, `<CARD>`, `<NATIONAL_ID>` and `<SECRET>` (keys and tokens) stand for what was there; masking a masked text
 changes nothing. Names and addresses of people are not looked for. What has check digits must satisfy them
 (cards: Luhn and a known issuer; IBAN: ISO 7064 with the length of its country), so order numbers stay.
 """
@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pipeline.filter.config import FilterConfig, PrivacyConfig
 from pipeline.filter.identities import find_national_ids
 from pipeline.filter.phones import find_phones
+from pipeline.filter.secrets import find_secrets
 from pipeline.records import Document, Rejection
 
 # Letters of local parts and hosts: ASCII, the Latin ones with marks (müller@bücher.example), Greek, Cyrillic. Not those
@@ -81,6 +82,7 @@ _IBAN_LENGTHS = {
 }  # fmt: skip
 PLACEHOLDERS: Mapping[str, str] = {
     "email": "<EMAIL>", "ip": "<IP>", "phone": "<PHONE>", "iban": "<IBAN>", "card": "<CARD>", "national_id": "<NATIONAL_ID>",
+    "secret": "<SECRET>",
 }  # fmt: skip
 MASK_MEASURES = tuple(f"masked_{kind}" for kind in PLACEHOLDERS)
 
@@ -239,9 +241,13 @@ def _national_ids(text: str, config: PrivacyConfig) -> Iterator[tuple[int, int]]
     return find_national_ids(text, config.national_ids)
 
 
+def _secrets(text: str, config: PrivacyConfig) -> Iterator[tuple[int, int]]:
+    return find_secrets(text)
+
+
 # The surest first.
 _FINDERS: Mapping[str, Callable[[str, PrivacyConfig], Iterator[tuple[int, int]]]] = {
-    "email": _emails, "iban": _ibans, "card": _cards, "ip": _ips, "national_id": _national_ids, "phone": _phones,
+    "secret": _secrets, "email": _emails, "iban": _ibans, "card": _cards, "ip": _ips, "national_id": _national_ids, "phone": _phones,
 }  # fmt: skip
 
 

@@ -76,6 +76,15 @@ class FilterDocuments:
             return rejection(document, failed, measured.values)
         return replace(document, text=measured.text, measures={**document.measures, **measured.values})
 
+    @property
+    def edits(self) -> bool:
+        """Whether lines of kept documents are edited."""
+        return "c4" in self.config.sets and self.config.c4.edit_text
+
+    def edited(self, document: Document) -> str:
+        """The text of a document as the rules see it: with the lines that stay."""
+        return self._measure(document).text
+
     def _measure(self, document: Document) -> Measured:
         if self._vocabulary is None:
             self.setup()
@@ -94,7 +103,7 @@ class FilterDocuments:
             c4=self.config.c4,
             fineweb=self.config.fineweb,
             bad_words=self._bad_words,
-            edit="c4" in self.config.sets and self.config.c4.edit_text,
+            edit=self.edits,
         )
         adapted = self.config.thresholds_by_language
         measured.values[QUALITY_SCORE] = self._score_quality(document, measured.text)

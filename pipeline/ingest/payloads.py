@@ -38,8 +38,12 @@ def read_pages(index_file: str, run: str) -> Iterator[Page | Rejection]:
     Raises:
         InputError: a file that the index names is missing or may not be read.
     """
-    for row, _, found in found_rows(index_file, run):
-        yield _page(row, found)
+    finder = PageFinder(index_file, run)
+    try:
+        for row in read_rows(index_file):
+            yield finder.page(row)
+    finally:
+        finder.close()
 
 
 def found_rows(index_file: str, run: str) -> Iterator[tuple[dict[str, Any], str, Found | None]]:
@@ -48,13 +52,40 @@ def found_rows(index_file: str, run: str) -> Iterator[tuple[dict[str, Any], str,
     Raises:
         InputError: as `read_pages`.
     """
-    readers = _Readers(_field_names(index_file))
+    finder = PageFinder(index_file, run)
     try:
         for row in read_rows(index_file):
-            path = _whole_path(row["file"], run)
-            yield row, path, readers.find(path, row)
+            yield row, _whole_path(row["file"], run), finder.found(row)
     finally:
-        readers.close()
+        finder.close()
+
+
+class PageFinder:
+    """Finds single pages of one index part again, best in its order."""
+
+    def __init__(self, index_file: str, run: str) -> None:
+        self._readers = _Readers(_field_names(index_file))
+        self._run = run
+
+    def page(self, row: Mapping[str, Any]) -> Page | Rejection:
+        """The page of a row of the index; a `Rejection` where its file has changed.
+
+        Raises:
+            InputError: the file is missing or may not be read.
+        """
+        return _page(row, self.found(row))
+
+    def found(self, row: Mapping[str, Any]) -> Found | None:
+        """What lies at the place of a row.
+
+        Raises:
+            InputError: as `page`.
+        """
+        return self._readers.find(_whole_path(row["file"], self._run), row)
+
+    def close(self) -> None:
+        """Closes the files of the pages."""
+        self._readers.close()
 
 
 def _whole_path(file: str, run: str) -> str:

@@ -48,7 +48,7 @@ def described(folder: Path, made: Made) -> str:
     ]  # fmt: skip
     pipeline = beam.Pipeline(options=PipelineOptions(offline))
     shards = pipeline | "Shards" >> beam.Create(shard_elements(page_shards(config.run.folder)))
-    shards | "CuratePages" >> CuratePages(step, config.extract, config.filter)
+    shards | "CuratePages" >> CuratePages(step, config.extract, config.filter, pages=step.run)
     job = pipeline.run().job
     job.options.view_as(GoogleCloudOptions).staging_location = str(folder)
     DataflowApplicationClient(job.options).create_job_description(job)

@@ -1,6 +1,7 @@
 """The count table: exact sums, order, pruning, merging."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from decimal import Decimal
@@ -197,7 +198,7 @@ def test_merged_tables_equal_counting_together(partitions: tuple[int, int], tmp_
     assert read_manifest(join(runs[3], "counts")).counts["read"] == len(TEXTS)
 
 
-def test_large_counts_from_tables_to_a_tokenizer(tmp_path: Path) -> None:
+def test_large_counts_from_tables_to_a_tokenizer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Two tables → merged and pruned → weighted → merges, all as Python's integers say."""
     large = (1 << 64) + 1
     tables = [
@@ -206,6 +207,11 @@ def test_large_counts_from_tables_to_a_tokenizer(tmp_path: Path) -> None:
     ]
     merged = str(tmp_path / "merged")
     merge_counts(merged, tables, min_count=2)
+    assert re.search(
+        r"^merge-counts: 4 rows of [\d,]+ documents from 2 tables, in \d+\.\d s → .*/merged/counts$",
+        capsys.readouterr().err,
+        re.M,
+    )
     assert rows_of(read_table(join(merged, "counts"))) == [
         (b"abab", 0, 1 << 63), (b"abc", 0, 3), (b"abc", 1, large + (1 << 63)), (b"bcd", 1, (1 << 63) + 7),
     ]  # fmt: skip

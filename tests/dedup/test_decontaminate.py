@@ -1,11 +1,12 @@
 """Evaluation items in documents: what is found, what is not, and what the report says."""
 
 import json
-import logging
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,6 +17,7 @@ from pipeline.dedup.config import DedupConfig
 from pipeline.dedup.decontaminate import Decontaminate, EvaluationIndex, strings
 from pipeline.dedup.decontaminate_config import DecontaminateConfig
 from pipeline.errors import InputError, SettingError
+from pipeline.jsonl import read_records
 from pipeline.manifests import Manifest
 from pipeline.records import Document, Rejection, page_id
 from pipeline.tables import read_rows
@@ -97,10 +99,63 @@ def test_flagged_documents_stay(tmp_path: Path) -> None:
     assert [row["contaminated"] for row in found.report_rows("a", "b", matches)] == [True]
 
 
-def test_fields_and_nested_strings() -> None:
+ANSWER = (
+    "In winter the snow of the hills melts a little each day and runs down, while in summer the fields drink most "
+    "of what the river brings, so that the Ister alone, which no field is near, swells as soon as frost sets in."
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        (QUESTION, "question"),
+        (ANSWER, "answer"),
+        (f"{QUESTION} {ANSWER}", ""),  # the whole item
+        (f"{QUESTION} {' '.join(ANSWER.split()[:20])}", "question"),
+    ],
+)
+def test_a_field_counts_by_itself(tmp_path: Path, text: str, field: str) -> None:
+    """The whole question is on the page, but less than half of the n-grams of question and answer together."""
+    path = items(tmp_path, {"question": QUESTION, "answer": ANSWER})
+    refused = verdict(judge(path), f"Some words before. {text}")
+    assert isinstance(refused, Rejection)
+    assert refused.value == 1
+    assert (f"n-grams of its {field}:" in refused.detail) == bool(field)
+    (match,) = judge(path).index.matches(text)
+    assert match.field == field
+
+
+def test_a_short_field_counts_with_the_others_only(tmp_path: Path) -> None:
+    """An answer of thirteen words is one n-gram, and may stand anywhere."""
+    short = "it carries more water in the winter than in any of the other"
+    path = items(tmp_path, {"question": QUESTION, "answer": short})
+    assert isinstance(verdict(judge(path), short), Document)
+    assert isinstance(verdict(judge(path, min_field_ngrams=1), short), Rejection)
+    assert isinstance(verdict(judge(path), f"{QUESTION} {short}"), Rejection)
+
+
+def test_an_ngram_in_two_fields_of_an_item_is_one_of_its_ngrams(tmp_path: Path) -> None:
+    found = judge(items(tmp_path, {"question": QUESTION, "again": QUESTION}), max_items=1)
+    assert [(match.matched, match.ngrams) for match in found.index.matches(QUESTION)] == [(7, 7)]
+
+
+def test_every_verbatim_question_is_found(shared_data: Path) -> None:
+    """Real items of GSM8K, whose answers are longer than the questions, and pages that hold a question and nothing else."""
+    path = shared_data / "eval/gsm8k_official__test.jsonl.zst"
+    found = judge(str(path))
+    for number, record in enumerate(read_records(str(path))):
+        if number % 30 == 0:
+            matches = found.index.matches(f"A page about sums. {record['question']} What comes then?")
+            assert (matches[0].item, matches[0].share) == (number + 1, 1)
+
+
+def test_fields_and_nested_strings(tmp_path: Path) -> None:
     record = {"q": "a", "choices": ["b", {"text": "c"}], "gold": 1, "note": "d"}
     assert list(strings(record)) == ["a", "b", "c", "d"]
-    assert list(strings(record, ("q", "choices"))) == ["a", "b", "c"]
+    path = items(tmp_path, {"question": [TINY, {"text": QUESTION}], "answer": ANSWER})
+    asked = judge(path, fields=("question",)).index
+    assert asked.matches(ANSWER) == []
+    assert asked.matches(QUESTION)[0].share == 1
 
 
 @settings(deadline=None)
@@ -110,11 +165,8 @@ def test_fields_and_nested_strings() -> None:
 )
 def test_matches_against_sets_of_words(words: list[str], item: list[str]) -> None:
     index = EvaluationIndex(DecontaminateConfig(ngram_words=3, min_words=2))
-    index._items = [("s", 1)]  # one item, without a file
-    hashes = index._ngrams({"q": " ".join(item)})
-    import numpy as np
-
-    index._index(np.stack((hashes, np.zeros(len(hashes), np.uint64)), 1))
+    assert index._add(("s", 1), {"q": " ".join(item)})  # one item, without a file
+    index._index(np.unique(np.concatenate(index._pairs), axis=0))
     of_item = {tuple(item[at : at + 3]) for at in range(len(item) - 2)}
     of_text = {tuple(words[at : at + 3]) for at in range(len(words) - 2)}
     matches = index.matches(" ".join(words))
@@ -130,11 +182,13 @@ def test_wrong_settings_and_sets(tmp_path: Path) -> None:
         decontaminate_run(str(tmp_path), DecontaminateConfig(), Engine())
 
 
-def test_what_is_not_searched_for_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_is_not_searched_for_is_said(tmp_path: Path) -> None:
     path = items(tmp_path, {"q": QUESTION}, {"q": TINY}, {"q": 7}, {})
-    with caplog.at_level(logging.WARNING):
-        assert judge(path).index.num_unsearchable == 3
-    assert f"{path}: 3 of 4 items have no string of 8 words or more and are not searched for" in caplog.text
+    index = judge(path).index
+    assert index.num_unsearchable == 3
+    assert index.warnings == [
+        f"{path}: 3 of 4 items have no string of 8 words or more and are not searched for",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -160,6 +214,28 @@ def test_a_broken_set_is_named_with_the_line(tmp_path: Path, content: bytes, sai
 def test_a_set_that_is_missing(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no such file: .*absent\.jsonl"):
         judge(str(tmp_path / "absent.jsonl"))
+
+
+def test_the_job_says_what_it_found(
+    tmp_path: Path,
+    make_run: Callable[..., str],
+    in_this_process: Callable[..., Manifest],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    texts = [f"{QUESTION} And more.", "A clean document of a few words."]
+    run = make_run([Document(id=page_id(text, b""), url=f"http://x/{text[0]}", text=text) for text in texts])
+    config = DecontaminateConfig(sets=(items(tmp_path, {"q": QUESTION}, {"q": TINY}),))
+    in_this_process(run, DedupConfig())
+    capsys.readouterr()
+    for took in (r", in \d+\.\d s", ""):  # made, then up to date
+        decontaminate_run(run, config, Engine())
+        found = "1 of 2 documents are contaminated, 1 hold something of the sets"
+        said = capsys.readouterr().err
+        assert re.search(f"^decontaminate: {found}{took} → .*/contamination-check$", said, re.M), said
+        assert ("decontaminate: up to date" in said) == (not took)
+        assert ("exam.jsonl: 1 of 2 items have no string of 8 words or more and are not searched for" in said) == bool(
+            took
+        )
 
 
 def test_in_a_run(tmp_path: Path, make_run: Callable[..., str], in_this_process: Callable[..., Manifest]) -> None:

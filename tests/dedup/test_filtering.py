@@ -46,8 +46,14 @@ def test_the_first_of_a_cluster_survives_as_it_was(tmp_path: Path) -> None:
     assert [(row["id"], row["reason"], row["duplicate_of"]) for row in read(refused)] == [
         ("a", "exact_duplicate", "b"),
         ("4", "near_duplicate", "b"),
-        ("7", "exact_duplicate", "http://x/"),
+        (7, "exact_duplicate", "http://x/"),
     ]
+    for record, row in zip(records[2:], read(refused), strict=True):  # as `filter` leaves what it refuses
+        assert {name: row[name] for name in record} == record
+        assert row["stage"] == "dedup"
+    near = read(refused)[1]
+    assert 0.75 <= near["value"] < 1
+    assert near["threshold"] == 0.75
     assert counts == {
         "read": 5, "kept": 2, "rejected": 3, "rejected/dedup/exact_duplicate": 2, "rejected/dedup/near_duplicate": 1,
     }  # fmt: skip

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from pipeline.filter.config import FilterConfig, PrivacyConfig
 from pipeline.filter.identities import find_national_ids
 from pipeline.filter.privacy import find_private, mask, passes_luhn
+from pipeline.filter.secrets import find_secrets
 from pipeline.filter.stage import MaskPrivate
+from pipeline.jsonl import read_records
 from tests.filter.conftest import document
 from tests.filter.floors import floor
 
@@ -87,6 +89,8 @@ def test_very_many_addresses_take_time_with_their_number() -> None:
     masked, counts = mask("a@b.io 8.8.8.8 +49 30 901820, " * 20_000, ALL)
     assert masked == "<EMAIL> <IP> <PHONE>, " * 20_000
     assert counts == {"email": 20_000, "ip": 20_000, "phone": 20_000}
+    begun = "-----BEGIN " + "PRIVATE KEY----- eyJabcdefghijk-"
+    assert mask(begun * 20_000, ALL)[1]["secret"] == 0
 
 
 @pytest.mark.parametrize(
@@ -107,6 +111,63 @@ def test_national_ids_are_an_option(kind: str, good: str, bad: str) -> None:
     assert list(find_national_ids(f"id {good}.", (kind,))) == [(3, 3 + len(good))]
     assert not list(find_national_ids(f"id {bad}.", (kind,)))
     assert mask(good, PrivacyConfig(masks=(), national_ids=(kind,)))[0] == "<NATIONAL_ID>"
+
+
+# The forms are put together here, so that no scanner of secrets takes this file for a leak.
+HEX = "0123456789abcdefABCDEF0123456789abcdefABCDEF0123456789abcdefABCDEF"
+BASE32 = "IOSFODNN7EXAMPLE"
+PEM = "\n".join(["-----BEGIN RSA " + "PRIVATE KEY-----", *[HEX[:64]] * 4, "-----END RSA " + "PRIVATE KEY-----"])
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "AKIA" + BASE32, "ASIA" + BASE32,
+        *(f"gh{kind}_" + HEX[:36] for kind in "pousr"), "ghs_" + HEX[:36] * 5,
+        "github_pat_" + HEX[:22] + "_" + HEX[:59],
+        "npm_" + HEX[:36],
+        "xoxb-" + "123456789012-1234567890123-" + HEX[:24], "xoxp-" + "1-2-3-" + HEX[:32], "xoxe.xoxp-" + "1-" + HEX[:60],
+        "xapp-" + "1-A0123456789-1234567890123-" + HEX[:64],
+        "https://hooks.slack.com/" + "services/T01234567/B01234567/" + HEX[:24],
+        "sk_live_" + HEX[:24], "rk_test_" + HEX[:24], "whsec_" + HEX[:32],
+        "AIza" + HEX[:35],
+        "eyJhbGciOiJIUzI1NiJ9" + ".eyJzdWIiOiIxMjM0NTY3ODkwIn0." + HEX[:43],
+        PEM, PEM.replace("RSA ", "OPENSSH "), PEM.replace("RSA ", ""), PEM.replace("\n", " "),
+        PEM.replace("RSA PRIVATE KEY", "PGP PRIVATE KEY BLOCK"),
+        PEM[:150],  # cut off
+    ],
+)  # fmt: skip
+def test_secrets_are_masked(secret: str) -> None:
+    assert mask(secret, ALL) == ("<SECRET>", Counter(secret=1))
+    assert mask(f'key="{secret}"\nand more: {secret}', ALL)[1]["secret"] in (
+        1,
+        2,
+    )  # the one that is cut off takes what follows
+    assert mask(f'key="{secret}"', PrivacyConfig(masks=("email",)))[0] == f'key="{secret}"'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "AKIA" + BASE32.lower(), "AKIA" + BASE32 + "Z", "SLOVAKIA" + BASE32, "AKIA1890" + BASE32[4:],  # no digits 0, 1, 8 and 9
+        "ghp_your_token_here", "ghp_" + HEX[:35], "export GITHUB_TOKEN=ghp_xxxxxxxx",
+        "xoxb-your-token", "xoxb-" + HEX[10:40],
+        "sk_live_...", "pk_live_" + HEX[:24],  # the public one
+        "AIza" + HEX[:34], "AIza" + HEX[:36],
+        "eyJhbGciOiJIUzI1NiJ9", "eyJhbGciOiJIUzI1NiJ9.payload.signature",
+        "-----BEGIN PUBLIC KEY-----\n" + HEX, "a file that begins with -----BEGIN RSA " + "PRIVATE KEY-----",
+        "-----BEGIN " + "PRIVATE KEY-----\n…\n-----END " + "PRIVATE KEY-----",
+        "commit 9c6e3f2a1b0d4c5e8f7a6b5c4d3e2f1a0b9c8d7e, sha256:" + HEX,
+    ],
+)  # fmt: skip
+def test_what_only_looks_like_a_secret(text: str) -> None:
+    assert mask(text, ALL)[1]["secret"] == 0
+
+
+def test_no_secret_in_books_and_manuals(shared_data: Path) -> None:
+    for name in ("en_blog_18f", "en_tech_pep_rfc"):
+        for record in read_records(str(shared_data / f"corpora/{name}.jsonl.zst")):
+            assert [record["text"][start:end] for start, end in find_secrets(record["text"])] == []
 
 
 def test_luhn() -> None:
