@@ -9,7 +9,10 @@ what it is handed. No setting changes that, so the class is changed: `NettyServe
 from pipeline.errors import CorpusmillError
 
 CLASS = "org/apache/beam/sdk/fn/server/ServerFactory$InetSocketAddressServerFactory.class"
-_ADDRESS, _BUILDER = b"java/net/InetSocketAddress", b"org/apache/beam/vendor/grpc/v1p60p1/io/grpc/netty/NettyServerBuilder"
+_ADDRESS, _BUILDER = (
+    b"java/net/InetSocketAddress",
+    b"org/apache/beam/vendor/grpc/v1p60p1/io/grpc/netty/NettyServerBuilder",
+)
 _FOR_PORT = (b"forPort", b"(I)L" + _BUILDER + b";")
 _FOR_ADDRESS = (b"forAddress", b"(Ljava/net/SocketAddress;)L" + _BUILDER + b";")
 # Constants and instructions, by the specification of class files (chapters 4.4 and 6.5).
