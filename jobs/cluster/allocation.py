@@ -14,7 +14,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -30,13 +29,13 @@ from jobs.cluster.assembly import assembled_path
 from jobs.cluster.control import Cluster, Starter, listens, write_config
 from jobs.cluster.job_server import job_server_command
 from jobs.cluster.keys import make_key
+from jobs.cluster.node import address_of_this_node
 from jobs.cluster.processes import die_with_parent, free_ports
 from jobs.cluster.rest import FlinkRest
 from jobs.cluster.settings import FOLDER_VARIABLE, ClusterSettings, flink_options
 from pipeline.errors import CorpusmillError, SettingError
 
 INTERRUPTED = 130
-_EVERYWHERE = "0.0.0.0"
 _LEAST_MANAGER_MIB, _MIB_PER_SLOT, _JOB_MANAGER_MIB = 1280, 512, 1536
 _START_SECONDS = 300.0
 _POLL_SECONDS = 0.5
@@ -92,13 +91,14 @@ class Allocation:
 def options_for_nodes(settings: ClusterSettings, ports: Mapping[str, int], key: Mapping[str, str]) -> dict[str, str]:
     """The configuration of Flink: as on one machine, but what must be reached from other nodes is, by who has the key."""
     options = flink_options(settings, ports)
-    del options["taskmanager.host"], options["io.tmp.dirs"]  # each node says its own
+    for name in ("taskmanager.host", "taskmanager.bind-host", "io.tmp.dirs"):
+        del options[name]  # each node says its own
+    address = address_of_this_node()
     return {
         **options,
         **key,
-        "jobmanager.rpc.address": socket.gethostname(),
-        "jobmanager.bind-host": _EVERYWHERE,
-        "taskmanager.bind-host": _EVERYWHERE,
+        "jobmanager.rpc.address": address,
+        "jobmanager.bind-host": address,
         "blob.server.port": "0",
         "parallelism.default": str(settings.slots_total),
         "classloader.resolve-order": "parent-first",  # as the job server is kept

@@ -11,17 +11,19 @@ import socket
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
 from jobs.cluster import flink
 from jobs.cluster.control import last_words, pool_command
 from jobs.cluster.processes import Process, end, started
-from jobs.cluster.settings import worker_environment
+from jobs.cluster.settings import LOOPBACK, worker_environment
 
 _POLL_SECONDS = 0.5
 _SECONDS_TO_END = 10.0
 _MOST_RESTARTS = 10
+_ELSEWHERE = "192.0.2.1"  # of a network that is for examples: any address that is not of this machine would do
 
 
 def main(folder: str, jar: str, pool_port: str, scratch: str) -> int:
@@ -47,12 +49,30 @@ def main(folder: str, jar: str, pool_port: str, scratch: str) -> int:
         shutil.rmtree(mine, ignore_errors=True)
 
 
+def address_of_this_node() -> str:
+    """The address at which other nodes reach this one: that of its name, or, where that means loopback here, of its way out."""
+    with suppress(OSError):
+        address = socket.gethostbyname(socket.gethostname())
+        if not address.startswith("127."):
+            return address
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as way_out:
+            way_out.connect((_ELSEWHERE, 9))  # sends nothing
+            return str(way_out.getsockname()[0])
+    return LOOPBACK
+
+
 def _task_manager(shared: Path, jar: str, name: str, mine: str) -> list[str]:
     log = shared / "logs" / f"{name}.log"
     command = flink.task_manager_command(
         flink.java_command(), flink.distribution_folder(), shared / "conf", log, beam=jar
     )
-    own = {"taskmanager.resource-id": name, "taskmanager.host": socket.gethostname(), "io.tmp.dirs": mine}
+    address = address_of_this_node()
+    own = {
+        "taskmanager.resource-id": name,
+        "taskmanager.host": address,
+        "taskmanager.bind-host": address,
+        "io.tmp.dirs": mine,
+    }
     return [*command, *(word for key, value in own.items() for word in ("-D", f"{key}={value}"))]
 
 
