@@ -110,16 +110,15 @@ def options_for_nodes(settings: ClusterSettings, ports: Mapping[str, int], key: 
 
 @contextmanager
 def cluster_in(
-    allocation: Allocation, *, base: Path, scratch: str, task_manager_mib: int = 0
-) -> Iterator[tuple[Starter, Path]]:
-    """A cluster over all nodes, and the folder of its logs, which alone is left behind, and only by a failure.
+    allocation: Allocation, folder: Path, *, scratch: str = "", task_manager_mib: int = 0
+) -> Iterator[Starter]:
+    """A cluster over all nodes. `folder`, which nobody else may enter, gets its configuration, and keeps its logs.
 
     Raises:
         CorpusmillError: a part of it is missing or does not come up.
     """
     java, distribution = flink.java_command(), flink.distribution_folder()
     jar = job_server_or_refuse(flink.flink_version(distribution))
-    folder = Path(tempfile.mkdtemp(prefix=f"corpusmill-{allocation.job}-", dir=base))  # for this user alone (mode 700)
     mine = Path(tempfile.mkdtemp(prefix="corpusmill-", dir=scratch or None))
     port, job_manager, pool, job_port = free_ports(4)
     settings = allocation.settings(folder, port=port, task_manager_mib=task_manager_mib)
@@ -137,7 +136,7 @@ def cluster_in(
         options = options_for_nodes(settings, {"job_manager": job_manager, "blobs": 0}, make_key(folder / "key", java))
         write_config(folder, options)
         _start_all(starter, allocation, settings, java=java, distribution=distribution, jar=jar, scratch=mine)
-        yield starter, folder / "logs"
+        yield starter
     finally:
         starter.stop()
         shutil.rmtree(mine, ignore_errors=True)
@@ -163,7 +162,10 @@ def _start_all(
     cluster, rest = starter.cluster, FlinkRest(starter.cluster.address)
     command = flink.job_manager_command(java, distribution, starter.folder / "conf", starter.log, beam=jar)
     starter.start("job-manager", [*command, "-D", f"io.tmp.dirs={scratch}"])
-    starter.start("job-server", job_server_command(java, jar, cluster.address, cluster.job_port, scratch / "artifacts"))
+    starter.start(
+        "job-server",
+        job_server_command(java, jar, cluster.address, cluster.job_port, starter.folder / "temporary/artifacts"),
+    )
     node = [sys.executable, "-m", "jobs.cluster.node", cluster.folder, jar, str(cluster.pool_port), str(scratch.parent)]
     starter.start("nodes", [*allocation.srun, *node])
     starter.wait("the job manager", lambda: bool(rest.version()))
@@ -211,23 +213,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _interrupted)
-    logs = None
     try:
-        allocation, base = Allocation.of(os.environ), Path(options.folder).absolute()
-        with cluster_in(allocation, base=base, scratch=options.scratch, task_manager_mib=options.task_manager_mib) as (
-            starter,
-            logs,
-        ):
-            _say(f"Flink over {allocation.nodes} nodes, {allocation.cpus} tasks on each; logs in {logs}")
+        allocation = Allocation.of(os.environ)
+    except SettingError as error:
+        return _failed(error)
+    # For this user alone (mode 700), as the key lies there.
+    folder = Path(tempfile.mkdtemp(prefix=f"corpusmill-{allocation.job}-", dir=os.path.abspath(options.folder)))
+    try:
+        with cluster_in(
+            allocation, folder, scratch=options.scratch, task_manager_mib=options.task_manager_mib
+        ) as starter:
+            _say(f"Flink over {allocation.nodes} nodes, {allocation.cpus} tasks on each")
             code = drive(starter, options.words)
     except KeyboardInterrupt:
         code = INTERRUPTED
     except CorpusmillError as error:
-        _say(str(error))
-        return 2 if isinstance(error, SettingError) else 1
-    if logs is not None and code in (0, INTERRUPTED):
-        shutil.rmtree(logs.parent, ignore_errors=True)
+        code = _failed(error)
+    if code in (0, INTERRUPTED) or not (folder / "logs").is_dir():
+        shutil.rmtree(folder, ignore_errors=True)
+    else:
+        _say(f"the logs of the cluster lie in {folder / 'logs'}")
     return code
+
+
+def _failed(error: CorpusmillError) -> int:
+    _say(str(error))
+    return 2 if isinstance(error, SettingError) else 1
 
 
 def _interrupted(*_signal: object) -> NoReturn:
