@@ -36,6 +36,7 @@ from jobs.cluster.settings import FOLDER_VARIABLE, ClusterSettings, flink_option
 from pipeline.errors import CorpusmillError, SettingError
 
 INTERRUPTED = 130
+_EVERYWHERE = "0.0.0.0"
 _LEAST_MANAGER_MIB, _MIB_PER_SLOT, _JOB_MANAGER_MIB = 1280, 512, 1536
 _START_SECONDS = 300.0
 _POLL_SECONDS = 0.5
@@ -93,12 +94,12 @@ def options_for_nodes(settings: ClusterSettings, ports: Mapping[str, int], key: 
     options = flink_options(settings, ports)
     for name in ("taskmanager.host", "taskmanager.bind-host", "io.tmp.dirs"):
         del options[name]  # each node says its own
-    address = address_of_this_node()
     return {
         **options,
         **key,
-        "jobmanager.rpc.address": address,
-        "jobmanager.bind-host": address,
+        "jobmanager.rpc.address": address_of_this_node(),
+        # Its own REST interface goes to its server of classes by loopback, other nodes by the address.
+        "jobmanager.bind-host": _EVERYWHERE,
         "blob.server.port": "0",
         "parallelism.default": str(settings.slots_total),
         "classloader.resolve-order": "parent-first",  # as the job server is kept

@@ -21,7 +21,7 @@ from jobs.cluster.processes import Process, end, started
 from jobs.cluster.settings import LOOPBACK, worker_environment
 
 _POLL_SECONDS = 0.5
-_SECONDS_TO_END = 10.0
+_SECONDS_TO_END = 5.0  # Slurm gives all of it half a minute, where it is not told otherwise
 _MOST_RESTARTS = 10
 _ELSEWHERE = "192.0.2.1"  # of a network that is for examples: any address that is not of this machine would do
 

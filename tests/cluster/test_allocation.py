@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from jobs.cluster import allocation
 from jobs.cluster.assembly import assemble
 from jobs.cluster.maven import MavenSettings
+from jobs.cluster.node import address_of_this_node
 from tests.cluster.places import job_server_or_skip
 from tests.runs import Made, assert_same, contents
 
@@ -24,6 +24,7 @@ pytestmark = [pytest.mark.xdist_group("flink"), pytest.mark.slow, pytest.mark.ti
 CURATED = ("filtered", "measures", "rejected/filter", "documents", "duplicates", "rejected/dedup")
 JOB = f"test-{os.getpid()}"
 SECONDS = 240.0
+LOOPBACKS, EVERYWHERE = ("127.0.0.1", "::1"), ("0.0.0.0", "::")
 
 
 @pytest.fixture
@@ -104,24 +105,25 @@ def test_two_nodes_make_the_bytes_of_the_local_run_and_let_no_stranger_in(
     environment: dict[str, str], copy: Callable[[], Made], made: Made, tmp_path: Path
 ) -> None:
     """Also when a task manager is killed meanwhile, which its node replaces."""
-    mine = copy()
+    run = copy()
     for name in CURATED:
-        shutil.rmtree(mine.run / name)
-    with launched(environment, tmp_path, "curate", str(mine.settings)) as job:
+        shutil.rmtree(run.run / name)
+    with launched(environment, tmp_path, "curate", str(run.settings)) as job:
         wait_until(job, lambda: len(named("jobs.cluster.worker ")) == 2)  # a pipeline runs, with a worker on each node
-        reached = {(host, port) for host, port in listening(ours()) if not host.startswith("127.") and host != "::1"}
-        if allocation.address_of_this_node() != "127.0.0.1":
-            # Remote calls and classes of the job manager; remote calls and data of both task managers; metrics of all three.
-            assert len(reached) >= 6, reached
-            assert {host for host, _ in reached} == {allocation.address_of_this_node()}, "never on every interface"
-        for address in reached:
-            assert plainly(address) in (b"", b"\x15"), f"{address} answers without TLS"
+        mine, found = address_of_this_node(), listening(ours())
+        # Remote calls and classes of the job manager; of each task manager remote calls, of two kinds, and data.
+        ports = {port for host, port in found if host not in LOOPBACKS}
+        assert len(ports) >= 2
+        assert {host for host, _ in found} <= {*LOOPBACKS, mine, *EVERYWHERE}
+        assert len({port for host, port in found if host in EVERYWHERE}) <= 3, "those of the job manager"
+        for port in ports:
+            assert plainly((mine, port)) in (b"", b"\x15"), f"{port} answers without TLS"
             with pytest.raises((ssl.SSLError, ConnectionError)):
-                without_key(address)
+                without_key((mine, port))
         os.kill(named("TaskManagerRunner")[0], signal.SIGKILL)
         assert job.wait(SECONDS) == 0, (tmp_path / "job.log").read_text()
         assert not ours(), "processes are left behind"
-    assert_same(contents(mine.run, CURATED), contents(made.run, CURATED))
+    assert_same(contents(run.run, CURATED), contents(made.run, CURATED))
     assert not list(tmp_path.glob("corpusmill-*")), "nor a key"
     assert not list((tmp_path / "scratch").iterdir())
 
