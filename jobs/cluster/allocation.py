@@ -29,8 +29,8 @@ from jobs.cluster.assembly import assembled_path
 from jobs.cluster.control import Cluster, Starter, listens, write_config
 from jobs.cluster.job_server import job_server_command
 from jobs.cluster.keys import make_key
-from jobs.cluster.node import address_of_this_node
-from jobs.cluster.processes import die_with_parent, free_ports
+from jobs.cluster.node import ASKED_TO_END, address_of_this_node
+from jobs.cluster.processes import die_with_parent, end, free_ports
 from jobs.cluster.rest import FlinkRest
 from jobs.cluster.settings import FOLDER_VARIABLE, ClusterSettings, flink_options
 from pipeline.errors import CorpusmillError, SettingError
@@ -40,6 +40,7 @@ _EVERYWHERE = "0.0.0.0"
 _LEAST_MANAGER_MIB, _MIB_PER_SLOT, _JOB_MANAGER_MIB = 1280, 512, 1536
 _START_SECONDS = 300.0
 _POLL_SECONDS = 0.5
+_SECONDS_FOR_NODES = 10.0
 _SECONDS_TO_END = 40.0  # the command calls its job off, for which it takes up to 15
 
 
@@ -139,6 +140,7 @@ def cluster_in(
         _start_all(starter, allocation, settings, java=java, distribution=distribution, jar=jar, scratch=mine)
         yield starter
     finally:
+        end(starter.cluster.named("nodes"), seconds=_SECONDS_FOR_NODES, asking=ASKED_TO_END)
         starter.stop()
         shutil.rmtree(mine, ignore_errors=True)
         for name in ("key", "conf"):  # the configuration holds the password

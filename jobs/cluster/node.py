@@ -21,14 +21,17 @@ from jobs.cluster.processes import Process, end, started
 from jobs.cluster.settings import LOOPBACK, worker_environment
 
 _POLL_SECONDS = 0.5
-_SECONDS_TO_END = 5.0  # Slurm gives all of it half a minute, where it is not told otherwise
+_SECONDS_TO_END = 1.0  # they have nothing to save, and Slurm does not wait for long
 _MOST_RESTARTS = 10
+# srun hands on USR1; told to end by TERM, it kills its tasks, which could not clear up then.
+ASKED_TO_END = signal.SIGUSR1
+_TO_END = (ASKED_TO_END, signal.SIGTERM, signal.SIGINT)
 _ELSEWHERE = "192.0.2.1"  # of a network that is for examples: any address that is not of this machine would do
 
 
 def main(folder: str, jar: str, pool_port: str, scratch: str) -> int:
     """Keeps both running; an exit code if they keep ending."""
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _TO_END:
         signal.signal(number, _told_to_end)
     shared, name = Path(folder), f"task-manager-{os.environ.get('SLURM_PROCID', '0')}"
     for needed in (shared / "conf/config.yaml", Path(jar)):
@@ -96,7 +99,7 @@ def _keep_running(commands: dict[str, list[str]], shared: Path, running: list[Pr
 
 
 def _told_to_end(*_signal: object) -> NoReturn:
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _TO_END:
         signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 

@@ -68,11 +68,11 @@ def birth_of(pid: int) -> str:
     return "" if state.startswith("Z") else born.strip()
 
 
-def end(processes: Iterable[Process], *, seconds: float) -> None:
-    """Ends the processes and all that they started: asked first, and after `seconds` no longer asked."""
+def end(processes: Iterable[Process], *, seconds: float, asking: int = signal.SIGTERM) -> None:
+    """Ends the processes and all that they started: asked first, by the signal `asking`, and after `seconds` no longer asked."""
     alive = [process for process in processes if process.is_alive()]
     for process in alive:
-        _signal(process, signal.SIGTERM)
+        _signal(process, asking)
     limit = time.monotonic() + seconds
     while any(process.is_alive() for process in alive) and time.monotonic() < limit:
         time.sleep(_POLL_SECONDS)

@@ -22,14 +22,18 @@ def main(words: list[str]) -> int:
         for each in range(number)
     ]
 
-    def end(*_signal: object) -> None:
+    def hand_on(number: int, _frame: object = None) -> None:
         for task in tasks:
-            task.terminate()
+            task.send_signal(number)
 
-    signal.signal(signal.SIGTERM, end)
+    def kill(*_signal: object) -> None:
+        hand_on(signal.SIGKILL)
+
+    signal.signal(signal.SIGUSR1, hand_on)
+    signal.signal(signal.SIGTERM, kill)
     while any(task.poll() is None for task in tasks):
         if any(task.poll() for task in tasks):  # --kill-on-bad-exit
-            end()
+            kill()
         time.sleep(0.1)
     return max(task.returncode for task in tasks)
 

@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,17 @@ def parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slurm, "job_server_or_refuse", lambda version: "job-server.jar")
     monkeypatch.setattr(flink, "distribution_folder", lambda: Path("flink"))
     monkeypatch.setattr(flink, "flink_version", lambda folder: "1.19")
+
+
+@contextmanager
+def signals_kept() -> Iterator[None]:
+    """What the program does with signals ends with the block."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def directives(text: str) -> list[str]:
@@ -211,12 +224,8 @@ def test_outside_of_a_job_it_says_so(monkeypatch: pytest.MonkeyPatch, capsys: py
     for name in list(os.environ):
         if name.startswith("SLURM"):
             monkeypatch.delenv(name)
-    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
-    try:
+    with signals_kept():
         assert main(["run", "my.toml"]) == 2
-    finally:
-        for number, handler in zip((signal.SIGTERM, signal.SIGINT), before, strict=True):
-            signal.signal(number, handler)
     assert "this runs inside a Slurm job; corpusmill cluster slurm writes" in capsys.readouterr().err
 
 
@@ -264,12 +273,8 @@ def test_no_password_stands_on_a_command_line(tmp_path: Path, monkeypatch: pytes
 
 
 def test_a_node_that_does_not_see_the_folder_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
-    try:
+    with signals_kept():
         assert node.main(str(tmp_path / "elsewhere"), "job-server.jar", "15000", str(tmp_path)) == 1
-    finally:
-        for number, handler in zip((signal.SIGTERM, signal.SIGINT), before, strict=True):
-            signal.signal(number, handler)
     assert "it must lie on a file system that all nodes share" in capsys.readouterr().out
 
 
