@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,6 @@ from tests.cluster.places import job_server_or_skip
 from tests.runs import Made, assert_same, contents
 
 pytestmark = [pytest.mark.xdist_group("flink"), pytest.mark.slow, pytest.mark.timeout(600)]
-CURATED = ("filtered", "measures", "rejected/filter", "documents", "duplicates", "rejected/dedup")
 JOB = f"test-{os.getpid()}"
 SECONDS = 240.0
 LOOPBACKS, EVERYWHERE = ("127.0.0.1", "::1"), ("0.0.0.0", "::")
@@ -106,9 +106,8 @@ def test_two_nodes_make_the_bytes_of_the_local_run_and_let_no_stranger_in(
 ) -> None:
     """Also when a task manager is killed meanwhile, which its node replaces."""
     run = copy()
-    for name in CURATED:
-        shutil.rmtree(run.run / name)
-    with launched(environment, tmp_path, "curate", str(run.settings)) as job:
+    shutil.rmtree(run.run / "counts")
+    with launched(environment, tmp_path, "count", str(run.settings)) as job:
         wait_until(job, lambda: len(named("jobs.cluster.worker ")) == 2)  # a pipeline runs, with a worker on each node
         mine, found = address_of_this_node(), listening(ours())
         # Remote calls and classes of the job manager; of each task manager remote calls, of two kinds, and data.
@@ -123,7 +122,7 @@ def test_two_nodes_make_the_bytes_of_the_local_run_and_let_no_stranger_in(
         os.kill(named("TaskManagerRunner")[0], signal.SIGKILL)
         assert job.wait(SECONDS) == 0, (tmp_path / "job.log").read_text()
         assert not ours(), "processes are left behind"
-    assert_same(contents(run.run, CURATED), contents(made.run, CURATED))
+    assert_same(contents(run.run, ("counts",)), contents(made.run, ("counts",)))
     assert not list(tmp_path.glob("corpusmill-*")), "nor a key"
     assert not list((tmp_path / "scratch").iterdir())
 
@@ -151,9 +150,9 @@ def test_told_to_end_it_ends_with_everything(
 ) -> None:
     """By Slurm, which gives it the time to; and by somebody who gives it none."""
     mine = copy()
-    for number, code in ((signal.SIGTERM, 130), (signal.SIGKILL, -signal.SIGKILL)):
-        with launched(environment, tmp_path, "curate", str(mine.settings), "--force") as job:
-            wait_until(job, lambda: named("jobs.cluster.worker "))
+    for number, code, last in ((signal.SIGTERM, 130, "jobs.cluster.worker "), (signal.SIGKILL, -signal.SIGKILL, "TaskManagerRunner")):  # fmt: skip
+        with launched(environment, tmp_path, "count", str(mine.settings), "--force") as job:
+            wait_until(job, partial(named, last))
             job.send_signal(number)
             assert job.wait(60) == code
             limit = time.monotonic() + 30
