@@ -19,9 +19,11 @@ from jobs.cluster import flink
 from jobs.cluster.control import last_words, pool_command
 from jobs.cluster.processes import Process, end, started
 from jobs.cluster.settings import LOOPBACK, worker_environment
+from pipeline.errors import CorpusmillError
 
 _POLL_SECONDS = 0.5
 _SECONDS_TO_END = 1.0  # they have nothing to save, and Slurm does not wait for long
+_SECONDS_TO_APPEAR = 60.0
 _MOST_RESTARTS = 10
 # srun hands on USR1; told to end by TERM, it kills its tasks, which could not clear up then.
 ASKED_TO_END = signal.SIGUSR1
@@ -35,7 +37,7 @@ def main(folder: str, jar: str, pool_port: str, scratch: str) -> int:
         signal.signal(number, _told_to_end)
     shared, name = Path(folder), f"task-manager-{os.environ.get('SLURM_PROCID', '0')}"
     for needed in (shared / "conf/config.yaml", Path(jar)):
-        if not needed.is_file():
+        if not _appears(needed):
             return _failed(f"does not see {needed}; it must lie on a file system that all nodes share")
     mine = tempfile.mkdtemp(prefix="corpusmill-", dir=scratch)
     running: list[Process] = []
@@ -45,11 +47,21 @@ def main(folder: str, jar: str, pool_port: str, scratch: str) -> int:
             name.replace("task-manager", "worker-pool"): pool_command(int(pool_port)),
         }
         return _keep_running(commands, shared, running)
+    except CorpusmillError as error:
+        return _failed(str(error))
     except KeyboardInterrupt:
         return 0
     finally:
         end(running, seconds=_SECONDS_TO_END)
         shutil.rmtree(mine, ignore_errors=True)
+
+
+def _appears(place: Path) -> bool:
+    """Whether the file is there, or comes: a shared file system may show it to other machines some seconds later."""
+    limit = time.monotonic() + _SECONDS_TO_APPEAR
+    while not place.is_file() and time.monotonic() < limit:
+        time.sleep(_POLL_SECONDS)
+    return place.is_file()
 
 
 def address_of_this_node() -> str:

@@ -272,7 +272,10 @@ def test_no_password_stands_on_a_command_line(tmp_path: Path, monkeypatch: pytes
     assert "-storepass " not in words
 
 
-def test_a_node_that_does_not_see_the_folder_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_node_that_does_not_see_the_folder_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(node, "_SECONDS_TO_APPEAR", 0.0)
     with signals_kept():
         assert node.main(str(tmp_path / "elsewhere"), "job-server.jar", "15000", str(tmp_path)) == 1
     assert "it must lie on a file system that all nodes share" in capsys.readouterr().out
