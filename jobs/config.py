@@ -67,18 +67,18 @@ class RunConfig:
     def __post_init__(self) -> None:
         if self.crawls and self.ingests:
             raise SettingError(
-                "crawl.seeds and ingest.inputs are both given; a run has one way in: make a run of each, and ingest the pages of one in the other"
+                "crawl.seeds and ingest.inputs are both given; a run has one way in: make a run of each, and name the folder of one in ingest.inputs of the other"
             )
 
     @property
     def crawls(self) -> bool:
         """Whether the pages come from a crawl."""
-        return bool(self.crawl.seeds or self.crawl.seed_files)
+        return bool(self.crawl.seeds or self.crawl.seed_files or self.crawl.seed_sitemaps)
 
     @property
     def ingests(self) -> bool:
         """Whether the pages come from files."""
-        return bool(self.ingest.inputs or self.ingest.sources)
+        return bool(self.ingest.inputs or self.ingest.input_files or self.ingest.sources)
 
 
 def load(path: str, assignments: Sequence[str] = ()) -> RunConfig:

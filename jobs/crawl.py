@@ -7,6 +7,7 @@ The driver runs one Beam pipeline a round and commits a manifest after each; wha
 fetched again. A crawl ends when nothing is left that may be fetched, or when the settings say so.
 """
 
+import re
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,19 +24,21 @@ from pipeline import manifests, storage
 from pipeline.crawl import index, progress
 from pipeline.crawl.config import CrawlConfig, check_seed, check_user_agent
 from pipeline.crawl.frontier import shard_of
-from pipeline.crawl.stage import SEEDS, CrawlRound, IndexPages, index_shards, part_name, round_output
+from pipeline.crawl.scope import extension_of
+from pipeline.crawl.stage import SEED_SITEMAPS, SEEDS, CrawlRound, IndexPages, index_shards, part_name, round_output
 from pipeline.errors import SettingError
 from pipeline.manifests import Manifest
 from pipeline.stage import shard_elements
 from pipeline.steps import Shard, Step
 from pipeline.storage import join
-from pipeline.urls import registrable_domain
+from pipeline.urls import registrable_domain, url_parts
 
 OUTPUTS = ("pages", "rejected/pages")
 _LINE_SECONDS = 5.0
 _VERDICT = "verdict/"
 _PAGES = frozenset(("page", "not_modified"))  # verdicts on URLs that give a page
 _MOST_VERDICTS = 6
+_SITEMAP = re.compile(r"/sitemap[^/]*\.xml(?:\.gz)?$", re.IGNORECASE)
 # What changes how fast a crawl goes and not what it finds may be changed between two attempts.
 _PACE_SETTINGS = ("politeness", "max_rounds")
 _STATE_SUFFIXES = (".queue.parquet", ".links.parquet", ".sites.jsonl", ".seen")
@@ -48,11 +51,13 @@ def main(config: Any, engine: Engine, *, force: bool = False) -> Manifest:
 
 def crawl(run: str, config: CrawlConfig, engine: Engine, *, force: bool = False) -> Manifest:
     """The manifest of `pages/` in the run folder `run`."""
-    seeds = read_seeds(config)
+    seeds, sitemaps = read_seeds(config), read_seed_sitemaps(config)
     if config.previous and config.previous.rstrip("/") == run.rstrip("/"):
         raise SettingError(f"crawl.previous is {config.previous}, the folder of this very run; it names an earlier one")
     settings = {
-        name: value for name, value in plain(config).items() if name not in (*_PACE_SETTINGS, "seeds", "seed_files")
+        name: value
+        for name, value in plain(config).items()
+        if name not in (*_PACE_SETTINGS, "seeds", "seed_files", "seed_sitemaps")
     }
     previous = manifests.read_manifest(join(config.previous, "pages")).fingerprint if config.previous else ""
     step = Step(
@@ -60,7 +65,7 @@ def crawl(run: str, config: CrawlConfig, engine: Engine, *, force: bool = False)
         name="pages",
         outputs=OUTPUTS,
         settings=settings,
-        external={"seeds": manifests.hash_of(seeds), "previous": previous},
+        external={"seeds": manifests.hash_of([seeds, sitemaps] if sitemaps else seeds), "previous": previous},
     )
     if not force and step.is_current():
         Progress.note("crawl: up to date")
@@ -69,7 +74,9 @@ def crawl(run: str, config: CrawlConfig, engine: Engine, *, force: bool = False)
         storage.remove_tree(step.attempt_folder)
     step.begin(force=force)
     storage.write_bytes(join(run, SEEDS), "".join(seed + "\n" for seed in seeds).encode())
-    num_rounds = _crawl_rounds(step, config, seeds, engine)
+    if sitemaps:
+        storage.write_bytes(join(run, SEED_SITEMAPS), "".join(url + "\n" for url in sitemaps).encode())
+    num_rounds = _crawl_rounds(step, config, [*seeds, *sitemaps], engine)
     return _index(step, config, num_rounds, engine)
 
 
@@ -77,17 +84,30 @@ def read_seeds(config: CrawlConfig) -> list[str]:
     """The canonical seeds of the settings and of the files that they name, sorted.
 
     Raises:
-        SettingError: there is none, or one is no URL.
+        SettingError: there is none, and no sitemap either; or one is no URL, or a sitemap.
         InputError: a file of seeds cannot be read.
     """
     seeds = {check_seed(seed, "crawl.seeds") for seed in config.seeds}
     for path in config.seed_files:
         lines = storage.read_bytes(path).decode("utf-8", "replace").splitlines()
         seeds |= {check_seed(line.strip(), path) for line in lines if line.strip() and not line.startswith("#")}
-    if not seeds:
+    if not seeds and not config.seed_sitemaps:
         raise SettingError("crawl.seeds is empty, and so is crawl.seed_files; a crawl needs a URL to start from")
     check_user_agent(config.user_agent)
+    for seed in sorted(seeds):
+        path = url_parts(seed).path
+        if _SITEMAP.search(path) and extension_of(path) in config.scope.skip_extensions:
+            raise SettingError(f"the seed {seed} is a sitemap by its name, and no page; set crawl.seed_sitemaps to it")
     return sorted(seeds)
+
+
+def read_seed_sitemaps(config: CrawlConfig) -> list[str]:
+    """The canonical URLs of the sitemaps that the settings name, sorted.
+
+    Raises:
+        SettingError: one is no URL.
+    """
+    return sorted({check_seed(url, "crawl.seed_sitemaps") for url in config.seed_sitemaps})
 
 
 # --- rounds -------------------------------------------------------------------------------------------

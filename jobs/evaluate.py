@@ -12,6 +12,7 @@ import torch
 from jobs.engine import Engine
 from jobs.progress import Progress
 from jobs.settings import plain
+from jobs.summary import answered
 from model.arpa import write_arpa
 from model.batch import Batch
 from model.batches import Batches
@@ -20,9 +21,9 @@ from model.completion import complete
 from model.evaluate_config import EvaluateConfig
 from model.evaluator import Evaluator, document_stream, ngram_scores, token_bytes, verdict
 from model.ngram import Ints, NgramModel, count_ngrams
-from model.questions import Question, questions_of
+from model.questions import Question, are_completions, questions_of, with_shots
 from model.rows import ScoredRows, heldout_rows
-from model.scoring import ranking_accuracy
+from model.scoring import completion_accuracy, ranking_accuracy
 from model.transformer import Transformer
 from pipeline import manifests, storage
 from pipeline.errors import DataError
@@ -100,12 +101,25 @@ def _scores(
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         **tallies.scores(),
         **_baselines(run, config, bytes_of, entries),
-        "multiple_choice": {
-            path: ranking_accuracy(model, encoder, asked, batch_tokens=config.batch_tokens)
-            for path, asked in questions.items()
-        },
+        **_answers(model, encoder, config, questions),
         "samples": _samples(model, encoder, config),
     }
+
+
+def _answers(
+    model: Transformer, encoder: Encoder, config: EvaluateConfig, questions: Mapping[str, Sequence[Question]]
+) -> dict[str, dict[str, dict[str, float]]]:
+    """How well the questions of each file are answered, by the kind of file."""
+    found: dict[str, dict[str, dict[str, float]]] = {"multiple_choice": {}, "completions": {}}
+    for path, asked in questions.items():
+        kind, measure = ("completions", completion_accuracy) if are_completions(asked) else ("multiple_choice", ranking_accuracy)  # fmt: skip
+        shown = with_shots(asked, config.num_shots)
+        scores = measure(model, encoder, shown, batch_tokens=config.batch_tokens)
+        if kind == "multiple_choice":
+            scores["by_chance"] = sum(1 / len(question.options) for question in asked) / max(1, len(asked))
+        found[kind][path] = scores
+        Progress.note(f"evaluate: {path}: {answered(scores)}")
+    return found
 
 
 def _heldout(run: str, config: EvaluateConfig) -> Iterator[ScoredRows]:

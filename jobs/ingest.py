@@ -3,6 +3,7 @@
 In: the files that `[ingest]` names. Out: the datasets `pages` and `rejected/pages`.
 """
 
+import os
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,10 @@ if TYPE_CHECKING:
     from jobs.config import RunConfig
 
 # Settings that decide what is accepted or which files there are, but no byte of the index beyond that.
-_NOT_IN_BYTES = frozenset(("inputs", "sources", "source", "max_unreadable_files"))
+_NOT_IN_BYTES = frozenset(("inputs", "input_files", "input_prefix", "sources", "source", "max_unreadable_files"))
+
+# What this run makes: pages, and the documents of pages.
+_OWN_FOLDERS = ("pages", "rejected", "filtered", "documents")
 
 
 def main(config: "RunConfig", engine: Engine, *, force: bool = False) -> Manifest:
@@ -48,18 +52,34 @@ def ingest_run(run: str, config: IngestConfig, engine: Engine, *, force: bool = 
             allows; then all others have been read, and another attempt only looks at the limit again.
     """
     inputs = list_inputs(config)
+    _check_not_own(run, inputs)
     step = ingest_step(run, config, inputs)
     if not force and step.is_current():
         Progress.note("ingest: up to date")
         manifest = manifests.read_manifest(step.folder(PAGES_OUTPUT))
         _check_broken_files(step, manifest.counts["broken_files"], config)
         return manifest
+    if inputs.num_unknown:
+        Progress.note(
+            f"ingest: passed over {inputs.num_unknown:,} files in folders that show no format it reads, for example {inputs.unknown}"
+        )
     done = step.begin(force=force)
     work = [listed(shard, join(step.attempt_folder, "inputs")) for shard in shards(inputs.files, config)]
     if len(done) < len(work):
         _index(step, work, config, engine)
     _check_broken_files(step, sum(receipt.counts["broken_files"] for receipt in receipts(step.attempt_folder)), config)
     return step.commit([shard.name for shard in work], counts={"passed_over_files": inputs.num_passed_over})
+
+
+def _check_not_own(run: str, inputs: Inputs) -> None:
+    """Nothing, unless an input lies in a dataset that this run makes, and would remove first."""
+    folder = os.path.abspath(run.removeprefix("file://")) if storage.is_local(run) else run.rstrip("/")
+    own = tuple(join(folder, name) + "/" for name in _OWN_FOLDERS)
+    for file in inputs.files:
+        if file.path.startswith(own):
+            raise InputError(
+                f"the ingest input {file.path} lies in this very run; ingest it in a run of another folder"
+            )
 
 
 def ingest_step(run: str, config: IngestConfig, inputs: Inputs) -> Step:

@@ -70,6 +70,7 @@ def _contents(run: str) -> dict[str, Any]:
         "languages": bars(languages),
         "tokenizer": fertility.key_figures(tokenizer) if tokenizer else [],
         "scores": scores,
+        "answers": _answers(scores or {}),
         "settings": _settings(run),
         "times": [(_TITLES.get(job, job), times.duration(seconds)) for job, seconds in times.seconds(run).items()],
         "fertility": groups(fertility.by_language_and_source(tokenizer)) if tokenizer else [],
@@ -150,6 +151,12 @@ def _losses(run: str) -> tuple[list[int], list[float]]:
     rows = [json.loads(line) for line in storage.read_bytes(path).splitlines() if line]
     rows = [row for row in rows if "loss" in row]
     return [row["step"] for row in rows], [row["loss"] for row in rows]
+
+
+def _answers(scores: dict[str, Any]) -> list[tuple[str, str]]:
+    """Each file of questions, and how they were answered."""
+    files = scores.get("multiple_choice", {}) | scores.get("completions", {})
+    return [(path.rpartition("/")[2], summary.answered(each)) for path, each in files.items()]
 
 
 def _score_bars(scores: dict[str, Any]) -> list[Bar]:

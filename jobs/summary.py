@@ -107,3 +107,9 @@ def headlines(run: str) -> Iterator[str]:
         yield f"model: {value['parameters']:,} parameters; held out: {heldout['bits_per_byte']:.3f} bits per byte, perplexity {heldout['perplexity']:.1f}"
         if grams:
             yield f"baselines, bits per byte: {grams}"
+
+
+def answered(scores: Mapping[str, float]) -> str:
+    """How many questions of a file are answered rightly, for people."""
+    chance = f", {scores['by_chance']:.1%} by chance" if "by_chance" in scores else ""
+    return f"{scores['accuracy']:.1%} of {scores['questions']:,} right{chance}"

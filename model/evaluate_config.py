@@ -76,7 +76,10 @@ class EvaluateConfig:
     ngram_tokens: int = 25_000_000
     """Training positions that the baselines count at most (40 bytes of memory each an order)."""
     questions: tuple[str, ...] = ()
-    """Files of multiple-choice questions (JSON lines with query, choices and gold, or as in HellaSwag or WinoGrande)."""
+    """Files of multiple-choice questions (JSON lines with query, choices and gold, or as in HellaSwag or WinoGrande), or of
+    texts to complete (context and continuation, as in LAMBADA)."""
+    num_shots: int = 0
+    """So many other questions of the same file, with their answers, stand before each."""
     arpa: bool = False
     """Write the longest counting model to evaluation/ngram.arpa, for KenLM and others."""
     num_samples: int = 4
@@ -92,7 +95,7 @@ class EvaluateConfig:
     def __post_init__(self) -> None:
         for name in ("batch_tokens", "ngram_tokens", "threads"):
             self._require(getattr(self, name) >= 1, name, "a whole number from 1")
-        for name in ("ngram_order", "num_samples"):
+        for name in ("ngram_order", "num_samples", "num_shots"):
             self._require(getattr(self, name) >= 0, name, "a whole number from 0")
         self._require(self.max_tokens is None or self.max_tokens >= 1, "max_tokens", "a whole number from 1")
 

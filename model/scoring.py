@@ -3,6 +3,7 @@
 Shapes: B batch, T length, V vocabulary.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -92,3 +93,23 @@ def ranking_accuracy(
             right[name] += values.index(max(values)) == question.gold
     count = max(1, len(questions))
     return {"questions": len(questions)} | {name: times / count for name, times in right.items()}
+
+
+def completion_accuracy(
+    model: Transformer, codec: TextCodec, questions: Sequence[Question], *, batch_tokens: int = 8192
+) -> dict[str, float]:
+    """How often the model's own likeliest text is the continuation that is asked for, token by token (`accuracy`).
+
+    `perplexity` is that of a whole continuation, as the harness has it for LAMBADA; `bits_per_byte` does not depend on
+    the tokenizer.
+    """
+    pairs = [encode_pair(codec, *question.options[0]) for question in questions]
+    scores = score_continuations(model, pairs, batch_tokens=batch_tokens)
+    count, nats = max(1, len(scores)), sum(score.nats for score in scores)
+    num_bytes = max(1, sum(len(question.options[0][1].encode()) for question in questions))
+    return {
+        "questions": len(questions),
+        "accuracy": sum(score.greedy for score in scores) / count,
+        "perplexity": math.exp(min(700.0, -nats / count)),
+        "bits_per_byte": -nats / num_bytes / math.log(2),
+    }

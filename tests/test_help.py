@@ -10,6 +10,8 @@ import pytest
 
 from jobs import cli
 from jobs.commands import classifier
+from jobs.config import RunConfig
+from jobs.settings import build, override
 
 
 def all_commands(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
@@ -23,6 +25,7 @@ def all_commands(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentP
 
 
 COMMANDS = {command.prog: command for command in all_commands(cli._parser())}
+TABLES = "|".join(field.name for field in fields(RunConfig))
 
 
 def examples(command: argparse.ArgumentParser) -> list[str]:
@@ -45,6 +48,9 @@ def test_there_is_an_example_and_it_parses(command: argparse.ArgumentParser) -> 
     for line in examples(command):
         words = shlex.split(re.split(r"  +(?=[a-z])", line)[0])
         cli._parser().parse_args(words[: words.index("--")] if "--" in words else words)
+        # A word may hold several, as a variant does.
+        assignments = [one for word in words for one in word.split() if re.match(rf"({TABLES})\.[a-z_0-9.]+=", one)]
+        build(RunConfig, override({}, assignments))
 
 
 def test_the_defaults_that_help_names_are_those_of_the_settings() -> None:

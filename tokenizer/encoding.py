@@ -9,6 +9,8 @@ no flag to forget, and nothing that a pickle or a save could lose: an encoder pi
 import copy
 import hashlib
 import json
+import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -26,6 +28,8 @@ Ids = npt.NDArray[Any]
 AUTO = "auto"
 _CHARACTERS_BEFORE_CHOICE = 1 << 20
 
+# The first line of a rank file: a token in base64 and a number.
+_RANKS = re.compile(r"[A-Za-z0-9+/]+={0,2} \d+\n")
 # Contains what byte-level text never contains (a raw space), so that no text can match it.
 _UNREACHABLE = "special token {token_id}"
 
@@ -47,6 +51,7 @@ class Encoder:
         self._requested = backend
         self._bytes = _token_bytes(value)
         self._plain = plain_text_value(value)
+        self._composes = _composes(value) and not self._plain["normalizer"]
         self.specials = special_ids(value)
         self.vocab_size = max(self._bytes) + 1
         self.end_of_text_id = _end_of_text(self.specials)
@@ -80,9 +85,12 @@ class Encoder:
     def encode_batch(self, texts: Sequence[str]) -> list[Ids]:
         """The ids of each text, as arrays of `dtype`.
 
-        Lone surrogates, which no UTF-8 text holds, count as U+FFFD.
+        Lone surrogates, which no UTF-8 text holds, count as U+FFFD. A tokenizer with the normalizer NFC, which documents
+        of a run have gone through already, gets that form of the text.
         """
         clean = [_without_surrogates(text) for text in texts]
+        if self._composes:
+            clean = [unicodedata.normalize("NFC", text) for text in clean]
         if self._left_characters is not None:
             self._left_characters -= sum(map(len, clean))
             if self._left_characters < 0:
@@ -149,9 +157,14 @@ def load_encoder(path: str, *, backend: str = AUTO) -> Encoder:
     import fsspec
 
     with fsspec.open(path, "rb") as file:
-        text = file.read().decode("utf-8")
+        content = file.read()
     lock = _lock_beside(path)
     try:
+        text = content.decode("utf-8")
+        if _RANKS.match(text):
+            raise ValueError(
+                "it is a rank file of tiktoken; `tokenizer.existing` takes that, and makes the tokenizer.json of a run from it"
+            )
         encoder = Encoder(text, backend=backend)
         if lock is not None:
             check_lock(lock, text, encoder.specials, encoder.hash)
@@ -187,6 +200,8 @@ def plain_text_value(value: dict[str, Any]) -> dict[str, Any]:
     plain["added_tokens"] = [token for token in plain.get("added_tokens") or () if not token["special"]]
     plain["post_processor"] = None
     plain["truncation"] = plain["padding"] = None
+    if not _normalizers(value) or (_composes(value) and not plain["added_tokens"]):
+        plain["normalizer"] = None  # `Encoder` does it; added tokens would have to be found before
     vocab = plain["model"]["vocab"]
     plain["model"]["vocab"] = {
         _UNREACHABLE.format(token_id=token_id) if name in special else name: token_id
@@ -210,8 +225,9 @@ def _token_bytes(value: dict[str, Any]) -> dict[int, bytes]:
 
 def _check_text_is_kept(value: dict[str, Any]) -> None:
     """Refuses what changes text before it is cut: decoding could not give the text back."""
-    if value.get("normalizer"):
-        raise ValueError(f"it normalises text ({value['normalizer'].get('type')}), which decoding cannot undo")
+    if _normalizers(value) and not _composes(value):
+        names = ", ".join(str(each.get("type")) for each in _normalizers(value))
+        raise ValueError(f"it normalises text ({names}), which decoding cannot undo")
     steps = value.get("pre_tokenizer") or {}
     steps = steps.get("pretokenizers", [steps])
     if not any(step.get("type") == "ByteLevel" for step in steps):
@@ -223,11 +239,36 @@ def _check_text_is_kept(value: dict[str, Any]) -> None:
         raise ValueError("its pre-tokenizer removes part of the text")
 
 
+def _normalizers(value: dict[str, Any]) -> list[dict[str, Any]]:
+    """What is done to text before it is cut; a sequence as its parts."""
+    normalizer = value.get("normalizer") or {"type": "Sequence", "normalizers": []}
+    return normalizer["normalizers"] if normalizer.get("type") == "Sequence" else [normalizer]
+
+
+def _composes(value: dict[str, Any]) -> bool:
+    """Whether NFC is all that it does to text (Qwen's): decoding gives every text in that form back."""
+    return [each.get("type") for each in _normalizers(value)] == ["NFC"]
+
+
 def _end_of_text(specials: dict[str, int]) -> int:
+    """The token between documents, under the name of one of the usual families: `<｜end▁of▁sentence｜>` is DeepSeek's, `[EOS]` Kimi's."""
     for name in (END_OF_TEXT, "<|end_of_text|>", "</s>", "<|im_end|>"):
         if name in specials:
             return specials[name]
-    raise ValueError(f"there is no special token {END_OF_TEXT} to separate documents")
+    for name, token_id in specials.items():
+        if re.sub(r"[\W_▁]", "", name).lower() in (
+            "endoftext",
+            "endofsentence",
+            "endofdocument",
+            "eos",
+            "eostoken",
+            "eod",
+        ):
+            return token_id
+    known = ", ".join(map(repr, list(specials)[:8])) or "none"
+    raise ValueError(
+        f"there is no special token {END_OF_TEXT}, or another for the end of a text, to separate documents; there are {known}"
+    )
 
 
 def _without_surrogates(text: str) -> str:

@@ -28,7 +28,7 @@ def add(commands: Any) -> None:
     command.add_argument("page", metavar="URL|ID", help="of a page that was found, kept or not")
     _add_tokens(commands)
     text = "re-decide from stored measures with other thresholds, and tell what changes"
-    example = "example:\n  corpusmill replay runs/demo --set filter.gopher.min_words=40"
+    example = "example:\n  corpusmill replay runs/demo --set filter.gopher_quality.min_words=40"
     take_settings(declare(commands, "replay", text, _replay, example=example))
     _add_stats(commands)
     example = "example:\n  corpusmill fertility runs/demo other/tokenizer.json"

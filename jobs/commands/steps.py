@@ -39,7 +39,7 @@ What follows -- goes to Beam, for example -- --runner=FlinkRunner."""
 
 _ABLATE_EXAMPLES = """examples:
   corpusmill ablate my.toml stricter.toml
-  corpusmill ablate my.toml filter.gopher.min_words=100 'dedup.threshold=0.8 dedup.preset=14x8' --seeds 5"""
+  corpusmill ablate my.toml filter.gopher_quality.min_words=100 'dedup.threshold=0.8 dedup.preset=14x8' --seeds 5"""
 
 
 def add(commands: Any) -> None:

@@ -6,7 +6,6 @@ import zlib
 from typing import Any
 
 import brotli  # type: ignore[import-untyped]
-import charset_normalizer
 import zstandard
 
 try:
@@ -45,20 +44,6 @@ _MAGIC = (
     b"\x7fELF",
     b"MZ\x90",
 )
-_META_CHARSET = re.compile(rb"<meta[^>]{0,512}?charset\s*=\s*[\"']?\s*([A-Za-z0-9_:.-]+)", re.IGNORECASE)
-_XML_CHARSET = re.compile(rb"^\s*<\?xml[^>]{0,200}?encoding\s*=\s*[\"']([A-Za-z0-9_:.-]+)", re.IGNORECASE)
-_BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
-# WHATWG: labels that browsers read as a larger set.
-_WIDER = {"iso8859-1": "cp1252", "ascii": "cp1252", "gb2312": "gb18030", "gbk": "gb18030", "euc_kr": "cp949", "shift_jis": "cp932", "iso8859-9": "cp1254", "tis-620": "cp874"}  # fmt: skip
-
-_ALIASES = {
-    "x-sjis": "cp932",
-    "windows-31j": "cp932",
-    "x-gbk": "gb18030",
-    "x-euc-jp": "euc_jp",
-    "windows-949": "cp949",
-    "x-cp1251": "cp1251",
-}
 
 
 class BodyError(ValueError):
@@ -193,12 +178,6 @@ def header_type(content_type: str) -> str:
     return (values[-1] if values else content_type).partition(";")[0].strip().lower()
 
 
-def header_charset(content_type: str) -> str:
-    """The charset in a Content-Type header, in lower case, or an empty text."""
-    found = re.search(r";\s*charset\s*=\s*[\"']?\s*([A-Za-z0-9_:.-]+)", content_type, re.IGNORECASE)
-    return found[1].lower() if found else ""
-
-
 def may_be_page(content_type: str) -> bool:
     """Whether a response with this header is worth reading."""
     name = header_type(content_type)
@@ -236,51 +215,3 @@ def _is_binary(start: bytes) -> bool:
     zeros = start.count(0)
     utf16 = zeros and min(start[::2].count(0), start[1::2].count(0)) == 0  # one half of the bytes has no zeros
     return controls > len(start) // 50 or (zeros > len(start) // 50 and not utf16)
-
-
-def as_utf8(payload: bytes, content_type: str) -> bytes:
-    """`payload` in UTF-8, for reading markup: charset by byte order mark, header, declaration, detection, in this order."""
-    name = charset_of(payload, content_type)
-    return payload if name == "utf-8" else payload.decode(name, "replace").encode("utf-8", "replace")
-
-
-def charset_of(payload: bytes, content_type: str) -> str:
-    """The charset of a page, as a name that Python knows."""
-    for mark, name in _BOMS:
-        if payload.startswith(mark):
-            return name
-    declared = [
-        header_charset(content_type),
-        *(match[1].decode("ascii").lower() for match in _declarations(payload[:4096])),
-    ]
-    for label in declared:
-        known = _known(label)
-        if known:
-            return known
-    try:
-        payload.decode("utf-8")
-    except UnicodeDecodeError:
-        found = charset_normalizer.from_bytes(payload[:_STEP_BYTES]).best()
-        return _known(found.encoding) or "cp1252" if found else "cp1252"
-    return "utf-8"
-
-
-def _declarations(start: bytes) -> list[re.Match[bytes]]:
-    return [match for match in (_XML_CHARSET.search(start), _META_CHARSET.search(start)) if match]
-
-
-def _known(label: str) -> str:
-    """The name that Python has for a text charset, or an empty text."""
-    if not label:
-        return ""
-    try:
-        info = codecs.lookup(_ALIASES.get(label, label))
-    except LookupError:
-        return ""
-    if not getattr(info, "_is_text_encoding", True) or info.name.startswith(
-        ("utf-7", "idna", "punycode", "unicode_escape", "raw_unicode")
-    ):
-        return ""
-    if info.name.startswith("utf-16"):
-        return "utf-8"  # a declaration that can be read as ASCII is wrong; WHATWG says UTF-8
-    return _WIDER.get(info.name, info.name)

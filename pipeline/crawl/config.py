@@ -9,34 +9,8 @@ from typing import Literal
 
 from pipeline.crawl.guard import AddressGuard
 from pipeline.errors import SettingError
+from pipeline.optout import PageOptOuts
 from pipeline.urls import canonical_url
-
-# Robots tokens of crawlers that gather training data: a group that names one speaks to all who do.
-AI_AGENTS = (
-    "AI2Bot",
-    "Amazonbot",
-    "anthropic-ai",
-    "Applebot-Extended",
-    "Bytespider",
-    "CCBot",
-    "ClaudeBot",
-    "Claude-Web",
-    "cohere-ai",
-    "cohere-training-data-crawler",
-    "Diffbot",
-    "FacebookBot",
-    "Google-CloudVertexBot",
-    "Google-Extended",
-    "GPTBot",
-    "ICC-Crawler",
-    "img2dataset",
-    "meta-externalagent",
-    "omgili",
-    "omgilibot",
-    "PanguBot",
-    "Timpibot",
-    "webzio-extended",
-)
 
 SKIPPED_EXTENSIONS = (
     "7z", "apk", "atom", "avi", "bib", "bin", "bmp", "bz2", "css", "csv", "deb", "dmg", "doc", "docx", "eot", "epub",
@@ -128,18 +102,14 @@ class LimitsConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OptOutConfig:
-    """[crawl.opt_out]: which wishes not to be used for AI training (or not to be indexed) keep a page out."""
+class OptOutConfig(PageOptOuts):
+    """[crawl.opt_out]: which wishes not to be used for AI training (or not to be indexed) keep a page out.
 
-    robots_agents: tuple[str, ...] = AI_AGENTS  # a URL that robots.txt forbids to any of these by name is not fetched
-    content_signal: bool = True  # robots.txt and header: Content-Signal: ai-train=no
-    content_usage: bool = True  # robots.txt and header: Content-Usage: train-ai=n or train-genai=n
-    noai: bool = True  # X-Robots-Tag or meta robots: noai
-    noml: bool = True  # the same: noml
-    noindex: bool = True  # the same: noindex or none
-    nofollow: bool = True  # the same: nofollow or none, and rel=nofollow: links are not followed
-    tdm_reservation: bool = True  # TDMRep by header, meta and /.well-known/tdmrep.json
-    other_agents: bool = False  # X-Robots-Tag and meta rules that address some other crawler by name count too
+    A URL that robots.txt forbids to any of `robots_agents` by name is not fetched; Content-Signal and Content-Usage count
+    in robots.txt, too, and TDMRep in /.well-known/tdmrep.json.
+    """
+
+    nofollow: bool = True  # X-Robots-Tag or meta robots: nofollow or none, and rel=nofollow: links are not followed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,6 +171,7 @@ class CrawlConfig:
 
     seeds: tuple[str, ...] = ()  # URLs to start from
     seed_files: tuple[str, ...] = ()  # text files with one URL a line
+    seed_sitemaps: tuple[str, ...] = ()  # URLs of sitemaps, or of indexes of them: what they list counts as seeds
     user_agent: str = ""  # "name/version (+https://page.about.it; mail@address)": both addresses are required
     source: str = "crawl"  # the name of the source that the pages get, for mixing
     max_pages: int | None = None  # requests for pages in the whole crawl
@@ -234,9 +205,10 @@ class CrawlConfig:
             if not 1 <= port <= 65_535:
                 raise SettingError(f"crawl.ports holds {port}; allowed is 1 to 65535")
         AddressGuard(self.allow_private_hosts, self.ports)
-        for seed in self.seeds:
-            check_seed(seed, "crawl.seeds")
-        if self.seeds or self.seed_files:
+        for name in ("seeds", "seed_sitemaps"):
+            for seed in getattr(self, name):
+                check_seed(seed, f"crawl.{name}")
+        if self.seeds or self.seed_files or self.seed_sitemaps:
             check_user_agent(self.user_agent)
         for name, address in self.addresses.items():
             try:

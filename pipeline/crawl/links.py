@@ -1,26 +1,12 @@
-"""The links of an HTML page and what its meta elements say.
+"""The links of an HTML page and what its meta elements say, from one pass over its markup (`pipeline.markup`)."""
 
-Pages are parsed as browsers do (lexbor). A page that could be made to hurt is tamed first (`taming`), or scanned
-with regular expressions instead, which takes time in proportion to its length and finds the same links in all
-but odd markup.
-"""
-
-import html as entities
 import re
-from collections.abc import Iterator
 from typing import NamedTuple
 
-from selectolax.lexbor import LexborDocumentOptions, LexborHTMLParser
-
-from pipeline.crawl.taming import tamed, without_unseen
+from pipeline.markup import MAX_HTML_BYTES, elements, named_meta
 from pipeline.urls import Resolver, canonical_url
 
-MAX_HTML_BYTES = 4 << 20  # of a page that is searched for links; the rest is ignored
 _ATTRIBUTES = {"a": "href", "area": "href", "iframe": "src", "frame": "src"}
-_SELECTOR = "a,area,iframe,frame,link,meta,base"  # names alone: twice as fast as with attributes
-# A selected option is not copied into each `selectedcontent`: it brings no new link, and takes time with the square of
-# the number of options.
-_OPTIONS = LexborDocumentOptions.WO_EVENTS
 _FOLLOWED_RELATIONS = frozenset(
     {
         "next",
@@ -37,7 +23,6 @@ _FOLLOWED_RELATIONS = frozenset(
         "up",
     }
 )
-_WISHES = {"robots": "robots", "x-robots-tag": "robots", "tdm-reservation": "tdm-reservation"}
 _NOFOLLOW = frozenset({"nofollow", "ugc", "sponsored"})
 _NEVER_FOLLOWED = frozenset({"nofollow", "stylesheet"})
 _SKIPPED_ALTERNATES = (
@@ -50,8 +35,6 @@ _SKIPPED_ALTERNATES = (
     "text/css",
     "image/",
 )
-_TAG = re.compile(rb"<(a|area|iframe|frame|link|meta|base)(\s[^<>]*)>", re.IGNORECASE)
-_ATTRIBUTE = re.compile(rb"([A-Za-z-]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'>]+))")
 _REFRESH = re.compile(r"\s*[\d.]*\s*[;,]?\s*(?:url\s*=)?", re.IGNORECASE)
 _OTHER_SCHEMES = (
     "javascript:",
@@ -83,7 +66,7 @@ def page_links(html: bytes, url: str, *, limit: int, follow_nofollow: bool = Fal
     references: list[str] = []
     metas: list[tuple[str, str]] = []
     base = ""
-    for tag, attributes in _elements(html[:MAX_HTML_BYTES]):
+    for tag, attributes in elements(html[:MAX_HTML_BYTES]):
         name = _ATTRIBUTES.get(tag)
         if name is not None:
             reference, relation = attributes.get(name), attributes.get("rel")
@@ -96,36 +79,9 @@ def page_links(html: bytes, url: str, *, limit: int, follow_nofollow: bool = Fal
             base = base or attributes.get("href") or ""
         elif (attributes.get("http-equiv") or "").lower() == "refresh":
             references.append(_refreshed(attributes.get("content") or ""))
-        elif "content" in attributes and (meta := _meta_name(attributes)):
-            metas.append((meta, attributes["content"] or ""))
+        elif meta := named_meta(attributes):
+            metas.append(meta)
     return PageLinks(_resolved(references, _base(base, url), limit), metas)
-
-
-def _elements(html: bytes) -> Iterator[tuple[str, dict[str, str | None]]]:
-    """The elements that matter, in document order, with their attributes."""
-    tame = tamed(html)
-    if tame is None:
-        return _scanned(html)
-    nodes = LexborHTMLParser(tame, options=_OPTIONS).css(_SELECTOR)
-    return ((node.tag or "", node.attributes) for node in nodes)
-
-
-def _scanned(html: bytes) -> Iterator[tuple[str, dict[str, str | None]]]:
-    """As `_elements`, without a tree."""
-    for tag in _TAG.finditer(without_unseen(html)):
-        attributes: dict[str, str | None] = {}
-        for found in _ATTRIBUTE.finditer(tag[2]):
-            value = found[2] or found[3] or found[4] or b""
-            attributes.setdefault(found[1].decode().lower(), entities.unescape(value.decode("utf-8", "replace")))
-        yield tag[1].decode().lower(), attributes
-
-
-def _meta_name(attributes: "dict[str, str | None]") -> str:
-    """The name of a meta element. Some sites write a wish as a property, or in place of the header."""
-    name = attributes.get("name")
-    if name:
-        return name
-    return _WISHES.get((attributes.get("property") or attributes.get("http-equiv") or "").strip().lower(), "")
 
 
 def _refreshed(content: str) -> str:

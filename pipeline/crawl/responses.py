@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from pipeline.crawl import bodies, optout
+from pipeline import markup, optout
+from pipeline.crawl import bodies
 from pipeline.crawl.config import CrawlConfig
 from pipeline.crawl.links import page_links
+from pipeline.crawl.optout import forbids_following
 from pipeline.crawl.sitemaps import parse_sitemap
 from pipeline.crawl.warc import Exchange
 from pipeline.urls import canonical_url
@@ -92,14 +94,14 @@ def _judge_payload(exchange: Exchange, payload: bytes, content_type: str, config
     rules = optout.header_rules(headers, config.agent_token, config.opt_out)
     links: Sequence[str] = ()
     if media_type == "text/html":
-        html = bodies.as_utf8(payload, content_type)
+        html = markup.as_utf8(payload, content_type)
         found = page_links(html, exchange.url, limit=config.limits.links, follow_nofollow=not config.opt_out.nofollow)
         signal = signal or optout.meta_signal(found.metas, config.agent_token, config.opt_out)
         rules |= optout.meta_rules(found.metas, config.agent_token, config.opt_out)
-        links = () if optout.forbids_following(rules, config.opt_out) else found.links
+        links = () if forbids_following(rules, config.opt_out) else found.links
     if signal:
         return Judged(verdict="opt_out", detail=signal, links=links, keep_body=False)
-    charset = bodies.header_charset(content_type)
+    charset = markup.header_charset(content_type)
     return Judged(verdict="page", payload=payload, media_type=media_type, charset=charset, links=links)
 
 

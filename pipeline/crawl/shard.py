@@ -112,6 +112,9 @@ class ShardCrawler:
         if entry.kind == "page" and site.patterns.is_endless(parts):
             self._visitor.record(site, _visit_of(entry, "trap/same_payload"))
             return
+        if entry.kind == "sitemap" and site.num_sitemaps >= self._config.limits.sitemaps:
+            self._visitor.record(site, _visit_of(entry, "too_many_sitemaps"))  # an index may list any number
+            return
         try:
             policy = await self._policies.of(site, parts)
         except FetchError as error:

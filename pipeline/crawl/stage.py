@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import apache_beam as beam
@@ -34,7 +34,7 @@ from pipeline.crawl.progress import Reporter
 from pipeline.crawl.queues import write_queue
 from pipeline.crawl.shard import ShardCrawler
 from pipeline.crawl.sites import write_sites
-from pipeline.crawl.state import LINKS, Sent, ShardState, link_rows, read_incoming
+from pipeline.crawl.state import LINKS, SEED_SITEMAP_DEPTH, Sent, ShardState, link_rows, read_incoming
 from pipeline.manifests import hash_of
 from pipeline.stage import Outputs, ProcessShards
 from pipeline.steps import Shard, Step
@@ -42,6 +42,7 @@ from pipeline.storage import FileEntry, join
 from pipeline.tables import PAGES, REJECTIONS, TableWriter, read_rows
 
 SEEDS = "pages/seeds.txt"
+SEED_SITEMAPS = "pages/seed_sitemaps.txt"  # only where the settings name some
 _BATCH_ROWS = 4096
 
 
@@ -97,7 +98,7 @@ class CrawlShard:
         """Crawls one shard for one round; returns `requests`, `queued`, `ready` and a count for each verdict."""
         work = RoundWork(**shard.work)
         output = round_output(work.round)
-        with closing(ShardState(self.config, self._seeds())) as state:
+        with closing(ShardState(self.config, chain(self._seeds(), self._sitemaps()))) as state:
             self._crawl(shard.name, work, state, outputs, output)
             return self._leave(shard.name, work, state, outputs, output)
 
@@ -120,15 +121,21 @@ class CrawlShard:
             _add(outputs, output, ledger.part_entries(folder, part))
 
     def _seeds(self) -> Iterator[str]:
-        with storage.open_read(join(self.run, SEEDS)) as file:
-            for line in file:
-                yield line.decode().strip()
+        return _lines(join(self.run, SEEDS))
+
+    def _sitemaps(self) -> Iterator[str]:
+        return _lines(join(self.run, SEED_SITEMAPS)) if self.config.seed_sitemaps else iter(())
 
     def _remember(self, shard: str, work: "RoundWork", state: ShardState, folder: str) -> list[str]:
         """Tells `state` what the shard knows at this point of the round; returns the parts that killed attempts left."""
         if work.round == 0:
-            mine = (seed for seed in self._seeds() if shard_of(state.domain_of(seed), work.num_shards) == work.number)
-            state.receive(Sent(Found(seed, 0, 0), "") for seed in mine)
+
+            def is_mine(seed: str) -> bool:
+                return shard_of(state.domain_of(seed), work.num_shards) == work.number
+
+            state.receive(Sent(Found(seed, 0, 0), "") for seed in filter(is_mine, self._seeds()))
+            for url in filter(is_mine, self._sitemaps()):
+                state.offer(state.domain_of(url), Found(url, SEED_SITEMAP_DEPTH, 0, "sitemap"), "")
         else:
             before = join(self.run, round_output(work.round - 1))
             state.load(before, shard, time.time())
@@ -160,6 +167,12 @@ class CrawlShard:
         counts.update({name: number for name, number in state.stats.items() if "/" in name})
         counts["visits"] = sum(site.num_visits for site in state.sites.values())
         return counts
+
+
+def _lines(path: str) -> Iterator[str]:
+    with storage.open_read(path) as file:
+        for line in file:
+            yield line.decode().strip()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,6 +34,7 @@ _REFUSED = pa.schema(
 )
 FINISHED = frozenset({"page", "not_modified"})
 _COUNTED = frozenset({"", "trap/calendar", "trap/parameter_values"})
+SEED_SITEMAP_DEPTH = -1  # one link above the pages that it lists, which are seeds
 _NUM_DOMAINS = 100_000
 _NUM_MET = 50_000
 _BATCH_ROWS = 4096

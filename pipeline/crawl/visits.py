@@ -184,7 +184,7 @@ def _about(visit: Visit) -> warc.Headers:
     """The fields of a metadata record."""
     return [
         ("via", visit.via),
-        ("hopsFromSeed", str(visit.depth)),
+        ("hopsFromSeed", str(max(visit.depth, 0))),  # a sitemap of the settings is one above the seeds
         ("verdict", visit.verdict),
         ("detail", visit.detail),
         ("robots", "allowed"),

@@ -13,6 +13,7 @@ from pipeline.extract.charset import Decoded, decode
 from pipeline.extract.config import ExtractConfig
 from pipeline.extract.dates import iso_date
 from pipeline.extract.engines import Source, TextFinder
+from pipeline.extract.formulas import has_formulas, write_formulas
 from pipeline.extract.language import LanguageFinder
 from pipeline.extract.metadata import licence_name, read_metadata
 from pipeline.extract.normalise import normalise, one_line
@@ -69,6 +70,8 @@ def extract_html(
     except SelectolaxError as error:
         return Refused(reason="unparsable", detail=str(error))
     metadata = read_metadata(tree, url, html)
+    if has_formulas(html) and write_formulas(tree):
+        html = tree.html or html  # for the engines that parse it themselves
     found = (finder or TextFinder(config)).find(Source(html, tree, metadata.kind == "article"))
     if found.text and found.expected_f1 < config.min_expected_f1:
         return Refused(reason="no_main_text", value=found.expected_f1, threshold=config.min_expected_f1)

@@ -1,6 +1,6 @@
 """What a reader finds in an input: a capture of a page, a refusal, or something that is no page."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.records import NO_METADATA
@@ -13,12 +13,14 @@ TEXT_TYPES = frozenset(("text/plain", "text/markdown", "text/x-rst"))
 class Place:
     """Where a page lies: `kind` names the reader that finds it again at `position` of its file.
 
-    `length` is the number of bytes to read there where the reader knows it, else 0.
+    `length` is the number of bytes to read there where the reader knows it, else 0. `file` is set where the input
+    only names the file that holds the page, as the index of a run does.
     """
 
     kind: str
     position: int
     length: int = 0
+    file: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +28,7 @@ class Capture:
     """A usable page with its bytes, content encodings undone. `date` is that of the capture.
 
     `url` is as the source gave it, or empty; `key` then names the record within its source, if anything does.
+    `wishes` are the response headers that may say what a page is not to be used for, names in lower case.
     """
 
     place: Place
@@ -35,6 +38,7 @@ class Capture:
     charset: str = ""
     date: str = ""
     key: str = ""
+    wishes: Sequence[tuple[str, str]] = ()
     metadata: Mapping[str, str] = field(default_factory=lambda: NO_METADATA)
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pipeline.errors import SettingError
+from pipeline.optout import PageOptOuts
 
 Format = Literal["auto", "warc", "jsonl", "parquet", "html", "text"]
 
@@ -64,6 +65,11 @@ class IngestConfig(PageRules):
 
     # Files, folders, globs; their pages get the source label `source`.
     inputs: tuple[str, ...] = ()
+    # Lists of more of them, one a line, as Common Crawl's warc.paths.gz; compressed or not. Empty lines and those that
+    # begin with # are passed over.
+    input_files: tuple[str, ...] = ()
+    # Prefixed to lines of the lists that are neither URLs nor absolute paths: "s3://commoncrawl/".
+    input_prefix: str = ""
     # The label of these pages, by which training data are mixed later.
     source: str = "ingest"
     # More inputs, by label: [ingest.sources] books = "/data/books/*.jsonl.zst"
@@ -77,6 +83,11 @@ class IngestConfig(PageRules):
     # Prefixed to the path of an HTML or text file below its input folder to make its URL; empty: it gets a urn.
     base_url: str = ""
     fields: FieldNames = field(default_factory=FieldNames)
+    # Whether a page that says that it is not to be used for AI training, or not to be indexed, is rejected as opt_out:
+    # by its stored response headers, and by its meta elements, from any input.
+    respect_opt_outs: bool = True
+    # Which of these wishes count: the settings of [crawl.opt_out] that a page alone can tell.
+    opt_out: PageOptOuts = field(default_factory=PageOptOuts)
     # Larger files are shared out to several shards where their format allows it; 0 never does.
     split_bytes: int = 128 << 20
     # Small files are read together, up to so many bytes and so many files in one shard.
@@ -85,6 +96,10 @@ class IngestConfig(PageRules):
 
     def __post_init__(self) -> None:
         PageRules.__post_init__(self)
+        if self.input_prefix and not self.input_files:
+            raise SettingError(
+                f"ingest.input_prefix is {self.input_prefix!r}, and ingest.input_files is empty; it is for the lines of those"
+            )
         for name, least in (("max_unreadable_files", 0), ("split_bytes", 0), ("group_bytes", 1), ("group_files", 1)):
             if getattr(self, name) < least:
                 raise SettingError(f"ingest.{name} is {getattr(self, name)}; allowed is {least} or more")

@@ -81,16 +81,21 @@ def parse_head(head: bytes) -> Head | None:
 
 def parse_fields(lines: bytes) -> dict[str, str]:
     """Header fields by name in lower case; folded lines are joined, lines without a colon are passed over."""
-    fields: dict[str, str] = {}
+    return dict(all_fields(lines))
+
+
+def all_fields(lines: bytes) -> list[tuple[str, str]]:
+    """As `parse_fields`, in order, and all of those with the same name."""
+    fields: list[tuple[str, str]] = []
     name = ""
     for line in lines.decode("utf-8", "replace").split("\n"):
         if line[:1] in (" ", "\t") and name:
-            fields[name] = f"{fields[name]} {line.strip()}".strip()
+            fields[-1] = (name, f"{fields[-1][1]} {line.strip()}".strip())
             continue
         key, colon, value = line.partition(":")
         name = key.strip().lower() if colon else ""
         if name:
-            fields[name] = value.strip()
+            fields.append((name, value.strip()))
     return fields
 
 

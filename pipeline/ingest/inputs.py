@@ -5,7 +5,8 @@ import hashlib
 import json
 import os
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,9 @@ import fsspec
 from pipeline import storage
 from pipeline.errors import InputError
 from pipeline.ingest.config import IngestConfig
+from pipeline.ingest.lists import listed_paths
+from pipeline.ingest.runs import PAGES, RUN_FILE, run_files
+from pipeline.storage import join
 from pipeline.streams import open_stream
 
 _PACKED = (".gz", ".zst", ".zstd", ".lz4", ".bz2", ".xz", ".bad", ".open")
@@ -30,6 +34,7 @@ _UNREAD = frozenset(
 # What lies beside the data in folders of dataset hubs, and is none.
 _CARDS = frozenset(("readme.md", "dataset_info.json", "dataset_infos.json", "state.json"))
 _GLOB_CHARACTERS = frozenset("*?[")
+_LOOKUPS = 32  # at a time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,10 +51,15 @@ class InputFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
-    """All files to read, in order, and how many files in folders were passed over for their names."""
+    """All files to read, in order, and how many files in folders were passed over for their names.
+
+    `num_unknown` of those show no format that is read, `unknown` for example; the others are cards beside data.
+    """
 
     files: tuple[InputFile, ...]
     num_passed_over: int
+    num_unknown: int = 0
+    unknown: str = ""
 
     def identity(self) -> str:
         """A hash of what there is to read, without reading it."""
@@ -68,19 +78,23 @@ def list_inputs(config: IngestConfig) -> Inputs:
     Raises:
         InputError: an input is missing, or holds nothing to read.
     """
-    if not config.inputs and not config.sources:
+    if not config.inputs and not config.input_files and not config.sources:
         raise InputError("there is nothing to ingest: set ingest.inputs to files, folders or patterns")
-    wanted = [(config.source, pattern) for pattern in config.inputs] + list(config.sources.items())
+    wanted = [(config.source, pattern) for pattern in (*config.inputs, *listed_paths(config))] + list(
+        config.sources.items()
+    )
     files: dict[str, InputFile] = {}
-    passed_over = 0
-    for source, pattern in wanted:
+    passed_over = num_unknown = 0
+    unknown = ""
+    for (source, pattern), entries in zip(wanted, _all_entries(wanted, config), strict=True):
         before = len(files)
         matched = False
-        for entry, explicit in _entries(pattern):
+        for entry, explicit in entries:
             matched = True
             kind = _kind(entry, explicit, config)
             if not kind:
-                passed_over += 1
+                num_unknown += 1
+                unknown = unknown or entry.path
             elif entry.path not in files:
                 files[entry.path] = _input_file(entry, kind, source)
         passed_over += _drop_cards(files, before)
@@ -91,7 +105,9 @@ def list_inputs(config: IngestConfig) -> Inputs:
                 f"ingest input {pattern!r} holds no file of a known format; set ingest.format to read them all as one"
             )
     ordered = sorted(files.values(), key=lambda file: (file.source, file.path))
-    return Inputs(files=tuple(ordered), num_passed_over=passed_over)
+    return Inputs(
+        files=tuple(ordered), num_passed_over=passed_over + num_unknown, num_unknown=num_unknown, unknown=unknown
+    )
 
 
 def _input_file(entry: "_Entry", kind: str, source: str) -> InputFile:
@@ -132,17 +148,27 @@ class _Entry:
     name: str
     num_bytes: int
     stamp: str
+    kind: str = ""  # where a manifest tells
 
 
-def _entries(pattern: str) -> Iterator[tuple[_Entry, bool]]:
+def _all_entries(wanted: Sequence[tuple[str, str]], config: IngestConfig) -> Iterator[Iterable[tuple["_Entry", bool]]]:
+    """The files behind each input, in order. Lists name tens of thousands of objects: many are asked for at a time."""
+    if len(wanted) <= _LOOKUPS:
+        yield from (_entries(pattern, config) for _, pattern in wanted)
+        return
+    with ThreadPoolExecutor(_LOOKUPS) as pool:
+        yield from pool.map(lambda each: list(_entries(each[1], config)), wanted)
+
+
+def _entries(pattern: str, config: IngestConfig) -> Iterator[tuple[_Entry, bool]]:
     """The files behind one input, and whether each was named by the user rather than found in a folder."""
     if storage.is_local(pattern):
-        yield from _local_entries(os.path.abspath(os.path.expanduser(pattern.removeprefix("file://"))))
+        yield from _local_entries(os.path.abspath(os.path.expanduser(pattern.removeprefix("file://"))), config)
     else:
-        yield from _remote_entries(pattern)
+        yield from _remote_entries(pattern, config)
 
 
-def _local_entries(pattern: str) -> Iterator[tuple[_Entry, bool]]:
+def _local_entries(pattern: str, config: IngestConfig) -> Iterator[tuple[_Entry, bool]]:
     named = (
         [pattern]
         if os.path.exists(pattern) or not _GLOB_CHARACTERS & set(pattern)
@@ -150,11 +176,25 @@ def _local_entries(pattern: str) -> Iterator[tuple[_Entry, bool]]:
     )
     for path in named:
         if os.path.isdir(path):
-            yield from ((entry, False) for entry in _local_folder(path, path))
+            found = _run_entries(path, config)
+            yield from ((entry, False) for entry in (_local_folder(path, path) if found is None else found))
         elif os.path.exists(path):
             yield _local_entry(path, os.path.basename(path), os.stat(path)), True
         else:
             raise InputError(f"ingest input {path!r} does not exist")
+
+
+def _run_entries(folder: str, config: IngestConfig) -> list[_Entry] | None:
+    """The files of a run or of one of its datasets, in place of all that lie there; None for other folders."""
+    files = run_files(folder, config)
+    if files is None:
+        return None
+    return [
+        _Entry(
+            path=file.path, name=file.path[len(folder) + 1 :], num_bytes=file.num_bytes, stamp=file.sha256, kind=kind
+        )
+        for file, kind in files
+    ]
 
 
 def _local_folder(folder: str, root: str, above: frozenset[str] = frozenset()) -> Iterator[_Entry]:
@@ -172,32 +212,52 @@ def _local_folder(folder: str, root: str, above: frozenset[str] = frozenset()) -
         if child.name.startswith((".", "_")):
             continue
         if os.path.isdir(child.path):
+            _refuse_run(child.path, _is_run(child.path), root)
             if os.path.realpath(child.path) not in above:
                 yield from _local_folder(child.path, root, above)
         elif os.path.isfile(child.path):
             yield _local_entry(child.path, os.path.relpath(child.path, root).replace(os.sep, "/"), child.stat())
 
 
+def _is_run(folder: str) -> bool:
+    return os.path.isfile(join(folder, RUN_FILE)) and os.path.isdir(join(folder, PAGES))
+
+
+def _refuse_run(folder: str, is_run: bool, root: str) -> None:
+    """Keeps the files that a run consists of from being read as data.
+
+    Raises:
+        InputError: the folder is that of a run.
+    """
+    if is_run:
+        raise InputError(f"the ingest input {root} holds the run {folder}; name the run itself, or what lies beside it")
+
+
 def _local_entry(path: str, name: str, status: os.stat_result) -> _Entry:
     return _Entry(path=path, name=name, num_bytes=status.st_size, stamp=str(status.st_mtime_ns))
 
 
-def _remote_entries(pattern: str) -> Iterator[tuple[_Entry, bool]]:
+def _remote_entries(pattern: str, config: IngestConfig) -> Iterator[tuple[_Entry, bool]]:
     fs, inner = storage.filesystem(pattern)
     with storage.naming(pattern):
-        if storage.exists(pattern):
+        try:
             info = fs.info(inner)
-        elif _GLOB_CHARACTERS & set(inner):
+        except FileNotFoundError:
+            if not _GLOB_CHARACTERS & set(inner):
+                raise InputError(f"ingest input {pattern!r} does not exist") from None
             yield from _remote_matches(fs, inner)
             return
-        else:
-            raise InputError(f"ingest input {pattern!r} does not exist")
         if info["type"] == "file":
             yield _remote_entry(fs, info, posixpath.dirname(inner)), True
+            return
+        run = _run_entries(pattern.rstrip("/"), config)
+        if run is not None:
+            yield from ((entry, False) for entry in run)
             return
         found = fs.find(inner, detail=True)
     for path, info in sorted(found.items()):
         entry = _remote_entry(fs, info, inner)
+        _refuse_run(posixpath.dirname(path), entry.name.endswith("/" + RUN_FILE), pattern)
         if not any(part.startswith((".", "_")) for part in entry.name.split("/")) and path:
             yield entry, False
 
@@ -219,6 +279,8 @@ def _remote_entry(fs: fsspec.AbstractFileSystem, info: dict[str, Any], root: str
 
 def _kind(entry: _Entry, explicit: bool, config: IngestConfig) -> str:
     """The format of a file, or empty for one in a folder that shows none by its name."""
+    if entry.kind:
+        return entry.kind
     if config.format != "auto":
         kind: str = config.format
     else:

@@ -38,10 +38,21 @@ def read_pages(index_file: str, run: str) -> Iterator[Page | Rejection]:
     Raises:
         InputError: a file that the index names is missing or may not be read.
     """
+    for row, _, found in found_rows(index_file, run):
+        yield _page(row, found)
+
+
+def found_rows(index_file: str, run: str) -> Iterator[tuple[dict[str, Any], str, Found | None]]:
+    """The rows of one index part, in its order, each with the whole path of its file and what lies at its place.
+
+    Raises:
+        InputError: as `read_pages`.
+    """
     readers = _Readers(_field_names(index_file))
     try:
         for row in read_rows(index_file):
-            yield _page(row, readers.find(_whole_path(row["file"], run), row))
+            path = _whole_path(row["file"], run)
+            yield row, path, readers.find(path, row)
     finally:
         readers.close()
 
@@ -52,11 +63,9 @@ def _whole_path(file: str, run: str) -> str:
 
 
 def _page(row: Mapping[str, Any], found: Found | None) -> Page | Rejection:
-    where = f"{row['file']} @ {row['position']}"
-    if not isinstance(found, Capture):
-        return _changed(row, f"{where}: the page is no longer there")
-    if payload_digest(found.payload) != row["digest"]:
-        return _changed(row, f"{where}: the page is another than when it was indexed")
+    changed = what_changed(row, found)
+    if changed or not isinstance(found, Capture):
+        return _changed(row, f"{row['file']} @ {row['position']}: {changed}")
     return Page(
         id=row["id"],
         url=row["url"],
@@ -66,6 +75,13 @@ def _page(row: Mapping[str, Any], found: Found | None) -> Page | Rejection:
         source=row["source"],
         metadata=found.metadata,
     )
+
+
+def what_changed(row: Mapping[str, Any], found: Found | None) -> str:
+    """What is not as it was when a row was indexed, or an empty text."""
+    if not isinstance(found, Capture):
+        return "the page is no longer there"
+    return "" if payload_digest(found.payload) == row["digest"] else "the page is another than when it was indexed"
 
 
 def _changed(row: Mapping[str, Any], detail: str) -> Rejection:

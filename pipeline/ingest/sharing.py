@@ -46,7 +46,7 @@ def _works(files: Iterable[InputFile], config: IngestConfig) -> Iterator[list[di
     group_bytes = 0
     for file in files:
         ranges = _ranges(file, config)
-        if len(ranges) > 1:
+        if len(ranges) > 1 or file.kind == "pages":  # a part of an index stands for many files
             if group:
                 yield group
                 group, group_bytes = [], 0
@@ -67,7 +67,7 @@ def _item(file: InputFile, start: int, end: int | None) -> dict[str, Any]:
 
 def _ranges(file: InputFile, config: IngestConfig) -> list[tuple[int, int | None]]:
     """The ranges of a file, the last one open: bytes, or row groups of Parquet."""
-    if not config.split_bytes or file.num_bytes <= config.split_bytes:
+    if not config.split_bytes or file.num_bytes <= config.split_bytes or not storage.gives_parts(file.path):
         return [(0, None)]
     if file.kind == "parquet":
         return _row_group_ranges(file.path, config.split_bytes)

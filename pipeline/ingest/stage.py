@@ -11,7 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 import apache_beam as beam
 
@@ -21,8 +21,10 @@ from pipeline.ingest.captures import Capture, Found, Other, Place, Refusal
 from pipeline.ingest.config import IngestConfig
 from pipeline.ingest.identity import known_url, url_of
 from pipeline.ingest.jsonl import found_in_lines
+from pipeline.ingest.optout import refused_by_wish
 from pipeline.ingest.parquet import found_in_rows
 from pipeline.ingest.payloads import index_schema
+from pipeline.ingest.runs import found_in_index
 from pipeline.ingest.sharing import items_of
 from pipeline.ingest.text import found_in_file, found_in_units
 from pipeline.ingest.warc import found_in_archive
@@ -108,13 +110,19 @@ def _names_of(found: Found) -> Iterator[str]:
 def found_in_item(item: Mapping[str, Any], config: IngestConfig) -> Iterator[Found]:
     """What one file, or one range of a file, holds. A file that cannot be opened is one refusal."""
     try:
-        yield from _found(item, config)
+        for found in _found(item, config):
+            refused = refused_by_wish(found, config.opt_out) if _is_asked(found, config) else None
+            yield refused or found
     except InputError as error:
         yield _unreadable(item, str(error))
     except OSError as error:
         if not storage.is_local(item["file"]):
             raise  # the engine tries again
         yield _unreadable(item, f"reading failed: {error.strerror or error}")
+
+
+def _is_asked(found: Found, config: IngestConfig) -> TypeGuard[Capture]:
+    return config.respect_opt_outs and isinstance(found, Capture)
 
 
 def _unreadable(item: Mapping[str, Any], detail: str) -> Refusal:
@@ -124,6 +132,9 @@ def _unreadable(item: Mapping[str, Any], detail: str) -> Refusal:
 def _found(item: Mapping[str, Any], config: IngestConfig) -> Iterator[Found]:
     path, kind, start, end = item["file"], item["kind"], item["start"], item["end"]
     limit = config.max_page_bytes
+    if kind == "pages":
+        yield from found_in_index(path, limit)
+        return
     if kind in ("warc", "parquet"):
         with storage.open_read(path) as raw:
             if kind == "warc":
@@ -148,7 +159,7 @@ def index_row(capture: Capture, item: Mapping[str, Any], config: IngestConfig) -
         "id": page_id_of_digest(url, digest),
         "url": url,
         "kind": capture.place.kind,
-        "file": item["file"],
+        "file": capture.place.file or item["file"],
         "position": capture.place.position,
         "length": capture.place.length,
         "digest": digest,
@@ -161,7 +172,7 @@ def index_row(capture: Capture, item: Mapping[str, Any], config: IngestConfig) -
 
 def rejection(refusal: Refusal, item: Mapping[str, Any]) -> Rejection:
     """A refusal as a rejection that names file and position. Its id is made of them, for there may be no payload."""
-    where = f"{item['file']} @ {refusal.place.position}"
+    where = f"{refusal.place.file or item['file']} @ {refusal.place.position}"
     return Rejection(
         id=page_id_of_digest(refusal.url, where),
         url=known_url(refusal.url) if refusal.url else f"urn:corpusmill:{item['source']}:{known_url(item['name'])}",

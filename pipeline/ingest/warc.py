@@ -17,6 +17,7 @@ from pipeline.ingest import http
 from pipeline.ingest.captures import Capture, Found, Other, Place, Refusal, usable_media_type
 from pipeline.ingest.config import PageRules
 from pipeline.ingest.starts import next_start
+from pipeline.optout import HEADERS
 from pipeline.streams import ByteStream
 
 _LINE_BYTES = 1 << 16
@@ -24,6 +25,7 @@ _HEAD_BYTES = 1 << 18
 _ARC_1 = re.compile(rb"(\S.*?) (\S+) (\d{12,17}) (\S+) (\d+)\s*$")
 _ARC_2 = re.compile(rb"(\S.*?) (\S+) (\d{12,17}) (\S+) (\S+) (\S+) (\S+) (\d+) (\S+) (\d+)\s*$")
 _WEB = ("http:", "https:")
+_WISHES = tuple(name.encode() for name in sorted(HEADERS))
 _PAGE_TYPES = frozenset(("response", "resource", "conversion"))
 
 
@@ -253,7 +255,17 @@ def _response(record: Record, rules: PageRules) -> Capture | Refusal:
     media_type = usable_media_type(head.media_type)
     if head.media_type and not media_type:
         return _refuse(record, "media_type", head.media_type[:80])
-    return _payload(record, rules, head, media_type, body)
+    found = _payload(record, rules, head, media_type, body)
+    wishes = _wishes(head_bytes)
+    return replace(found, wishes=wishes) if wishes and isinstance(found, Capture) else found
+
+
+def _wishes(head: bytes) -> list[tuple[str, str]]:
+    """The header fields that may say what a page is not to be used for; heads without any are not taken apart again."""
+    lower = head.lower()
+    if not any(name in lower for name in _WISHES):
+        return []
+    return [field for field in http.all_fields(head.partition(b"\n")[2]) if field[0] in HEADERS]
 
 
 def _payload(record: Record, rules: PageRules, head: http.Head, media_type: str, body: bytes) -> Capture | Refusal:

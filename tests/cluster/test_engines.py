@@ -35,6 +35,13 @@ FAULTS = {
     train_tokenizer.main: (),
     pack.main: ("shard encoded/alive/", "file shards/train/"),
 }
+# On Flink these are in the test that kills a task manager as well.
+TWICE_LOST = (
+    (curate.filter_pages, "record filter/alive/part 9"),
+    (pack.main, "shard encoded/alive/"),
+    (pack.main, "file shards/train/"),
+)
+ELSEWHERE = {fault for _, fault in TWICE_LOST}
 
 
 class Faults:
@@ -75,6 +82,8 @@ def test_workers_are_killed_and_every_byte_is_that_of_the_local_run(
     ingest.main(config, place.engine, force=True)
     for job, wanted in FAULTS.items():
         for fault in wanted:
+            if place.begins_again and fault in ELSEWHERE:
+                continue
             if place.notices_death or fault.startswith("record"):
                 survive(job, config, place, faults, fault)
         job(config, place.engine)
@@ -124,11 +133,7 @@ def survive(job: Callable[..., object], config: object, place: Place, faults: Fa
 @APART
 @pytest.mark.parametrize(
     ("job", "fault"),
-    [
-        (curate.filter_pages, "record filter/alive/part 9"),
-        (pack.main, "shard encoded/alive/"),
-        (pack.main, "file shards/train/"),
-    ],
+    TWICE_LOST,
 )
 def test_a_task_manager_is_killed_after_a_worker_and_every_byte_is_the_same(
     faults: Faults, copy: Callable[..., Made], made: Made, tmp_path: Path, job: Callable[..., object], fault: str

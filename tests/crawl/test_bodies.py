@@ -9,7 +9,8 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.crawl.bodies import BodyError, charset_of, decoded, decoded_start, header_charset, may_be_page, page_type
+from pipeline.crawl.bodies import BodyError, decoded, decoded_start, may_be_page, page_type
+from pipeline.markup import charset_of, header_charset
 
 ENCODERS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress,

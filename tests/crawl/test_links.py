@@ -8,8 +8,9 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.crawl.links import _elements, _scanned, page_links
-from pipeline.crawl.taming import tamed
+from pipeline import markup
+from pipeline.crawl.links import page_links
+from pipeline.taming import tamed
 
 URL = "http://example.com/dir/page.html"
 
@@ -140,7 +141,7 @@ def test_scan_finds_what_the_parser_finds(shared_data: Path) -> None:
         html = json.loads(line)["html"].encode()
         parsed, scanned = (
             {value["href"] for tag, value in read(html) if tag == "a" and value.get("href")}
-            for read in (_elements, _scanned)
+            for read in (markup.elements, markup.scanned)
         )
         num_links += len(parsed | scanned)
         num_equal += len(parsed & scanned)

@@ -3,17 +3,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.crawl.config import OptOutConfig
-from pipeline.crawl.optout import (
-    forbids_following,
-    header_rules,
-    header_signal,
-    meta_rules,
-    meta_signal,
-    parse_tdm_rules,
-    robots_signal,
-    tdm_signal,
-)
+from pipeline.crawl.optout import forbids_following, parse_tdm_rules, robots_signal, tdm_signal
 from pipeline.crawl.robots import parse
+from pipeline.optout import header_rules, header_signal, meta_rules, meta_signal
 
 ALL = OptOutConfig()
 NONE = OptOutConfig(

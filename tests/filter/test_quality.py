@@ -43,11 +43,12 @@ def test_labelled_sets(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["spam", "toxicity"])
-def test_clean_documents_pass(judge: ClassifyDocuments, shared_data: Path, name: str) -> None:
+def test_clean_documents_pass(judge: ClassifyDocuments, shared_data: Path) -> None:
     verdicts = [judge.judge(document) for _, document in clean(shared_data, 60)]
-    refused = [verdict for verdict in verdicts if isinstance(verdict, Rejection) and verdict.reason.startswith(name)]
-    assert len(refused) / len(verdicts) <= floor(name, "max_clean_refused")
+    reasons = [verdict.reason for verdict in verdicts if isinstance(verdict, Rejection)]
+    for name in ("spam", "toxicity"):
+        refused = sum(reason.startswith(name) for reason in reasons)
+        assert refused / len(verdicts) <= floor(name, "max_clean_refused")
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """Which files are read, as what, and how they are shared out."""
 
+import gzip
 import json
 import os
 from pathlib import Path
@@ -8,6 +9,7 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import zstandard
 
 from pipeline.errors import InputError, SettingError
 from pipeline.ingest.config import FieldNames, IngestConfig
@@ -259,3 +261,59 @@ def test_the_identity_is_the_hash_of_the_list(folder: Path) -> None:
     inputs = list_inputs(IngestConfig(inputs=(str(folder),)))
     rows = [[file.path, file.kind, file.source, file.num_bytes, file.stamp] for file in inputs.files]
     assert inputs.identity() == hash_of(rows)
+
+
+def test_lists_of_paths(folder: Path, tmp_path: Path) -> None:
+    """In any order, compressed or not, with lines that are none; what is relative gets the prefix."""
+    lines = ["# segments", "", "b/2.html", "  a.jsonl  ", f"{folder}/b/1.txt", "b/2.html"]
+    expected = [("1.txt", "text"), ("2.html", "html"), ("a.jsonl", "jsonl")]
+    packs = (bytes, lambda data: gzip.compress(data), zstandard.compress)
+    for number, pack in enumerate(packs):
+        for order in (lines, lines[::-1]):
+            path = tmp_path / f"list-{number}"
+            path.write_bytes(pack("\r\n".join(order).encode()))  # type: ignore[operator]
+            config = IngestConfig(input_files=(str(path),), input_prefix=f"file://{folder}/")
+            files = list_inputs(config).files
+            assert sorted((file.name, file.kind) for file in files) == expected
+            assert [file.path for file in files] == sorted(file.path for file in files)
+    with_inputs = IngestConfig(inputs=(str(folder),), input_files=(str(path),), input_prefix=str(folder))
+    assert len(list_inputs(with_inputs).files) == 3  # each once
+
+
+def test_many_listed_objects(tmp_path: Path) -> None:
+    files = fsspec.filesystem("memory")
+    names = [f"crawl/segment-{number % 7}/{number:03d}.warc.gz" for number in range(100)]
+    for name in names:
+        files.pipe(f"/cc/{name}", b"x")
+    (tmp_path / "warc.paths.gz").write_bytes(gzip.compress("\n".join(reversed(names)).encode()))
+    config = IngestConfig(input_files=(str(tmp_path / "warc.paths.gz"),), input_prefix="memory://cc/")
+    assert [file.path for file in list_inputs(config).files] == sorted(f"memory:///cc/{name}" for name in names)
+    files.rm(f"/cc/{names[50]}")
+    with pytest.raises(InputError, match=rf"ingest input 'memory://cc/{names[50]}' does not exist"):
+        list_inputs(config)
+    files.rm("/cc", recursive=True)
+
+
+def test_what_is_wrong_with_a_list_is_said(folder: Path, tmp_path: Path) -> None:
+    def listing(content: bytes) -> IngestConfig:
+        (tmp_path / "list").write_bytes(content)
+        return IngestConfig(input_files=(str(tmp_path / "list"),), input_prefix=str(folder))
+
+    for content, sentence in (
+        (b"# nothing\n\n", "names no file"),
+        (gzip.compress(b"a.jsonl\n" * 1000)[:-20], "cannot be read to its end"),
+        (b"a" * 100_000, "is no list of one path a line"),
+        (b"PAR1\0\0\0", "is no list of one path a line"),
+        (b"no/such.jsonl\n", "does not exist"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            list_inputs(listing(content))
+    with pytest.raises(SettingError, match=r"ingest.input_prefix is 's3://x/', and ingest.input_files is empty"):
+        IngestConfig(inputs=("a",), input_prefix="s3://x/")
+
+
+def test_files_of_unknown_kind_are_counted_with_an_example(folder: Path) -> None:
+    (folder / "rows.csv").write_text("a,b\n")
+    (folder / "README.md").write_text("# Data\n")  # a card beside data: passed over, and of a known kind
+    inputs = list_inputs(IngestConfig(inputs=(str(folder),)))
+    assert (inputs.num_passed_over, inputs.num_unknown, inputs.unknown) == (3, 2, str(folder / "c.cdx"))

@@ -189,25 +189,22 @@ def test_furniture_is_not_taken_for_text(served: Served) -> None:
 
 
 @pytest.mark.slow
-def test_the_whole_site_leaves_enough_after_extraction_and_filtering() -> None:
+def test_the_site_leaves_enough_after_extraction_and_filtering() -> None:
     site = DemoSite("http://127.0.0.1:1", "http://127.0.0.2:1")
     assert len(site.articles) >= 600
+    chosen = site.articles[::3]
     judge = FilterDocuments(FilterConfig())
     judge.setup()
     kept = [
         each
         for each in judge_each(
             [judge],
-            (
-                each
-                for each in extracted(site, [address(article) for article in site.articles])
-                if isinstance(each, Document)
-            ),
+            (each for each in extracted(site, [address(article) for article in chosen]) if isinstance(each, Document)),
         )
     ]
     documents = [each for each in kept if isinstance(each, Document)]
-    assert len(documents) >= 0.7 * len(site.articles)
-    assert sum(len(document.text.encode()) for document in documents) >= 2_000_000
+    assert len(documents) >= 0.7 * len(chosen)
+    assert sum(len(document.text.encode()) for document in documents) >= 2_000_000 / 3
 
 
 def test_articles_come_from_sources_and_topics_without_an_import() -> None:

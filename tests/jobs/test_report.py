@@ -10,7 +10,7 @@ import pytest
 from jobs import examples, report, times
 from jobs.bars import bars, groups
 from jobs.config import RunConfig, RunSettings
-from pipeline import manifests
+from pipeline import manifests, storage
 from pipeline.manifests import Manifest
 from pipeline.records import Document, Rejection
 from pipeline.tables import DOCUMENTS, REJECTIONS, TableWriter, document_row, rejection_row
@@ -72,6 +72,20 @@ def test_what_pages_say_stays_text(run: str) -> None:
     )  # quoted for a shell
     assert "prefers-color-scheme: dark" in html
     assert "max-width: 40rem" in html
+
+
+def test_answers_to_questions_have_a_table(run: str) -> None:
+    asked = {"questions": 1200, "accuracy": 0.3125}
+    value = {
+        "heldout": {"bits_per_byte": 1.5}, "parameters": 10, "ngram": {}, "samples": [],
+        "multiple_choice": {"sets/<b>.jsonl": asked | {"by_chance": 0.25}}, "completions": {"lambada.jsonl": asked},
+    }  # fmt: skip
+    storage.write_json(f"{run}/evaluation/scores.json", value)
+    manifests.write_manifest(f"{run}/evaluation", Manifest(kind="x", fingerprint="x", files=()))
+    report.main(RunConfig(run=RunSettings(folder=run)))
+    html = Path(run, report.REPORT).read_text("utf-8")
+    assert "<td>&lt;b&gt;.jsonl</td><td>31.2% of 1,200 right, 25.0% by chance</td>" in html
+    assert "<td>lambada.jsonl</td><td>31.2% of 1,200 right</td>" in html
 
 
 def test_bars_are_shares_of_the_longest() -> None:

@@ -3,6 +3,9 @@
 import json
 from collections.abc import Callable
 
+from jobs import config as settings
+from jobs import curate, ingest
+from jobs.engine import Engine
 from pipeline.manifests import read_manifest
 from tests.commands import Commands
 from tests.runs import Made, assert_same, contents
@@ -31,9 +34,9 @@ def test_variants_are_replayed_trained_and_compared(commands: Commands, copy: Ca
 
     for number, changes in ((1, THRESHOLDS), (2, variants[1:])):
         variant, fresh = made.run.parent / f"run-variant-{number}", made.run.parent / f"fresh-{number}"
-        assignments = [word for each in (*changes, f"run.folder={fresh}") for word in ("--set", each)]
-        for job in ("ingest", "curate"):
-            assert commands.run(job, made.settings, *assignments).code == 0
+        config = settings.load(str(made.settings), [*" ".join(changes).split(), f'run.folder="{fresh}"'])
+        for job in (ingest.main, curate.main):
+            job(config, Engine())
         assert_same(contents(variant, FILTERED), contents(fresh, FILTERED))
     base, replayed = (set(contents_of(folder)) for folder in (made.run, made.run.parent / "run-variant-1"))
     assert base - replayed

@@ -172,7 +172,7 @@ def test_worker_processes_take_turns(shards: str, method: str) -> None:
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_a_stateful_data_loader_resumes(shards: str, num_workers: int) -> None:
     stateful = pytest.importorskip("torchdata.stateful_dataloader", reason="torchdata is not installed")
-    context = "spawn" if num_workers else None
+    context = "fork" if num_workers else None
 
     def loader() -> Any:
         batches = Batches(shards, batch_rows=8, epochs=1, prefetch=0)

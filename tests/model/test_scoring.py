@@ -11,8 +11,8 @@ import torch
 
 from model.config import ModelConfig
 from model.export import export_model
-from model.questions import questions_of
-from model.scoring import Continuation, encode_pair, ranking_accuracy, score_continuations
+from model.questions import Question, are_completions, questions_of, with_shots
+from model.scoring import Continuation, completion_accuracy, encode_pair, ranking_accuracy, score_continuations
 from model.transformer import Transformer
 from pipeline.errors import DataError
 from pipeline.jsonl import read_records
@@ -90,6 +90,47 @@ def test_questions_of_every_shape() -> None:
     assert [question.gold for question in questions] == [1, 0, 1, 1, 0, 1, 1, 1, 0]
 
 
+def test_texts_to_complete() -> None:
+    records = [{"context": "The sea is ", "continuation": "deep"}, {"text": "He opened the old\n door"}]
+    questions = questions_of(records, "here")
+    assert [question.options for question in questions] == [
+        (("The sea is", " deep"),),
+        (("He opened the old", " door"),),
+    ]
+    assert are_completions(questions)
+    assert not are_completions(questions_of([*records, {"query": "?", "choices": ["a", "b"], "gold": 0}], "here"))
+
+
+def test_completions_are_right_if_each_token_is_the_likeliest() -> None:
+    model = tiny()
+    model_says = int(model(torch.tensor([[0, *b"ab"]]))[0, -1].argmax())
+    asked = [
+        Question(options=(("ab", chr(model_says)),), gold=0),
+        Question(options=(("ab", chr(model_says) + "~~"),), gold=0),
+    ]
+    scores = completion_accuracy(model, Bytes(), asked)
+    nats = [slowly(model, [0, *b"ab"], list(question.options[0][1].encode())).nats for question in asked]
+    assert (scores["questions"], scores["accuracy"]) == (2, 0.5)
+    assert scores["perplexity"] == pytest.approx(math.exp(-sum(nats) / 2), rel=1e-4)
+    assert scores["bits_per_byte"] == pytest.approx(-sum(nats) / 4 / math.log(2), rel=1e-4)
+
+
+def test_shots_are_other_questions_with_their_answers() -> None:
+    records = [{"query": f"What is {n}+1?", "choices": [str(n + 1), "no"], "gold": 0} for n in range(5)]
+    questions = questions_of(records, "here")
+    shown = with_shots(questions, 2)
+    assert shown == with_shots(questions, 2)
+    for question, with_examples in zip(questions, shown, strict=True):
+        *examples, asked = with_examples.options[0][0].split("\n\n")
+        assert asked == question.options[0][0]
+        assert len(set(examples)) == 2
+        assert set(examples) <= {other.solved for other in questions} - {question.solved}
+        assert [text for _, text in with_examples.options] == [text for _, text in question.options]
+    assert with_shots(questions, 0) == questions == with_shots(questions, 0)
+    assert with_shots(questions[:1], 3) == questions[:1]
+    assert with_shots(questions, 9)[0].options[0][0].count("\n\n") == 4
+
+
 @pytest.mark.parametrize(
     ("record", "named"),
     [
@@ -100,6 +141,8 @@ def test_questions_of_every_shape() -> None:
         ({"query": "?", "choices": [1, 2], "gold": 0}, "here, record 1 is not"),
         ({"question": "?", "choices": ["a", "b"], "answer": "Z"}, "calls option 25 right"),
         ({"question": "?", "choices": ["a", "b"], "answer": "no"}, "here, record 1 is not"),
+        ({"context": "a"}, "here, record 1 is not a multiple-choice question, .* nor a text to complete"),
+        ({"text": "word"}, "here, record 1 is not"),
         ({"sentence": "no gap", "option1": "a", "option2": "b", "answer": "1"}, "here, record 1 is not"),
     ],
 )

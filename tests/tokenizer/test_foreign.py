@@ -1,7 +1,9 @@
 """Files of other makers: LLaMA 3's form, forms that change text, and what must be refused in one sentence."""
 
 import json
+import unicodedata
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ from tokenizers import Tokenizer
 from tests.tokenizer.conftest import PARAGRAPHS
 from tokenizer.alphabet import to_characters
 from tokenizer.backends import REFERENCE, HuggingFace
-from tokenizer.encoding import Encoder, plain_text_value
+from tokenizer.encoding import Encoder, load_encoder, plain_text_value
 from tokenizer.native import Native
 from tokenizer.patterns import pattern_named
 
@@ -97,8 +99,64 @@ def test_added_tokens_that_are_not_special_are_found(small_json: str) -> None:
     assert encoder.decode(encoder.encode("a <tool> b")) == "a <tool> b"
 
 
+@pytest.mark.parametrize(
+    "normalizer",
+    [{"type": "NFC"}, {"type": "Sequence", "normalizers": [{"type": "NFC"}]}],
+    ids=["alone", "in a sequence"],
+)
+@pytest.mark.parametrize("tools", [0, 1], ids=["", "added tokens"])
+@pytest.mark.parametrize("backend", [REFERENCE, "auto"])
+def test_a_tokenizer_that_composes_like_qwens(
+    normalizer: dict[str, Any], tools: int, backend: str, small_json: str
+) -> None:
+    """The ids are those of `tokenizers`, whose normalizer is its own; what is decoded is the text in that form."""
+    value = json.loads(small_json)
+    value["normalizer"] = normalizer
+    value["added_tokens"] += [{**value["added_tokens"][0], "id": 600, "content": "<tool>", "special": False}] * tools
+    encoder, theirs = Encoder(json.dumps(value), backend=backend), Tokenizer.from_str(json.dumps(value))
+    texts = [*PARAGRAPHS, *TEXTS, "e\u0301 a\u0323\u0302 각 \u1100\u1161\u11a8 \u212b \u0958 <tool>\u0338 <tool> x"]
+    for text, ids in zip(texts, encoder.encode_batch(texts), strict=True):
+        if "<|" not in text:
+            assert ids.tolist() == theirs.encode(text, add_special_tokens=False).ids
+        if "<tool>" not in text:
+            assert encoder.decode(ids) == unicodedata.normalize("NFC", text)
+
+
+def test_a_sequence_of_no_normalizers_does_nothing(small_json: str) -> None:
+    value = json.loads(small_json)
+    value["normalizer"] = {"type": "Sequence", "normalizers": []}
+    assert Encoder(json.dumps(value), backend="corpusmill").encode("e\u0301") == Encoder(small_json).encode("e\u0301")
+
+
+@pytest.mark.parametrize("name", ["<｜end▁of▁sentence｜>", "<eos>", "[EOS]", "<EOS_TOKEN>", "<|endofsentence|>"])
+def test_the_end_of_a_text_under_other_names(name: str, small_json: str) -> None:
+    value = json.loads(small_json)
+    value["added_tokens"][1]["content"] = "<begin>"
+    value["added_tokens"][0]["content"] = name
+    assert Encoder(json.dumps(value)).end_of_text_id == 0
+    value["added_tokens"][0]["content"] = "<sep>"
+    with pytest.raises(ValueError, match=r"to separate documents; there are '<sep>', '<begin>'"):
+        Encoder(json.dumps(value))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"IQ== 0\nIg== 1\n", "it is a rank file of tiktoken; `tokenizer.existing` takes that"),
+        (b"\x28\xb5\x2f\xfd", "can't decode byte"),
+        (b"", "Expecting value"),
+    ],
+    ids=["ranks", "no text", "empty"],
+)
+def test_other_files_are_named(content: bytes, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "cl.tiktoken"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=f"cl.tiktoken is not a usable byte-level tokenizer.json: .*{message}"):
+        load_encoder(str(path))
+
+
 def _normalised(value: dict[str, Any]) -> None:
-    value["normalizer"] = {"type": "NFC"}
+    value["normalizer"] = {"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "Lowercase"}]}
 
 
 def _spaced(value: dict[str, Any]) -> None:
@@ -116,7 +174,7 @@ def _removing(value: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (_normalised, r"it normalises text \(NFC\), which decoding cannot undo"),
+        (_normalised, r"it normalises text \(NFC, Lowercase\), which decoding cannot undo"),
         (_spaced, "it adds a space before each text"),
         (_without_bytes, "its pre-tokenizer is not byte-level"),
         (_removing, "its pre-tokenizer removes part of the text"),

@@ -1,0 +1,93 @@
+"""A run as an input of another: its pages, or its documents. Their manifest says which files are data.
+
+Pages are taken from the page index, with their ids: what the run fetched or read and did not take for a page stays out.
+The bodies are not copied; the new index points to where they lie.
+"""
+
+import posixpath
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+
+from pipeline import manifests, storage
+from pipeline.errors import DataError, InputError
+from pipeline.ingest.captures import Capture, Place, Refusal
+from pipeline.ingest.config import IngestConfig
+from pipeline.ingest.payloads import found_rows, what_changed
+from pipeline.manifests import MANIFEST, Manifest
+from pipeline.storage import FileEntry, join
+
+RUN_FILE = "run.toml"
+PAGES = "pages"
+# The format of the files of each dataset that holds pages or documents.
+_KINDS = {PAGES: "pages", "filtered": "parquet", "documents": "parquet"}
+
+
+def run_files(folder: str, config: IngestConfig) -> list[tuple[FileEntry, str]] | None:
+    """The data files of a run, or of one of its datasets, with whole paths, each with its format; None for other folders.
+
+    Raises:
+        InputError: the dataset is not complete, is of another kind, or was made with other field names.
+    """
+    if not storage.exists(join(folder, MANIFEST)):
+        pages = join(folder, PAGES)
+        if not storage.exists(join(folder, RUN_FILE)) and not storage.exists(join(pages, MANIFEST)):
+            return None
+        return _data_files(pages, manifests.read_manifest(pages), config)
+    if not _is_ours(join(folder, MANIFEST)):
+        return None
+    return _data_files(folder, manifests.read_manifest(folder), config)
+
+
+def _is_ours(manifest: str) -> bool:
+    """Whether a file of that name is one of ours: other tools write some, too."""
+    try:
+        value = storage.read_json(manifest)
+    except DataError:
+        return False
+    return isinstance(value, dict) and {"kind", "fingerprint", "files", "format"} <= value.keys()
+
+
+def _data_files(folder: str, manifest: Manifest, config: IngestConfig) -> list[tuple[FileEntry, str]]:
+    kind = _KINDS.get(manifest.kind)
+    if kind is None:
+        raise InputError(
+            f"{folder} is the dataset {manifest.kind!r} of a run; ingest takes a run, or its pages, filtered or documents"
+        )
+    if kind == "pages" and manifest.settings.get("fields", asdict(config.fields)) != asdict(config.fields):
+        raise InputError(
+            f"{folder} was made with other [ingest.fields]; set them to the same, as its {RUN_FILE} has them"
+        )
+    return [
+        (replace(entry, path=join(folder, entry.path)), kind)
+        for entry in manifest.files
+        if entry.path.endswith(".parquet") and (kind != "pages" or entry.path.startswith("part-"))
+    ]
+
+
+def found_in_index(index_file: str, limit: int) -> Iterator[Capture | Refusal]:
+    """The pages that one part of the index of a run lists."""
+    run = posixpath.dirname(posixpath.dirname(index_file))
+    for row, path, found in found_rows(index_file, run):
+        place = Place(kind=row["kind"], position=row["position"], length=row["length"] or 0, file=path)
+        changed = what_changed(row, found)
+        if changed or not isinstance(found, Capture):
+            yield Refusal(place=place, url=row["url"], reason="payload_changed", detail=changed)
+        elif len(found.payload) > limit:
+            size = len(found.payload)
+            yield Refusal(
+                place=place,
+                url=row["url"],
+                reason="too_large",
+                detail="the page is too large",
+                value=size,
+                threshold=limit,
+            )
+        else:
+            yield replace(
+                found,
+                place=place,
+                url=row["url"],
+                media_type=row["media_type"],
+                charset=row["charset"],
+                date=row["date"],
+            )
