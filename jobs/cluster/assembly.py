@@ -3,6 +3,7 @@
 `corpusmill cluster job-server` fetches the library and what it needs, each file by its SHA-256 in
 `job_server_parts.txt`, and makes one jar of them in a folder of this user; `--runner=FlinkRunner` finds it there.
 The job server speaks the protocol that Beam keeps the same from release to release, so it may be older than the Beam here.
+Unlike the ready-made one it listens on loopback alone (`loopback.py`).
 """
 
 import hashlib
@@ -18,6 +19,7 @@ from importlib import resources
 from pathlib import Path
 from urllib.error import URLError
 
+from jobs.cluster.loopback import kept_to_loopback
 from jobs.cluster.maven import MavenSettings
 from pipeline.errors import CorpusmillError
 from pipeline.storage import user_cache
@@ -40,7 +42,7 @@ def assembled_path(flink_version: str) -> Path | None:
 
 def _place() -> Path:
     digest = hashlib.sha256(_listed().encode()).hexdigest()[:8]
-    return Path(user_cache(f"beam-{BEAM_VERSION}-flink-{FLINK_VERSION}-job-server-{digest}.jar"))
+    return Path(user_cache(f"beam-{BEAM_VERSION}-flink-{FLINK_VERSION}-job-server-loopback-{digest}.jar"))
 
 
 def assemble(maven: MavenSettings, say: Progress = lambda line: None) -> Path:
@@ -114,7 +116,7 @@ def merge(jars: list[Path], target: Path) -> None:
                         services.setdefault(name, []).extend(part.read(name).decode("utf-8").splitlines())
                     elif name not in seen:
                         seen.add(name)
-                        _add(whole, name, part.read(name))
+                        _add(whole, name, kept_to_loopback(name, part.read(name)))
         for name, lines in sorted(services.items()):
             _add(whole, name, "".join(f"{line}\n" for line in dict.fromkeys(lines)).encode())
 

@@ -42,6 +42,8 @@ class Cluster:
     port: int
     pool_port: int
     parallelism: int
+    # Beam workers beside each task manager, where that runs several tasks of a job at once.
+    workers_per_manager: int = 1
     # Where the job server listens; 0 if there is none.
     job_port: int = 0
     processes: tuple[Process, ...] = ()
@@ -74,7 +76,7 @@ def start(settings: ClusterSettings) -> Cluster:
     version = flink.flink_version(distribution)
     jar = settings.job_server_jar(version)
     job_manager, blobs, pool, job_port = free_ports(4)
-    _write_config(settings, {"job_manager": job_manager, "blobs": blobs})
+    write_config(folder, flink_options(settings, {"job_manager": job_manager, "blobs": blobs}))
     cluster = Cluster(
         folder=str(folder),
         flink_version=version,
@@ -83,65 +85,87 @@ def start(settings: ClusterSettings) -> Cluster:
         parallelism=settings.parallelism,
         job_port=job_port if jar else 0,
     )
-    starter = _Starter(cluster, folder, settings)
+    starter = Starter(cluster, seconds=settings.start_seconds)
     try:
-        starter.start_all(java, distribution, jar)
+        _start_all(starter, settings, java, distribution, jar)
     except BaseException:
-        _stop(starter.cluster)
+        starter.stop()
         raise
     return starter.cluster
 
 
-class _Starter:
+class Starter:
     """Starts process after process, each noted before the next, so that nothing that runs is unknown."""
 
-    def __init__(self, cluster: Cluster, folder: Path, settings: ClusterSettings) -> None:
+    def __init__(self, cluster: Cluster, *, seconds: float, die_with_us: bool = False) -> None:
         self.cluster = cluster
-        self._folder = folder
-        self._settings = settings
-        self._limit = time.monotonic() + settings.start_seconds
+        self.folder = Path(cluster.folder)
+        self._seconds = seconds
+        self._limit = time.monotonic() + seconds
         self._environment = worker_environment()
+        self._die_with_us = die_with_us
 
-    def start_all(self, java: str, distribution: Path, job_server: str) -> None:
-        config, rest = self._folder / "conf", FlinkRest(self.cluster.address)
-        log = self._folder / "logs" / "{}.log"
-        self._start("job-manager", flink.job_manager_command(java, distribution, config, log, beam=job_server))
-        self._wait("the job manager", lambda: bool(rest.version()))
-        command = flink.task_manager_command(java, distribution, config, log, beam=job_server)
-        for number in range(self._settings.task_managers):
-            self._start(f"task-manager-{number}", [*command, "-D", f"taskmanager.resource-id=task-manager-{number}"])
-            self._start(
-                f"worker-pool-{number}",
-                [sys.executable, "-m", "jobs.cluster.pool", "--port", str(self.cluster.pool_port)],
-            )
-        if job_server:
-            artifacts = self._folder / "temporary/artifacts"
-            self._start(
-                "job-server",
-                job_server_command(java, job_server, self.cluster.address, self.cluster.job_port, artifacts),
-            )
-        self._wait("the task managers", lambda: rest.overview()["slots-total"] == self._settings.slots_total)
-        self._wait("the worker pools", lambda: _listens(self.cluster.pool_port))
-        if job_server:
-            self._wait("the job server", lambda: _listens(self.cluster.job_port))
+    @property
+    def log(self) -> Path:
+        """Where a process of Flink logs; `start` puts its name for {}."""
+        return self.folder / "logs" / "{}.log"
 
-    def _start(self, name: str, command: list[str]) -> None:
+    def start(self, name: str, command: list[str]) -> None:
+        """Starts a process of this name."""
         words = [word.replace("{}", name) for word in command]
-        process = started(name, words, self._folder / "logs" / f"{name}.out", self._environment)
+        place = self.folder / "logs" / f"{name}.out"
+        process = started(name, words, place, self._environment, dies_with_us=self._die_with_us)
         self.cluster = replace(self.cluster, processes=(*self.cluster.processes, process))
         _write(self.cluster)
 
-    def _wait(self, what: str, is_ready: Callable[[], bool]) -> None:
+    def wait(self, what: str, is_ready: Callable[[], bool]) -> None:
+        """Waits for a part of the cluster.
+
+        Raises:
+            CorpusmillError: a process ended, or the time is up.
+        """
         while True:
             with suppress(CorpusmillError):  # nobody answers yet
                 if is_ready():
                     return
-            for process in self.cluster.dead():
-                raise CorpusmillError(f"the {process.name} ended at once: {_last_words(self._folder, process.name)}")
+            self.check_alive()
             if time.monotonic() > self._limit:
-                seconds = self._settings.start_seconds
-                raise CorpusmillError(f"{what} did not report within {seconds:.0f} s; see {self._folder / 'logs'}")
+                raise CorpusmillError(f"{what} did not report within {self._seconds:.0f} s; see {self.folder / 'logs'}")
             time.sleep(_POLL_SECONDS)
+
+    def check_alive(self) -> None:
+        """Raises:
+        CorpusmillError: a process has ended; with the last that it said.
+        """
+        for process in self.cluster.dead():
+            raise CorpusmillError(f"the {process.name} ended: {last_words(self.folder, process.name)}")
+
+    def stop(self) -> None:
+        """Ends them all."""
+        _stop(self.cluster)
+
+
+def _start_all(starter: Starter, settings: ClusterSettings, java: str, distribution: Path, job_server: str) -> None:
+    cluster, config = starter.cluster, starter.folder / "conf"
+    rest = FlinkRest(cluster.address)
+    starter.start("job-manager", flink.job_manager_command(java, distribution, config, starter.log, beam=job_server))
+    starter.wait("the job manager", lambda: bool(rest.version()))
+    command = flink.task_manager_command(java, distribution, config, starter.log, beam=job_server)
+    for number in range(settings.task_managers):
+        starter.start(f"task-manager-{number}", [*command, "-D", f"taskmanager.resource-id=task-manager-{number}"])
+        starter.start(f"worker-pool-{number}", pool_command(cluster.pool_port))
+    if job_server:
+        artifacts = starter.folder / "temporary/artifacts"
+        starter.start("job-server", job_server_command(java, job_server, cluster.address, cluster.job_port, artifacts))
+    starter.wait("the task managers", lambda: rest.overview()["slots-total"] == settings.slots_total)
+    starter.wait("the worker pools", lambda: listens(cluster.pool_port))
+    if job_server:
+        starter.wait("the job server", lambda: listens(cluster.job_port))
+
+
+def pool_command(port: int) -> list[str]:
+    """The command of a pool of Beam workers."""
+    return [sys.executable, "-m", "jobs.cluster.pool", "--port", str(port)]
 
 
 def status(folder: str = "") -> tuple[Cluster, list[str]]:
@@ -167,7 +191,7 @@ def status(folder: str = "") -> tuple[Cluster, list[str]]:
         f"{seen['taskmanagers']} task managers, {seen['slots-available']} of {seen['slots-total']} slots free, "
         f"{seen['jobs-running']} jobs running, {seen['jobs-finished']} finished, {seen['jobs-failed']} failed",
         f"worker pools at {LOOPBACK}:{cluster.pool_port}",
-        f"job server at *:{cluster.job_port}, on every interface"
+        f"job server at {LOOPBACK}:{cluster.job_port}"
         if cluster.job_port
         else "no job server: each pipeline starts one",
     ]
@@ -244,27 +268,29 @@ def _write(cluster: Cluster) -> None:
     part.replace(place)
 
 
-def _write_config(settings: ClusterSettings, ports: Mapping[str, int]) -> None:
-    folder = Path(settings.folder)
+def write_config(folder: Path, options: Mapping[str, str]) -> None:
+    """Writes Flink's configuration into `folder`, and clears its logs."""
     for name in ("conf", "logs", "temporary"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     for old in (folder / "logs").iterdir():
         old.unlink()
-    (folder / "conf/config.yaml").write_text(config_file(flink_options(settings, ports)), "utf-8")
+    (folder / "conf/config.yaml").write_text(config_file(options), "utf-8")
     (folder / "conf/log4j.properties").write_text(flink.LOGGING, "utf-8")
 
 
-def _last_words(folder: Path, name: str) -> str:
+def last_words(folder: Path, name: str) -> str:
     """The last line of the log that tells of an error, or the last line."""
     lines: list[str] = []
     for suffix in (".out", ".log"):
         place = folder / "logs" / (name + suffix)
         lines += place.read_text("utf-8", "replace").splitlines() if place.exists() else []
+    lines = [line for line in lines if not line.startswith("srun:")] or lines  # which says only that a task failed
     telling = [line for line in lines if "Exception" in line or "rror" in line] or lines or ["it said nothing"]
     return f"{telling[-1].strip()[:300]}; see {folder / 'logs'}"
 
 
-def _listens(port: int) -> bool:
+def listens(port: int) -> bool:
+    """Whether somebody listens on `port` of loopback."""
     with suppress(OSError), socket.create_connection((LOOPBACK, port), timeout=1.0):
         return True
     return False

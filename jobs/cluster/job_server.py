@@ -52,7 +52,10 @@ def job_server_jar(
 
 
 def job_server_command(java: str, jar: str, flink: str, port: int, artifacts: Path) -> list[str]:
-    """The command of a job server that listens on `port`, of every interface, and sends its jobs to the Flink at this address."""
+    """The command of a job server that sends its jobs to the Flink at this address.
+
+    It listens on `port`: of loopback, if it is the one put together here (`loopback.py`), or of every interface, as Beam made it.
+    """
     options = {
         "flink-master": flink,
         "artifacts-dir": str(artifacts),

@@ -115,6 +115,8 @@ def _flink(values: Mapping[str, Any], arguments: Sequence[str], maven: MavenSett
         added.append(f"--flink_version={version}")
     if own is not None and not _given(arguments, "parallelism"):
         added.append(f"--parallelism={own.parallelism}")
+    if own is not None and own.workers_per_manager > 1 and not _given(arguments, "sdk_worker_parallelism"):
+        added.append(f"--sdk_worker_parallelism={own.workers_per_manager}")
     chosen = values["flink_job_server_jar"] or values["job_endpoint"] or maven.job_server_sha256
     if own is not None and own.job_port and not chosen:
         return [*added, f"--job_endpoint={LOOPBACK}:{own.job_port}", *_unlimited(arguments)]

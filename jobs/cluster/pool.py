@@ -7,6 +7,7 @@ shares out the requests among them, and when one dies, the others go on.
 """
 
 import argparse
+import os
 import signal
 import subprocess
 import sys
@@ -36,9 +37,9 @@ class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):  # type
         try:
             with self._lock:
                 self._forget_ended()
+                words = [request.control_endpoint.url, request.worker_id, str(os.getpid())]
                 worker = self._workers[request.worker_id] = subprocess.Popen(
-                    [sys.executable, "-m", "jobs.cluster.worker", request.control_endpoint.url, request.worker_id],
-                    stdin=subprocess.DEVNULL,
+                    [sys.executable, "-m", "jobs.cluster.worker", *words], stdin=subprocess.DEVNULL
                 )
             print(f"worker {request.worker_id} starts as process {worker.pid}", flush=True)
         except OSError as error:

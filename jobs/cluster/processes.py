@@ -1,5 +1,6 @@
 """Processes that outlive the command that started them: started apart, known by number and birth, ended for certain."""
 
+import ctypes
 import os
 import random
 import signal
@@ -14,6 +15,7 @@ from pathlib import Path
 from pipeline.errors import CorpusmillError
 
 _POLL_SECONDS = 0.05
+_PR_SET_PDEATHSIG = 1
 _PORTS = (15000, 32000)  # Linux gives connections 32768 and up, others 49152 and up
 
 
@@ -30,13 +32,24 @@ class Process:
         return birth_of(self.pid) == self.born != ""
 
 
-def started(name: str, command: Sequence[str], log: Path, environment: Mapping[str, str]) -> Process:
-    """Starts `command` in a session of its own; what it prints goes to `log`."""
+def started(
+    name: str, command: Sequence[str], log: Path, environment: Mapping[str, str], *, dies_with_us: bool = False
+) -> Process:
+    """Starts `command` in a session of its own; what it prints goes to `log`.
+
+    One that `dies_with_us` (on Linux) is killed when this process ends, however it ends.
+    """
     with open(log, "ab") as out:
         child = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=dict(environment), start_new_session=True
-        )
+            command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=dict(environment), start_new_session=True,
+            preexec_fn=die_with_parent if dies_with_us else None,
+        )  # fmt: skip
     return Process(name=name, pid=child.pid, born=birth_of(child.pid))
+
+
+def die_with_parent() -> None:
+    """Has Linux kill this process when the one that started it ends. For `preexec_fn`, where no threads are."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def birth_of(pid: int) -> str:
@@ -55,11 +68,11 @@ def birth_of(pid: int) -> str:
     return "" if state.startswith("Z") else born.strip()
 
 
-def end(processes: Iterable[Process], *, seconds: float) -> None:
-    """Ends the processes and all that they started: asked first, and after `seconds` no longer asked."""
+def end(processes: Iterable[Process], *, seconds: float, asking: int = signal.SIGTERM) -> None:
+    """Ends the processes and all that they started: asked first, by the signal `asking`, and after `seconds` no longer asked."""
     alive = [process for process in processes if process.is_alive()]
     for process in alive:
-        _signal(process, signal.SIGTERM)
+        _signal(process, asking)
     limit = time.monotonic() + seconds
     while any(process.is_alive() for process in alive) and time.monotonic() < limit:
         time.sleep(_POLL_SECONDS)

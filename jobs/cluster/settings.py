@@ -35,8 +35,8 @@ class ClusterSettings:
     # Memory of the Java processes. The Beam workers need what their job needs, beside it.
     job_manager_mib: int = 768
     task_manager_mib: int = 1280
-    # Whether Beam's job server is part of it, which listens on every interface: its jar, or empty for the one that
-    # `corpusmill cluster job-server` put together. With None each pipeline starts one of its own, which takes seconds.
+    # Whether Beam's job server is part of it: its jar (a ready-made one listens on every interface), or empty for the one
+    # that `corpusmill cluster job-server` put together. With None each pipeline starts one of its own, which takes seconds.
     job_server: str | None = None
     # How often, and after how many seconds, a job that lost a worker begins again.
     restarts: int = 10

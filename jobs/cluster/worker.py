@@ -1,4 +1,4 @@
-"""One Beam worker process: `python -m jobs.cluster.worker CONTROL-ADDRESS WORKER-ID`. Ends with its engine, or with its pool."""
+"""One Beam worker process: `python -m jobs.cluster.worker CONTROL-ADDRESS WORKER-ID POOL-PID`. Ends with its engine, or with its pool."""
 
 import logging
 import os
@@ -9,12 +9,13 @@ import time
 _POLL_SECONDS = 1.0
 
 
-def main(control: str, worker_id: str) -> None:
+def main(control: str, worker_id: str, pool: str) -> None:
     """Works for the engine at `control` until that has nothing more to do."""
+    # Before Beam is imported, which takes seconds: the pool may be gone by then.
+    threading.Thread(target=_end_with_pool, args=(int(pool),), daemon=True).start()
     from apache_beam.runners.worker.sdk_worker import SdkHarness
 
     logging.basicConfig(level=logging.WARNING)
-    threading.Thread(target=_end_with_pool, args=(os.getppid(),), daemon=True).start()
     SdkHarness(control, worker_id=worker_id).run()
 
 

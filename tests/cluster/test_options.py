@@ -81,6 +81,19 @@ def test_a_cluster_of_ones_own_is_completed(
     assert completed(completed(given, maven), maven) == completed(given, maven)
 
 
+def test_a_task_manager_of_several_tasks_has_as_many_workers(
+    server: Answers, maven: MavenSettings, jar: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That of a Slurm job: one worker process for all tasks of a node would be one processor at work."""
+    own = control.Cluster(folder="", flink_version="1.20", port=server.server_port, pool_port=50123, parallelism=64, workers_per_manager=32)  # fmt: skip
+    monkeypatch.setattr(control, "read", lambda folder="": own)
+    given = ("--runner=FlinkRunner", f"--flink_master=localhost:{server.server_port}", f"--flink_job_server_jar={jar}")
+    assert {"--parallelism=64", "--sdk_worker_parallelism=32"} <= set(completed(given, maven))
+    assert completed(completed(given, maven), maven) == completed(given, maven)
+    chosen = (*given, "--sdk_worker_parallelism=3")
+    assert "--sdk_worker_parallelism=32" not in completed(chosen, maven)
+
+
 def test_the_job_server_that_a_cluster_keeps_is_used_unless_another_is_meant(
     server: Answers, maven: MavenSettings, jar: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
