@@ -81,8 +81,10 @@ class Split:
     num_near: int = 0
 
 
-def read_split(sources: Sequence[Source], clean: Sequence[Source] = (), clean_documents: int = 0) -> Split:
-    """All examples, each once: a fifth held out, the others to train on.
+def read_split(
+    sources: Sequence[Source], clean: Sequence[Source] = (), clean_documents: int = 0, *, fifth: int = 0
+) -> Split:
+    """All examples, each once: a fifth held out, the others to train on. `fifth` says which, 0 to 4.
 
     Raises:
         InputError: a record lacks text or label, or all labels are alike.
@@ -97,7 +99,7 @@ def read_split(sources: Sequence[Source], clean: Sequence[Source] = (), clean_do
             labels.add(str(record["label"]))
             if example is None or not _is_new(example, seen):
                 continue
-            if is_held_out(example.key):
+            if is_held_out(example.key, fifth):
                 split.heldout.append(example)
             else:
                 train.append((example, record))
@@ -109,7 +111,7 @@ def read_split(sources: Sequence[Source], clean: Sequence[Source] = (), clean_do
             split.train += [example, *pieces_by_span(example, record)]
     for source in clean:
         for example in clean_examples(source, clean_documents):
-            (split.clean_heldout if is_held_out(example.key) else split.clean_train).append(example)
+            (split.clean_heldout if is_held_out(example.key, fifth) else split.clean_train).append(example)
     if not {True, False} <= {example.bad for example in split.train} | ({False} if split.clean_train else set()):
         raise InputError("the labelled records are all good or all bad; a classifier needs both")
     return split
@@ -146,9 +148,9 @@ def clean_sentences(sources: Sequence[Source]) -> tuple[list[Example], list[Exam
     return used, heldout
 
 
-def is_held_out(key: int) -> bool:
-    """Whether training may not see the texts of this key."""
-    return key % HELD_OUT_OF == 0
+def is_held_out(key: int, fifth: int = 0) -> bool:
+    """Whether training may not see the texts of this key, when it is this fifth that is held out."""
+    return key % HELD_OUT_OF == fifth
 
 
 def fold_of(key: int, num_folds: int) -> int:

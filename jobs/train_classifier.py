@@ -78,9 +78,9 @@ class Judged:
         }
 
 
-def train(config: TrainingConfig, folder: str) -> dict[str, Any]:
-    """Trains, measures and writes the model; returns its card (what `NAME.json` holds)."""
-    split = read_split(config.sources, config.clean, config.clean_documents)
+def train(config: TrainingConfig, folder: str, *, fifth: int = 0) -> dict[str, Any]:
+    """Trains, measures and writes the model; returns its card (what `NAME.json` holds). `fifth` is held out."""
+    split = read_split(config.sources, config.clean, config.clean_documents, fifth=fifth)
     examples = [*split.train, *_clean_pieces(config, split.clean_train), *clean_sentences(config.sentences)[0]]
     trained = _linear(config, examples) if config.kind == "linear" else _fasttext(config, examples)
     inside = _out_of_fold(config, trained, split)

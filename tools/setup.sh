@@ -12,7 +12,7 @@ CPU_TORCH=https://download.pytorch.org/whl/cpu
 pip() { "$VENV/bin/python" -m pip --disable-pip-version-check "$@"; }
 # uv installs the same set in a third of pip's time, but does not read pip's settings: whoever has an index of their own there keeps pip.
 has_uv() { ! pip config list | grep -q index-url && pip install -q uv==0.13.9 2>/dev/null; }
-uv() { "$VENV/bin/uv" pip install -q --python "$VENV/bin/python" -c constraints.txt "$@"; }
+uv() { "$VENV/bin/uv" pip install -q --compile-bytecode --python "$VENV/bin/python" -c constraints.txt "$@"; }
 
 # On Linux the torch of PyPI brings CUDA, some gigabytes of it. Without a GPU the CPU build does, where it can be reached.
 if [ "$(uname -s)" = Linux ] && [ ! -e /dev/nvidia0 ] && ! command -v nvidia-smi >/dev/null 2>&1; then
