@@ -28,7 +28,7 @@ _FORMS: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = (
         r"(?:https?://)?hooks\.slack\.com/(?:services|workflows|triggers)/[A-Z0-9]{8,12}/[A-Za-z0-9]{8,24}/[A-Za-z0-9/]{18,64}"
     )),
     (("AIza",), re.compile(rf"{_BEFORE}AIza[A-Za-z0-9_-]{{35}}(?![A-Za-z0-9_-])")),
-    ((".eyJ",), re.compile(rf"{_BEFORE}eyJ[A-Za-z0-9_-]{{10,4096}}\.eyJ[A-Za-z0-9_-]{{10,4096}}\.[A-Za-z0-9_-]{{16,4096}}")),
+    ((".eyJ",), re.compile(rf"{_BEFORE}eyJ[A-Za-z0-9_-]{{10,4096}}+\.eyJ[A-Za-z0-9_-]{{10,4096}}+\.[A-Za-z0-9_-]{{16,4096}}")),
     (("PRIVATE KEY",), re.compile(
         rf"-----BEGIN {_PEM}(?:[A-Za-z0-9+/=\s:,.()\\]|-(?!-)){{64,16384}}?(?:-----END {_PEM}|\Z)"
     )),
