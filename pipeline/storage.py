@@ -8,15 +8,15 @@ import hashlib
 import json
 import os
 import posixpath
-import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Self, cast
 
+from pipeline import web_files
 from pipeline.errors import CorpusmillError, DataError, InputError
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 _CHUNK_BYTES = 1 << 20
 _FILES_AT_A_TIME = 256
-MOST_COPIED_BYTES = 4 << 30  # of a file of the web that can only be read as a whole
 # Where an object appears only when it is closed, and where listings must not be remembered: other processes write, too.
 _OBJECT_STORES = frozenset(("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss"))
 
@@ -85,10 +84,10 @@ def open_read(path: str) -> IO[bytes]:
     try:
         with naming(path):
             file = cast("IO[bytes]", fs.open(inner, "rb"))
-            if not _is_of_the_web(path) or _gives_parts(file):
+            if not web_files.is_of_the_web(path) or web_files.gives_parts(file):
                 return file
             file.close()
-            return _copied(fs, inner, path)
+            return web_files.copied(fs, inner, path)
     except FileNotFoundError:
         raise InputError(f"no such file: {path}") from None
 
@@ -99,60 +98,14 @@ def gives_parts(path: str) -> bool:
     Raises:
         InputError: there is no such file.
     """
-    if not _is_of_the_web(path):
+    if not web_files.is_of_the_web(path):
         return True
     fs, inner = filesystem(path)
     try:
         with naming(path), fs.open(inner, "rb") as file:
-            return _gives_parts(file)
+            return web_files.gives_parts(file)
     except FileNotFoundError:
         raise InputError(f"no such file: {path}") from None
-
-
-def _is_of_the_web(path: str) -> bool:
-    return path.startswith(("http://", "https://"))
-
-
-def _gives_parts(file: Any) -> bool:
-    """Whether the server answers a request for the last byte of an open file; the file is at its start afterwards."""
-    if file.size is None:
-        return False
-    try:
-        file.seek(file.size - 1)
-        file.read(1)
-        file.seek(0)
-    except ValueError:  # so fsspec says that the answer is more than was asked for
-        return False
-    return True
-
-
-def _copied(fs: "fsspec.AbstractFileSystem", inner: str, path: str) -> IO[bytes]:
-    """The whole of a file of the web, as a temporary one. fsspec bounds the time, by five minutes.
-
-    Raises:
-        InputError: it is too large, or does not come to its end.
-    """
-    remedy = "its server does not answer requests for parts of it; download it, and name the copy instead"
-    size = 0
-    with ExitStack() as stack:
-        copy = stack.enter_context(tempfile.TemporaryFile(prefix="corpusmill-"))
-        with fs.open(inner, "rb", block_size=0) as file:
-            while piece := _piece(file, path, remedy):
-                size += copy.write(piece)
-                if size > MOST_COPIED_BYTES:
-                    raise InputError(f"{path} is larger than {MOST_COPIED_BYTES >> 20:,} MiB, and {remedy}")
-        copy.seek(0)
-        stack.pop_all()
-    return cast("IO[bytes]", copy)
-
-
-def _piece(file: Any, path: str, remedy: str) -> bytes:
-    try:
-        return cast("bytes", file.read(_CHUNK_BYTES))
-    except Exception as error:  # of the HTTP client, which only its own module may know
-        raise InputError(
-            f"{path} could not be read to its end ({type(error).__name__} {error}), and {remedy}"
-        ) from error
 
 
 def exists(path: str) -> bool:

@@ -14,7 +14,7 @@ import pytest
 
 from jobs.engine import Engine
 from jobs.ingest import ingest_run
-from pipeline import storage
+from pipeline import storage, web_files
 from pipeline.errors import InputError
 from pipeline.ingest.config import IngestConfig
 from pipeline.ingest.inputs import list_inputs
@@ -114,7 +114,7 @@ def test_what_is_too_large_or_breaks_is_one_sentence(
     remedy = "its server does not answer requests for parts of it; download it, and name the copy instead"
     with pytest.raises(InputError, match=rf"/breaks/a.warc could not be read to its end \(\S.*\), and {remedy}"):
         ingest_run(str(tmp_path / "run"), IngestConfig(inputs=(f"{address}/breaks/a.warc",)), Engine())
-    monkeypatch.setattr(storage, "MOST_COPIED_BYTES", 3 << 20)
+    monkeypatch.setattr(web_files, "MOST_COPIED_BYTES", 3 << 20)
     with pytest.raises(InputError, match=rf"/a.warc.gz is larger than 3 MiB, and {remedy}"):
         ingest_run(str(tmp_path / "run"), IngestConfig(inputs=(f"{address}/a.warc.gz",)), Engine())
     assert not storage.exists(str(tmp_path / "run/pages/manifest.json"))
