@@ -20,10 +20,10 @@ from pipeline.errors import InputError, SettingError
 from pipeline.extract.config import ExtractConfig
 from pipeline.filter.config import FilterConfig
 from pipeline.ingest.config import IngestConfig
+from pipeline.manifests import RUN_FILE
 from pipeline.pack.config import PackConfig
 from tokenizer.config import TokenizerConfig
 
-RUN_FILE = "run.toml"
 _VERSIONED = ("corpusmill", "apache-beam", "pyarrow", "trafilatura", "tokenizers", "torch", "numpy")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from jobs.config import RUN_FILE, load
+from jobs.config import load
 from jobs.page_text import rows, text_of
 from jobs.progress import Progress
 from jobs.replay import Rulebook
@@ -16,6 +16,7 @@ from jobs.summary import manifest_of
 from pipeline.errors import InputError
 from pipeline.filter.decisions import refusals
 from pipeline.filter.rules import Failure, in_language
+from pipeline.manifests import RUN_FILE
 from pipeline.pack.lookup import find_document
 from pipeline.storage import exists, join
 from pipeline.tables import read_batches

@@ -4,8 +4,9 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from jobs.config import RUN_FILE, RunConfig, write_resolved
+from jobs.config import RunConfig, write_resolved
 from pipeline.errors import CorpusmillError, DataError, InputError, SettingError
+from pipeline.manifests import RUN_FILE
 from pipeline.steps import noting_begun
 from pipeline.storage import exists, is_local, join, read_bytes, remove_tree, write_bytes
 

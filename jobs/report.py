@@ -9,10 +9,11 @@ from markupsafe import Markup
 
 from jobs import examples, fertility, ledger, plots, summary, times
 from jobs.bars import Bar, bars, groups
-from jobs.config import RUN_FILE, RunConfig
+from jobs.config import RunConfig
 from jobs.engine import Engine
 from jobs.progress import Progress
 from pipeline import storage
+from pipeline.manifests import RUN_FILE
 from pipeline.storage import join
 from pipeline.tables import read_batches
 

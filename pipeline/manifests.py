@@ -14,6 +14,7 @@ from pipeline.errors import DataError, InputError
 from pipeline.storage import FileEntry, checksum, exists, join, read_json, write_json
 
 MANIFEST = "manifest.json"
+RUN_FILE = "run.toml"  # in the folder of a run: every setting that it was made with
 FORMAT = 1
 # The command that makes a dataset, for people who gave theirs too early.
 _MADE_BY = {

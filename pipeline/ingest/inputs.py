@@ -16,7 +16,8 @@ from pipeline import storage
 from pipeline.errors import InputError
 from pipeline.ingest.config import IngestConfig
 from pipeline.ingest.lists import listed_paths
-from pipeline.ingest.runs import PAGES, RUN_FILE, run_files
+from pipeline.ingest.runs import PAGES, run_files
+from pipeline.manifests import RUN_FILE
 from pipeline.storage import join
 from pipeline.streams import open_stream
 

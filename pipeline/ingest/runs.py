@@ -13,10 +13,9 @@ from pipeline.errors import DataError, InputError
 from pipeline.ingest.captures import Capture, Place, Refusal
 from pipeline.ingest.config import IngestConfig
 from pipeline.ingest.payloads import found_rows, what_changed
-from pipeline.manifests import MANIFEST, Manifest
+from pipeline.manifests import MANIFEST, RUN_FILE, Manifest
 from pipeline.storage import FileEntry, join
 
-RUN_FILE = "run.toml"
 PAGES = "pages"
 # The format of the files of each dataset that holds pages or documents.
 _KINDS = {PAGES: "pages", "filtered": "parquet", "documents": "parquet"}
