@@ -6,6 +6,8 @@ EXTRAS := dev,fast-encode,metrics
 # Tests run side by side on so many processes; each keeps to one thread.
 JOBS ?= 2
 export OMP_NUM_THREADS ?= 1
+# The Java of a cluster that lives for a minute: its thorough compiler takes more time than it gives back.
+export JAVA_TOOL_OPTIONS ?= -XX:TieredStopAtLevel=1 -XX:+UseSerialGC
 
 .PHONY: setup demo test test-slow test-all check format bench clean
 

@@ -47,6 +47,8 @@ def filesystem(path: str) -> tuple["fsspec.AbstractFileSystem", str]:
     Raises:
         InputError: the scheme of `path` is unknown or its optional package is not installed.
     """
+    if web_files.is_of_the_web(path):
+        return web_files.web(), path
     import fsspec  # here: `corpusmill --help` needs none, and it is a third of what that imports
 
     options = {"use_listings_cache": False} if _is_object_store(path) else {}

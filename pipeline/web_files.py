@@ -11,11 +11,20 @@ if TYPE_CHECKING:
 
 _CHUNK_BYTES = 1 << 20
 MOST_COPIED_BYTES = 4 << 30  # of a file that can only be read as a whole
+TRIES = 3  # to read one to its end
+_REMEDY = "its server does not answer requests for parts of it; download it, and name the copy instead"
 
 
 def is_of_the_web(path: str) -> bool:
     """Whether a web server has the file."""
     return path.startswith(("http://", "https://"))
+
+
+def web() -> "fsspec.AbstractFileSystem":
+    """The file system of the web."""
+    from pipeline.web_client import PatientWeb  # here: it takes a while to import
+
+    return PatientWeb()
 
 
 def gives_parts(file: Any) -> bool:
@@ -32,29 +41,34 @@ def gives_parts(file: Any) -> bool:
 
 
 def copied(fs: "fsspec.AbstractFileSystem", inner: str, path: str) -> IO[bytes]:
-    """The whole of a file of the web, as a temporary one. fsspec bounds the time, by five minutes.
+    """The whole of a file of the web, as a temporary one; what breaks off is begun anew. A quarter of an hour is the limit.
 
     Raises:
         InputError: it is too large, or does not come to its end.
     """
-    remedy = "its server does not answer requests for parts of it; download it, and name the copy instead"
-    size = 0
     with ExitStack() as stack:
         copy = stack.enter_context(tempfile.TemporaryFile(prefix="corpusmill-"))
-        with fs.open(inner, "rb", block_size=0) as file:
-            while piece := _piece(file, path, remedy):
-                size += copy.write(piece)
-                if size > MOST_COPIED_BYTES:
-                    raise InputError(f"{path} is larger than {MOST_COPIED_BYTES >> 20:,} MiB, and {remedy}")
-        copy.seek(0)
+        for tries_left in reversed(range(TRIES)):
+            try:
+                _copy(fs, inner, path, cast("IO[bytes]", copy))
+                break
+            except InputError:
+                raise
+            except Exception as error:  # of the HTTP client, which only its own module may know
+                if not tries_left:
+                    raise InputError(
+                        f"{path} could not be read to its end ({type(error).__name__} {error}), and {_REMEDY}"
+                    ) from error
         stack.pop_all()
     return cast("IO[bytes]", copy)
 
 
-def _piece(file: Any, path: str, remedy: str) -> bytes:
-    try:
-        return cast("bytes", file.read(_CHUNK_BYTES))
-    except Exception as error:  # of the HTTP client, which only its own module may know
-        raise InputError(
-            f"{path} could not be read to its end ({type(error).__name__} {error}), and {remedy}"
-        ) from error
+def _copy(fs: "fsspec.AbstractFileSystem", inner: str, path: str, copy: IO[bytes]) -> None:
+    copy.seek(0)
+    copy.truncate()
+    with fs.open(inner, "rb", block_size=0) as file:
+        while piece := file.read(_CHUNK_BYTES):
+            copy.write(piece)
+            if copy.tell() > MOST_COPIED_BYTES:
+                raise InputError(f"{path} is larger than {MOST_COPIED_BYTES >> 20:,} MiB, and {_REMEDY}")
+    copy.seek(0)

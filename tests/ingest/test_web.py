@@ -1,6 +1,7 @@
 """Inputs behind web servers: with and without answers to requests for parts of a file."""
 
 import random
+import re
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -14,7 +15,7 @@ import pytest
 
 from jobs.engine import Engine
 from jobs.ingest import ingest_run
-from pipeline import storage, web_files
+from pipeline import steps, storage, web_client, web_files
 from pipeline.errors import InputError
 from pipeline.ingest.config import IngestConfig
 from pipeline.ingest.inputs import list_inputs
@@ -118,3 +119,103 @@ def test_what_is_too_large_or_breaks_is_one_sentence(
     with pytest.raises(InputError, match=rf"/a.warc.gz is larger than 3 MiB, and {remedy}"):
         ingest_run(str(tmp_path / "run"), IngestConfig(inputs=(f"{address}/a.warc.gz",)), Engine())
     assert not storage.exists(str(tmp_path / "run/pages/manifest.json"))
+
+
+class FaultyHandler(PlainHandler):
+    """Answers requests for parts; the first time that a part is asked for, with a fault."""
+
+    asked: dict[str, int]
+
+    def do_HEAD(self) -> None:
+        self._answer(with_body=False)
+
+    def do_GET(self) -> None:
+        self._answer(with_body=True)
+
+    def _answer(self, *, with_body: bool) -> None:
+        request = f"{self.command} {self.path} {self.headers.get('Range', '')}"
+        number = self.asked[request] = self.asked.get(request, -1) + 1
+        fault = FAULTS[len(self.asked) % len(FAULTS)] if number == 0 else ""
+        content = (Path(self.directory) / self.path.strip("/")).read_bytes()
+        if self.path.startswith("/never") or isinstance(fault, int):
+            self.send_response(fault if isinstance(fault, int) else 503)
+            self.send_header("Content-Length", "0")
+            self.send_header("Retry-After", "0")
+            self.end_headers()
+            return
+        if fault == "closed":
+            self.close_connection = True
+            return
+        first, _, last = self.headers.get("Range", "bytes=0-").removeprefix("bytes=").partition("-")
+        part = content[int(first) : int(last) + 1 if last else None]
+        self.send_response(206 if "Range" in self.headers else 200)
+        self.send_header("Content-Length", str(len(part)))
+        self.send_header("Accept-Ranges", "bytes")
+        if "Range" in self.headers:
+            self.send_header("Content-Range", f"bytes {first}-{int(first) + len(part) - 1}/{len(content)}")
+        self.end_headers()
+        if with_body:
+            self.wfile.write(part[: len(part) // 2] if fault == "cut" else part)
+            self.close_connection = fault == "cut"
+
+
+FAULTS: tuple[int | str, ...] = (503, "closed", "cut", 429, 500, "")
+
+
+@pytest.fixture
+def faulty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, dict[str, int]]]:
+    """The address of a server of the folder `tmp_path`/in that fails now and then, and how often it was asked for what."""
+    monkeypatch.setattr(web_client, "WAITS_SECONDS", (0.01,) * 7)
+    (tmp_path / "in").mkdir()
+    asked: dict[str, int] = {}
+    handler = type("Handler", (FaultyHandler,), {"asked": asked})
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(tmp_path / "in"))) as httpd:
+        thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{httpd.server_port}", asked
+        httpd.shutdown()
+        thread.join()
+
+
+def test_a_fault_that_passes_is_not_noticed(faulty: tuple[str, dict[str, int]], tmp_path: Path) -> None:
+    """Of the servers of archives that are asked too often, or break off in the middle of a part."""
+    address, asked = faulty
+    records = [record("response", f"http://x/{number}", http(page(number))) for number in range(12)]
+    (tmp_path / "in/a.warc.gz").write_bytes(archive(records))
+    pq.write_table(pa.table({"text": [page(number).decode() for number in range(8)]}), tmp_path / "in/b.parquet")
+    there, here = str(tmp_path / "there"), str(tmp_path / "here")
+    manifest = ingest_run(there, IngestConfig(inputs=(f"{address}/a.warc.gz", f"{address}/b.parquet")), Engine())
+    assert (manifest.counts["kept"], manifest.counts["rejected"]) == (20, 0)
+    pages = [each for path in dataset_files(f"{there}/pages") for each in read_pages(path, there)]
+    ingest_run(here, IngestConfig(inputs=(str(tmp_path / "in"),)), Engine())
+    local = [each for path in dataset_files(f"{here}/pages") for each in read_pages(path, here)]
+    assert sorted(each.payload for each in pages if isinstance(each, Page)) == sorted(
+        each.payload for each in local if isinstance(each, Page)
+    )
+    assert sum(number > 0 for number in asked.values()) > len(FAULTS)
+
+
+def test_a_fault_that_stays_is_one_sentence(faulty: tuple[str, dict[str, int]], tmp_path: Path) -> None:
+    address, asked = faulty
+    (tmp_path / "in/never.warc.gz").write_bytes(b"x")
+    with pytest.raises(Exception, match="503") as raised:
+        ingest_run(str(tmp_path / "run"), IngestConfig(inputs=(f"{address}/never.warc.gz",)), Engine())
+    assert (steps.explained(raised.value) or "").startswith(f"{address}/never.warc.gz: 503")
+    assert max(asked.values()) == len(web_client.WAITS_SECONDS)
+
+
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [
+        ("/none.warc.gz", r"ingest input '.*/none.warc.gz' does not exist"),
+        ("http://127.0.0.1:1/a.warc.gz", r"http://127.0.0.1:1/a.warc.gz: Connect call failed"),
+    ],
+)
+def test_what_is_not_there_is_not_a_server_that_is_not_there(
+    server: tuple[str, list[str]], tmp_path: Path, path: str, sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web_client, "WAITS_SECONDS", (0.01,) * 7)
+    address = path if path.startswith("http") else server[0] + path
+    with pytest.raises((InputError, OSError)) as raised:
+        ingest_run(str(tmp_path / "run"), IngestConfig(inputs=(address,)), Engine())
+    assert re.match(sentence, steps.explained(raised.value) or "")
