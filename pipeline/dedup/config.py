@@ -48,6 +48,9 @@ class DedupConfig:
     """The measure whose highest value survives, with survivor = "best_measure" (its name in measures/)."""
     preferred_sources: tuple[str, ...] = ()
     """Sources in order of preference, with survivor = "preferred_source"."""
+    one_per_address: bool = False
+    """Keep one document of each address, whatever the texts are: the one that `survivor` prefers. For the same pages in several
+    archives. HTTP and HTTPS, fragments and tracking parameters make no difference; what has no such address is left alone."""
     max_bucket: int = 64
     """Documents with the same band key that are compared all with all; in a larger bucket each is compared
     with the 16 smallest ids and the 16 before it."""

@@ -18,10 +18,10 @@ from pipeline.dedup.verify import SetReader, check_same, similarities
 from pipeline.errors import DataError
 from pipeline.records import Rejection
 
-SAME_PAGE, EXACT_DUPLICATE, NEAR_DUPLICATE = range(3)
-REASONS = ("same_page", "exact_duplicate", "near_duplicate")
+SAME_PAGE, EXACT_DUPLICATE, NEAR_DUPLICATE, SAME_ADDRESS = range(4)
+REASONS = ("same_page", "exact_duplicate", "near_duplicate", "same_address")
 
-# What becomes of one rejected document. `by` is the survivor, but for the same page the earlier capture;
+# What becomes of one rejected document. `by` is the survivor, but for the same page the earlier capture, for the same address the one kept of it;
 # `earlier` says that it is of an earlier corpus.
 DECISION = np.dtype(
     [
@@ -47,7 +47,7 @@ def decisions_for(plan: Plan, part: int) -> Records:
     values = completed(plan, np.concatenate((own["ref"], stand_ins)), near)
     decisions = np.concatenate(
         (
-            _decisions(plan, captures, SAME_PAGE, np.full(len(captures), np.nan)),
+            _decisions(plan, captures, _of_captures(captures), np.full(len(captures), np.nan)),
             _decisions(plan, left, EXACT_DUPLICATE, np.ones(len(left))),
             _decisions(plan, near, NEAR_DUPLICATE, values),
         )
@@ -85,7 +85,15 @@ def completed(plan: Plan, documents: References, near: Records) -> npt.NDArray[n
     return values
 
 
-def _decisions(plan: Plan, records: Records, reason: int, values: npt.NDArray[np.float64]) -> Records:
+def _of_captures(captures: Records) -> npt.NDArray[np.uint8]:
+    """Which of them are the same page again, and which another one of the same address."""
+    same = (captures["id_high"] == captures["by_high"]) & (captures["id_low"] == captures["by_low"])
+    return np.where(same, SAME_PAGE, SAME_ADDRESS).astype(np.uint8)
+
+
+def _decisions(
+    plan: Plan, records: Records, reason: int | npt.NDArray[np.uint8], values: npt.NDArray[np.float64]
+) -> Records:
     decisions = np.zeros(len(records), DECISION)
     for name in ("ref", "id_high", "id_low", "by_high", "by_low"):
         decisions[name] = records[name]

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from pipeline.dedup.exchange import Records, gather, received, write_exchange
 from pipeline.dedup.plan import STANDING_FOR, Plan, References, check_places, partition_of, parts_of
-from pipeline.dedup.signatures import IDENTITY
+from pipeline.dedup.signatures import IDENTITY, identity_of
 from pipeline.steps import Shard
 
 if TYPE_CHECKING:
@@ -21,16 +21,34 @@ if TYPE_CHECKING:
 
 # A document that another one stands for. `same_page`: both have one id, and `by` is the earlier capture.
 DUPLICATE = np.dtype([*STANDING_FOR, ("same_page", "<u1")])
+# A document that is out before texts are compared.
+GONE = np.dtype([("ref", "<u8")])
 
 
 def later_captures(identities: Records) -> tuple[Records, Records]:
-    """The documents whose id one in an earlier part or row has; and those of them whose text is another."""
+    """The documents whose id one in an earlier part or row has; and the identities of those whose text is another."""
     ordered = identities[np.lexsort((identities["ref"], identities["id_low"], identities["id_high"]))]
     later = np.concatenate(([False], _same(ordered, "id_high", "id_low")))[: len(ordered)]
     firsts = ordered[np.maximum.accumulate(np.where(later, 0, np.arange(len(ordered))))]
     found = _duplicates(ordered[later], firsts[later], same_page=True)
     changed = (ordered["hash_high"] != firsts["hash_high"]) | (ordered["hash_low"] != firsts["hash_low"])
-    return found, found[changed[later]]
+    return found, ordered[later & changed]
+
+
+def others_of_addresses(addressed: Records) -> tuple[Records, Records]:
+    """The documents whose address another one stands for: in each group the lowest rank, then the smallest id, then the
+    earliest; and their identities."""
+    keys = ("ref", "id_low", "id_high", "rank", "key_low", "key_high")
+    ordered = addressed[np.lexsort(tuple(addressed[key] for key in keys))]
+    other = np.concatenate(([False], _same(ordered, "key_high", "key_low")))[: len(ordered)]
+    firsts = np.maximum.accumulate(np.where(other, 0, np.arange(len(ordered))))
+    return _duplicates(ordered[other], ordered[firsts[other]], same_page=False), ordered[other]
+
+
+def _refs(identities: Records) -> Records:
+    refs = np.zeros(len(identities), GONE)
+    refs["ref"] = identities["ref"]
+    return refs
 
 
 def first_captures(identities: Records, changed: References) -> Records:
@@ -46,8 +64,8 @@ def first_captures(identities: Records, changed: References) -> Records:
 
 def equal_texts(identities: Records) -> Records:
     """The documents for whose text another one stands: in each group of equal texts the lowest rank, then the
-    smallest id. Ids must be unique."""
-    keys = ("id_low", "id_high", "rank", "hash_low", "hash_high")
+    smallest id, then the earliest."""
+    keys = ("ref", "id_low", "id_high", "rank", "hash_low", "hash_high")
     ordered = identities[np.lexsort(tuple(identities[key] for key in keys))]
     other = np.concatenate(([False], _same(ordered, "hash_high", "hash_low")))[: len(ordered)]
     firsts = np.maximum.accumulate(np.where(other, 0, np.arange(len(ordered))))
@@ -72,7 +90,7 @@ def _duplicates(documents: Records, by: Records, *, same_page: bool) -> Records:
 
 @dataclass(kw_only=True)
 class FindCaptures:
-    """Phase 2, a range of ids each: leaves the later captures of each page."""
+    """Phase 2, a range of ids each: leaves the later captures of each page; by address, the others of each address."""
 
     plan: Plan
 
@@ -82,11 +100,13 @@ class FindCaptures:
     def process(self, shard: Shard, outputs: "Outputs") -> Mapping[str, int]:
         """Works through one range of ids."""
         plan, index = self.plan, shard.work["index"]
-        identities = gather(plan.arrivals("by_id", plan.all_parts), IDENTITY, index)
-        check_places("by_id", partition_of(identities["id_high"], plan.num_identity_partitions), index)
-        found, changed = later_captures(identities)
+        by_address, partitions = plan.config.one_per_address, plan.num_identity_partitions
+        identities = gather(plan.arrivals("by_id", plan.all_parts), identity_of(plan), index)
+        place = identities["key_high" if by_address else "id_high"]
+        check_places("by_id", partition_of(place, partitions), index)
+        found, gone = others_of_addresses(identities) if by_address else later_captures(identities)
         write_exchange(plan.work("captures", index), found, parts_of(found["ref"]), len(plan.parts))
-        write_exchange(plan.work("changed", index), changed, np.zeros(len(changed), np.int64), 1)
+        write_exchange(plan.work("gone", index), _refs(gone), partition_of(gone["hash_high"], partitions), partitions)
         return {**received("by_id", identities), "sent/decisions": len(found)}
 
 
@@ -104,7 +124,10 @@ class FindEqualTexts:
         plan, index = self.plan, shard.work["index"]
         identities = gather(plan.arrivals("by_text", plan.all_parts), IDENTITY, index)
         check_places("by_text", partition_of(identities["hash_high"], plan.num_identity_partitions), index)
-        changed = gather(plan.work_files("changed", plan.num_identity_partitions), DUPLICATE, 0)
-        found = equal_texts(first_captures(identities, changed["ref"]))
+        gone = gather(plan.arrivals("gone", plan.identity_partitions), GONE, index)["ref"]
+        if plan.config.one_per_address:  # what was captured twice is among them
+            found = equal_texts(identities[~np.isin(identities["ref"], gone)])
+        else:
+            found = equal_texts(first_captures(identities, gone))
         write_exchange(plan.work("equals", index), found, parts_of(found["ref"]), len(plan.parts))
         return {**received("by_text", identities), "sent/decisions": len(found)}

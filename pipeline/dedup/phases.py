@@ -68,6 +68,7 @@ def finding_phases(plan: Plan) -> list[Phase]:
         _phase("signatures", SignParts(plan=plan), plan.all_parts),
         *_merging(plan, plan.all_parts, "by_id", "by_text"),
         _phase("captures", FindCaptures(plan=plan), plan.identity_partitions),
+        *_merging(plan, plan.identity_partitions, "gone"),
         _phase("exact", FindEqualTexts(plan=plan), plan.identity_partitions),
         *_merging(plan, plan.identity_partitions, "captures", "equals"),
     ]

@@ -461,6 +461,43 @@ def test_a_page_captured_twice_with_another_reading(make_run: MakeRun, in_this_p
     assert [(row["reason"], row["duplicate_of"]) for row in rejections(run)] == [("same_page", page.id)]
 
 
+def test_one_of_each_address(
+    make_run: MakeRun, in_this_process: Deduplicate, corpus: list[Document], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two archives of the same site the later one, whatever the texts; then texts are compared, with an index too."""
+    earlier = [replace(one, source="2023") for one in corpus]
+    later = [doc(one.url.replace("http:", "https:"), one.text + " changed since", source="2024") for one in corpus]
+    config = DedupConfig(one_per_address=True, survivor="preferred_source", preferred_sources=("2024", "2023"))
+    runs = [
+        make_run([*earlier, *later], name="parts", per_part=7),
+        make_run([*earlier, *later], name="whole", per_part=999),
+    ]
+    manifests = [in_this_process(runs[0], config)]
+    monkeypatch.setattr("pipeline.dedup.plan._PARTITION_RECORDS", 60)  # many ranges of keys and of text hashes
+    manifests.append(in_this_process(runs[1], config))
+    assert manifests[0].counts["kept"] == manifests[1].counts["kept"]
+    by_id = {one.id: one for one in (*earlier, *later)}
+    for run in runs:
+        survivors, rejected = kept(run), rejections(run)
+        assert Counter(one.id for one in survivors) + Counter(row["id"] for row in rejected) == Counter(
+            one.id for one in (*earlier, *later)
+        )
+        assert {one.source for one in survivors} == {"2024"}
+        addresses = [one.url for one in survivors]
+        assert len(addresses) == len(set(addresses))
+        again = [row for row in rejected if row["reason"] == "same_address"]
+        assert len(again) == len({one.id for one in earlier}) + 4  # four pages were captured twice
+        assert all(
+            by_id[row["id"]].url.partition(":")[2] == by_id[row["duplicate_of"]].url.partition(":")[2] for row in again
+        )
+    new = make_run([*later[:9], doc("http://new.org/", "of no earlier corpus")], name="new")
+    in_this_process(runs[0], replace(config, keep_signatures=True))
+    index = str(Path(runs[0], "signatures"))
+    in_this_process(new, DedupConfig(one_per_address=True, against=(index,)))
+    assert [one.url for one in kept(new)] == ["http://new.org/"]
+    assert all("earlier corpus" in row["detail"] for row in rejections(new) if row["reason"] != "same_page")
+
+
 def test_giant_clusters_raise_an_alarm(
     make_run: MakeRun, in_this_process: Deduplicate, caplog: pytest.LogCaptureFixture
 ) -> None:
