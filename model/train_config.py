@@ -129,6 +129,7 @@ class TrainConfig:
             self._require(value is None or value >= 1, name, "a whole number from 1")
         for name in ("warmup_share", "decay_share", "final_share"):
             self._require(0 <= getattr(self, name) <= 1, name, "a number from 0 to 1")
+        self._require(-(1 << 63) <= self.seed < 1 << 63, "seed", "a whole number of 64 bits")
         self._require(self.clip_norm >= 0, "clip_norm", "a number from 0")
         self._require(self.spike_factor is None or self.spike_factor > 1, "spike_factor", "a number above 1")
 
