@@ -184,6 +184,13 @@ def test_no_checkpoint_no_model(tmp_path: Path) -> None:
         load_model(str(tmp_path))
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0])
+@pytest.mark.parametrize("name", ["learning_rate", "muon_rate", "epsilon", "weight_decay", "beta1", "momentum"])
+def test_settings_of_the_optimizer_are_numbers(name: str, value: float) -> None:
+    with pytest.raises(SettingError, match=f"train.optimizer.{name} is {value}; allowed"):
+        OptimizerConfig(**{name: value})  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
