@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from model.hf_config import weight_files
 from pipeline import storage
 from pipeline.errors import CorpusmillError, InputError, SettingError
 from pipeline.jsonl import read_records
@@ -164,8 +165,8 @@ def _start(config: "RunConfig") -> Problems:
     folder = config.train.start_from
     if folder:
         yield from _of_setting("train.start_from", config.train.check_start, config.run.folder)
-        for name in ("config.json", "model.safetensors"):
-            yield from _readable("train.start_from", join(folder, name))
+        for path in (join(folder, "config.json"), *weight_files(folder)):
+            yield from _readable("train.start_from", path)
 
 
 def _tensorboard(config: "RunConfig") -> Problems:

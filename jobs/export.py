@@ -4,6 +4,7 @@
 OUT gets a manifest of its own, so an export that is up to date is skipped.
 """
 
+import posixpath
 import time
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -38,18 +39,22 @@ def export_run(run: str, format: Format, out: str = "", *, force: bool = False) 
     """As `main`, for the run in folder `run`.
 
     Raises:
-        SettingError: there is no such format.
+        SettingError: there is no such format, or the folder holds something else than an earlier export.
         InputError: the run has no shards.
     """
     if format not in get_args(Format):
         raise SettingError(f"format is {format!r}; allowed are {', '.join(get_args(Format))}")
     shards = join(run, "shards")
     base, name = (run, f"export/{format}") if not out else _parted(out)
-    step = Step(run=base, name="export", outputs=(name,), settings={"format": format}, inputs={"shards": shards})
+    step = Step(
+        run=base, name=f"export-{name}" if out else "export", outputs=(name,), settings={"format": format},
+        inputs={"shards": shards},
+    )  # fmt: skip
     if not force and step.is_current():
         Progress.note(f"export to {format}: up to date")
         return read_manifest(step.folder(name))
     started = time.monotonic()
+    step.check_place()
     step.begin(force=True)
     entries = _export(shards, step.folder(name), format)
     steps.write_receipt(step.attempt_folder, Receipt(shard="all", files={name: tuple(entries)}))
@@ -72,6 +77,13 @@ def _export(shards: str, folder: str, format: Format) -> list[FileEntry]:
 
 
 def _parted(out: str) -> tuple[str, str]:
-    """The folder that holds the folder `out`, and its name."""
-    parent, _, name = out.rstrip("/").rpartition("/")
-    return parent or ".", name
+    """The folder that holds the folder `out`, and its name.
+
+    Raises:
+        SettingError: no folder holds it.
+    """
+    path = out.rstrip("/") if "://" in out else posixpath.normpath(out)
+    parent, _, name = path.rpartition("/")
+    if name in ("", ".", "..") or parent.endswith(":/"):
+        raise SettingError(f"out is {out!r}; allowed is the name of a folder inside of another")
+    return parent or ("/" if path.startswith("/") else "."), name

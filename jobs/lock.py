@@ -6,10 +6,14 @@ from contextlib import contextmanager, suppress
 
 from jobs.config import RunConfig, write_resolved
 from pipeline.errors import CorpusmillError, DataError, InputError, SettingError
-from pipeline.manifests import RUN_FILE
-from pipeline.steps import noting_begun
-from pipeline.storage import exists, is_local, join, read_bytes, remove_tree, write_bytes
+from pipeline.manifests import MANIFEST, RUN_FILE
+from pipeline.steps import ATTEMPTS, noting_begun
+from pipeline.storage import exists, is_local, join, list_files, read_bytes, remove_tree, write_bytes
 
+_DATASETS = (
+    "pages", "filtered", "measures", "documents", "duplicates", "rejected",
+    "counts", "tokenizer", "encoded", "shards", "model", "evaluation",
+)  # fmt: skip
 OPENED = "CORPUSMILL_OPENED"  # set for processes that work in a run which the one that started them holds
 
 
@@ -21,13 +25,26 @@ def opened(config: RunConfig) -> Iterator[None]:
 
     Raises:
         CorpusmillError: another process works in it.
+        SettingError: it is no run, and holds files of something else where a run would replace them.
     """
     if os.environ.get("RANK", "0") != "0" or OPENED in os.environ:  # one of several processes, and not the first
         yield
         return
+    _check_own(config.run.folder)
     with held(config.run.folder), _going_back(join(config.run.folder, RUN_FILE)):
         write_resolved(config)
         yield
+
+
+def _check_own(run: str) -> None:
+    if exists(join(run, RUN_FILE)) or list_files(join(run, ATTEMPTS)):
+        return
+    for folder in (join(run, name) for name in _DATASETS):
+        files = list_files(folder)
+        if files and not any(path.endswith(f"/{MANIFEST}") for path in files):
+            raise SettingError(
+                f"run.folder is {run}, which is no run and holds {folder}, whose files a run would replace; choose another folder"
+            )
 
 
 @contextmanager

@@ -4,6 +4,7 @@ In: folders that `jobs.count` made, with the same pattern and length limit. Out:
 A table that was pruned is a fair input, but what it dropped stays dropped; the sum is noted.
 """
 
+import os
 import time
 from collections.abc import Sequence
 
@@ -26,10 +27,10 @@ from pipeline.count.table import (
     write_info,
     write_rows,
 )
-from pipeline.errors import InputError
+from pipeline.errors import InputError, SettingError
 from pipeline.manifests import Manifest, read_manifest
 from pipeline.steps import Receipt, Step, write_receipt
-from pipeline.storage import join
+from pipeline.storage import is_local, join
 
 _RECEIPT = "merged"
 
@@ -38,6 +39,7 @@ def main(output: str, tables: Sequence[str], *, min_count: int = 1, force: bool 
     """The manifest of the table in the folder `output`/counts, the sum of `tables` (folders), pruned below `min_count`.
 
     Raises:
+        SettingError: OUT/counts is something else than an earlier sum, or one of the tables to add.
         InputError: tables were counted in different ways.
         DataError: a table is damaged.
     """
@@ -52,6 +54,8 @@ def main(output: str, tables: Sequence[str], *, min_count: int = 1, force: bool 
         Progress.note("merge-counts: up to date")
         return read_manifest(step.folder(COUNTS))
     started = time.monotonic()
+    step.check_place()
+    _check_apart(step.folder(COUNTS), tables)
     step.begin(force=force)
     manifest = _merge(step, tables, infos, min_count)
     Progress.note(
@@ -105,6 +109,12 @@ def _renumbered(
         rows = read_table(table)
         rows = rows.filter(pa.array(partition_of(rows["pretoken"], partitions) == partition))
     return rows.set_column(1, "group", places.take(rows["group"].combine_chunks()))
+
+
+def _check_apart(output: str, tables: Sequence[str]) -> None:
+    for table in tables:
+        if is_local(table) and os.path.realpath(table) == os.path.realpath(output):
+            raise SettingError(f"the sum would replace {table}, which it is to be made from; name another folder")
 
 
 def _check_alike(tables: Sequence[str], infos: Sequence[TableInfo]) -> None:

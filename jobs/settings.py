@@ -6,6 +6,7 @@ key, the value and what is known or allowed. Nothing is dropped silently.
 
 import dataclasses
 import difflib
+import math
 import tomllib
 import types
 import typing
@@ -154,6 +155,10 @@ def _scalar(kind: Any, value: Any, path: str) -> Any:
         raise TypeError(f"setting {path} has a type that TOML cannot hold: {kind}")  # a defect of ours
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
+    if isinstance(value, float) and not math.isfinite(
+        value
+    ):  # TOML has `inf` and `nan`; manifests, which are JSON, have not
+        raise SettingError(f"{path} is {value!r}; expected a finite number")
     if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
         raise SettingError(f"{path} is {value!r}; expected {_SCALARS[kind]}")
     return value

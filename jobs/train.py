@@ -25,7 +25,7 @@ from model.checkpoint import checkpoint_steps, load_model
 from model.config import ModelConfig
 from model.distributed import World, join_world
 from model.export import export_model, import_as
-from model.hf_config import export_obstacle
+from model.hf_config import export_obstacle, weight_files
 from model.precision import choose_device
 from model.train_config import TrainConfig
 from model.trainer import Report, Trainer, finite, settings_of
@@ -115,7 +115,7 @@ def _checked_start(run: str, folder: str) -> list[Any]:
     theirs, ours = join(folder, "tokenizer.json"), join(run, "tokenizer", "tokenizer.json")
     if storage.exists(theirs) and load_encoder(theirs).hash != load_encoder(ours).hash:
         raise DataError(f"train.start_from is {folder}, whose tokenizer is not that of {run}")
-    return [list(storage.checksum(join(folder, name))) for name in ("config.json", "model.safetensors")]
+    return [list(storage.checksum(path)) for path in (join(folder, "config.json"), *weight_files(folder))]
 
 
 def _batches(run: str, config: TrainConfig, world: World) -> Batches:

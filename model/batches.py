@@ -59,12 +59,13 @@ class Batches(IterableDataset[Batch]):
 
     `weights` mixes the sources (None: every row once an epoch); an epoch is as many samples as there
     are rows, `epochs=None` never ends. `prefetch` batches are made ahead by a thread; with a
-    `DataLoader(batches, batch_size=None, num_workers=n)` its workers take turns instead. `pin_memory` puts
-    batches into page-locked memory where torch sees a GPU; elsewhere there is none, and it changes nothing.
+    `DataLoader(batches, batch_size=None, num_workers=n)` its workers take turns instead. Iterating goes on from where
+    the loader is, and once that came to the end of the epochs, anew from the first sample. `pin_memory` puts batches into page-locked memory where torch sees a GPU; elsewhere there is none, and it changes nothing.
 
     Raises:
         InputError: there are no such shards.
-        DataError: they were made with another tokenizer or row length than expected, or are damaged.
+        DataError: they were made with another tokenizer or row length than expected, are damaged, or there are none
+            to go on with for ever.
         SettingError: a number is out of its range.
     """
 
@@ -91,8 +92,11 @@ class Batches(IterableDataset[Batch]):
             {source: self.rows.num_rows(source) for source in self.rows.sources},
             seed=seed, shuffle=shuffle, weights=weights, window_rows=window_rows,
         )  # fmt: skip
+        if not self.order.num_rows and epochs is None:
+            raise DataError(f"the split {split!r} of the shards in {shards} has no rows")
         self.batch_rows, self.rank, self.world_size = batch_rows, rank, world_size
         self.samples = 0
+        self._ended = False
         self._drop_last, self._prefetch, self._pin = drop_last, prefetch, pin_memory and torch.cuda.is_available()
         self._end = None if epochs is None else epochs * self.order.num_rows
         self._how = {"seed": seed, "shuffle": shuffle, "window_rows": window_rows}
@@ -131,12 +135,16 @@ class Batches(IterableDataset[Batch]):
         return self.rows.spec.tokenizer_hash
 
     def __iter__(self) -> Iterator[Batch]:
+        if self._ended:
+            self._stop()
+            self.samples, self._ended = 0, False
         worker = get_worker_info()
         if worker is not None:
             yield from self._turns(worker.id, worker.num_workers)
-            return
-        while (batch := self.next_batch()) is not None:
-            yield batch
+        else:
+            while (batch := self.next_batch()) is not None:
+                yield batch
+        self._ended = True
 
     def next_batch(self, batch_rows: int | None = None) -> Batch | None:
         """The next batch of this rank, or None at the end; `batch_rows` is the size from now on, if given."""
@@ -145,9 +153,13 @@ class Batches(IterableDataset[Batch]):
             self._stop()
             self.batch_rows = batch_rows
         batch = self._made_ahead().next() if self._prefetch else self._make(self.samples)
-        if batch is not None:
+        if batch is not None or self._has_partners_only():
             self.samples += self.batch_rows * self.world_size
         return batch
+
+    def _has_partners_only(self) -> bool:
+        """Whether the last step has rows, and none is left for this rank: it is behind that step when the others are."""
+        return self._end is not None and not self._drop_last and self.samples < self._end
 
     def _made_ahead(self) -> Ahead[Batch]:
         if self._ahead is None:
@@ -191,7 +203,7 @@ class Batches(IterableDataset[Batch]):
             if state[name] != value:
                 raise DataError(f"the checkpoint was trained with {name} {state[name]}, this run sets {value}")
         self._stop()
-        self.samples = int(state["samples"])
+        self.samples, self._ended = int(state["samples"]), False
         self.order.restore(
             [Phase(start=p["start"], weights=tuple(p["weights"]), drawn=tuple(p["drawn"])) for p in state["schedule"]]
         )

@@ -66,7 +66,8 @@ def choose(logits_BV: Tensor, config: DecodingConfig, uniform_B: Tensor) -> Tens
     """The next token of each row: the likeliest at temperature 0, else the one at which `uniform` falls."""
     if config.temperature == 0:
         return logits_BV.argmax(dim=-1)
-    logits = logits_BV.double() / config.temperature
+    logits = logits_BV.double()
+    logits = (logits - logits.amax(dim=-1, keepdim=True)) / config.temperature  # nothing overflows, however cold
     if config.top_k is not None:
         logits = keep_top_k(logits, config.top_k)
     if config.top_p is not None and config.top_p < 1:

@@ -49,6 +49,7 @@ class DecodingConfig:
         for name in ("frequency_penalty", "presence_penalty", "length_penalty"):
             self._require(math.isfinite(getattr(self, name)), name, "a number")
         self._require(self.num_beams >= 1, "num_beams", "a whole number from 1")
+        self._require(-(1 << 63) <= self.seed < 1 << 63, "seed", "a whole number of 64 bits")
         self._require(all(self.stop), "stop", "texts that are not empty")
 
     def _require(self, fine: bool, name: str, allowed: str) -> None:

@@ -94,8 +94,8 @@ class Evaluator:
     def __init__(self, config: EvaluateConfig, bytes_of: Ints, *, within_documents: bool = True) -> None:
         self.config = config
         self.within_documents = within_documents
-        self.device = choose_device(config.device)
-        self.precision = choose_precision(config.precision, self.device)
+        self.device = choose_device(config.device, table="evaluate")
+        self.precision = choose_precision(config.precision, self.device, table="evaluate")
         self._bytes_of = torch.from_numpy(bytes_of)
         prepare(self.device, self.precision, threads=config.threads)
 

@@ -8,13 +8,16 @@ from typing import Any
 
 import safetensors
 import safetensors.torch
+from torch import Tensor
 
 from model.config import Architecture
-from model.hf_config import architecture_of, export_obstacle, hf_config
+from model.hf_config import architecture_of, export_obstacle, hf_config, weight_files
 from model.transformer import Transformer
 from pipeline import storage
 from pipeline.errors import DataError, SettingError
 from pipeline.storage import FileEntry, join
+
+_COMPUTED = ".rotary_emb.inv_freq"  # older files hold what follows from config.json
 
 
 def export_model(
@@ -44,18 +47,28 @@ def export_model(
 
 
 def import_model(folder: str) -> Transformer:
-    """The model in a folder that `export_model` or `transformers` wrote, one file of weights.
+    """The model in a folder that `export_model` or `transformers` wrote, its weights in one file or several.
 
     Raises:
-        DataError: it is of a kind that we cannot compute.
+        DataError: it is of a kind that we cannot compute, or its weights are not those of its `config.json`.
     """
     model = Transformer(architecture_of(storage.read_json(join(folder, "config.json"))))
+    weights = {name: tensor.float() for path in weight_files(folder) for name, tensor in _read_weights(path).items()}
+    if model.lm_head is None:  # some files hold the embeddings a second time, under the name of the output layer
+        weights.pop("lm_head.weight", None)
     try:
-        weights = safetensors.torch.load(storage.read_bytes(join(folder, "model.safetensors")))
-        model.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
-    except (RuntimeError, safetensors.SafetensorError) as error:
-        raise DataError(f"{folder} does not hold the weights that its config.json describes: {error}") from None
+        model.load_state_dict({name: tensor for name, tensor in weights.items() if not name.endswith(_COMPUTED)})
+    except RuntimeError as error:
+        said = "; ".join(line.strip() for line in str(error).splitlines()[1:])
+        raise DataError(f"{folder} does not hold the weights that its config.json describes: {said}") from None
     return model.eval()
+
+
+def _read_weights(path: str) -> dict[str, Tensor]:
+    try:
+        return safetensors.torch.load(storage.read_bytes(path))
+    except safetensors.SafetensorError as error:
+        raise DataError(f"{path} is not a file of weights: {error}") from None
 
 
 def import_as(folder: str, architecture: Architecture) -> Transformer:

@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from model.config import Architecture, FfnKind
+from pipeline import storage
 from pipeline.errors import DataError
+from pipeline.storage import join
 
 _CLASSES = {
     "llama": "LlamaForCausalLM",
@@ -160,6 +162,13 @@ def _rope(config: Mapping[str, Any]) -> Mapping[str, Any]:
     return config.get("rope_parameters") or config.get("rope_scaling") or {}
 
 
+def _rope_kind(config: Mapping[str, Any]) -> str:
+    """How rotary positions are scaled; older files say `type` for it, and some have it beside the newer table."""
+    tables = (config.get(name) or {} for name in ("rope_parameters", "rope_scaling"))
+    kinds = (table.get("rope_type", table.get("type")) for table in tables)
+    return next((kind for kind in kinds if kind not in (None, "default")), "default")
+
+
 def _check_absent(config: Mapping[str, Any]) -> None:
     """Raises DataError for what these kinds of models may use and we do not have."""
     latent = config["model_type"] == "deepseek_v3"
@@ -167,7 +176,7 @@ def _check_absent(config: Mapping[str, Any]) -> None:
     attention, mlp = (bool(config.get(f"{part}_bias")) for part in ("attention", "mlp"))
     both = config["model_type"] in ("llama", "arcee")
     absent = {
-        "scaled rotary positions": _rope(config).get("rope_type", "default") != "default",
+        "scaled rotary positions": _rope_kind(config) != "default",
         "a sliding window": config.get("use_sliding_window"),
         "biases in attention or in feed-forward layers alone": (attention != mlp if both else attention)
         or config.get("use_qkv_bias"),
@@ -182,3 +191,18 @@ def _check_absent(config: Mapping[str, Any]) -> None:
     for what, found in absent.items():
         if found:
             raise DataError(f"config.json asks for {what}, which we do not have")
+
+
+def weight_files(folder: str) -> list[str]:
+    """The files of weights in a folder that `transformers` wrote, sorted: those that its index names, or the only one.
+
+    Raises:
+        DataError: its index is not one.
+    """
+    index = join(folder, "model.safetensors.index.json")
+    if not storage.exists(index):
+        return [join(folder, "model.safetensors")]
+    try:
+        return [join(folder, name) for name in sorted(set(storage.read_json(index)["weight_map"].values()))]
+    except (KeyError, TypeError, AttributeError):
+        raise DataError(f"{index} is not an index of weights: it has no weight_map of names and files") from None

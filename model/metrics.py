@@ -7,12 +7,20 @@ the tokenizer for the language, ROUGE and WER count characters of these scripts 
 import re
 from collections.abc import Sequence
 
+import regex
+
 from pipeline.errors import InputError
 
-# Han, Hiragana and Katakana, Bopomofo: one character a word; else runs of letters and digits.
-_WORDS = re.compile(
-    r"[぀-ヿㄅ-ㄯㇰ-ㇿ㐀-䶿一-鿿豈-﫿\U00020000-\U0003134f]|[^\W_぀-ヿㄅ-ㄯㇰ-ㇿ㐀-䶿一-鿿豈-﫿\U00020000-\U0003134f]+"
-)
+# Han, Hiragana and Katakana, Bopomofo: one character a word; else runs of letters, their marks, and digits.
+_ALONE = r"぀-ヿㄅ-ㄯㇰ-ㇿ㐀-䶿一-鿿豈-﫿\U00020000-\U0003134f"
+_WORDS = regex.compile(rf"[{_ALONE}]|(?:[^\W_{_ALONE}]|\p{{M}})+")
+# Codes of the languages, in ISO 639-1 and -3; what follows them (zh-CN, zh_Hant) changes nothing here.
+_CODES = {"zh": "zh", "zho": "zh", "cmn": "zh", "yue": "zh", "wuu": "zh", "ja": "ja", "jpn": "ja"}
+
+
+def _written(language: str) -> str:
+    """`zh`, `ja`, or nothing for languages with spaces."""
+    return _CODES.get(language.replace("_", "-").partition("-")[0].lower(), "")
 
 
 class Words:
@@ -20,7 +28,7 @@ class Words:
 
     def tokenize(self, text: str) -> list[str]:
         """The words."""
-        return _WORDS.findall(text.lower())
+        return [match.group() for match in _WORDS.finditer(text.lower())]
 
 
 def bleu(hypotheses: Sequence[str], references: Sequence[Sequence[str]], *, language: str = "en") -> tuple[float, str]:
@@ -29,7 +37,7 @@ def bleu(hypotheses: Sequence[str], references: Sequence[Sequence[str]], *, lang
     `language` chooses the tokenizer: `zh` for Chinese, `char` for Japanese, which needs no dictionary, else `13a`.
     """
     metrics = _package("sacrebleu.metrics")
-    metric = metrics.BLEU(tokenize={"zh": "zh", "ja": "char"}.get(language, "13a"))
+    metric = metrics.BLEU(tokenize={"zh": "zh", "ja": "char"}.get(_written(language), "13a"))
     return metric.corpus_score(list(hypotheses), _streams(hypotheses, references)).score, str(metric.get_signature())
 
 
@@ -64,7 +72,7 @@ def rouge(
 def word_error_rate(hypotheses: Sequence[str], references: Sequence[str], *, language: str = "en") -> float:
     """Edits over words of the references, by jiwer; characters for Chinese and Japanese, as is usual there."""
     jiwer = _package("jiwer")
-    if language in ("zh", "ja"):
+    if _written(language):
         hypotheses, references = (
             [" ".join(re.sub(r"\s", "", text)) for text in texts] for texts in (hypotheses, references)
         )

@@ -11,8 +11,8 @@ from pipeline.errors import SettingError
 TYPES: Mapping[str, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def choose_device(name: str, local_rank: int = 0) -> torch.device:
-    """The device of this name; `auto` is a GPU where there is one.
+def choose_device(name: str, local_rank: int = 0, *, table: str = "train") -> torch.device:
+    """The device of this name, a setting of `table`; `auto` is a GPU where there is one.
 
     Raises:
         SettingError: there is no such device here.
@@ -21,14 +21,17 @@ def choose_device(name: str, local_rank: int = 0) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
+        known = device.type in ("cpu", "cuda") or (device.type == "mps" and torch.backends.mps.is_available())
     except RuntimeError:
-        raise SettingError(f"train.device is {name!r}; allowed are 'auto', 'cpu', 'cuda' and 'cuda:N'") from None
+        known = False
+    if not known:
+        raise SettingError(f"{table}.device is {name!r}; allowed are 'auto', 'cpu', 'cuda' and 'cuda:N'")
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise SettingError(f"train.device is {name!r}, but torch sees no GPU here")
+        raise SettingError(f"{table}.device is {name!r}, but torch sees no GPU here")
     return torch.device("cuda", local_rank) if name == "cuda" else device
 
 
-def choose_precision(kind: PrecisionKind, device: torch.device) -> str:
+def choose_precision(kind: PrecisionKind, device: torch.device, *, table: str = "train") -> str:
     """`fp32`, `tf32`, `bf16` or `fp16`; `auto` is bf16 where the hardware multiplies it natively.
 
     Raises:
@@ -36,7 +39,7 @@ def choose_precision(kind: PrecisionKind, device: torch.device) -> str:
     """
     if kind == "tf32" and device.type != "cuda":
         raise SettingError(
-            "train.precision is 'tf32', which GPUs have; allowed here are 'auto', 'fp32', 'bf16' and 'fp16'"
+            f"{table}.precision is 'tf32', which GPUs have; allowed here are 'auto', 'fp32', 'bf16' and 'fp16'"
         )
     if kind != "auto":
         return kind

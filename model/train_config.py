@@ -44,14 +44,14 @@ class OptimizerConfig:
 
     def __post_init__(self) -> None:
         for name in ("learning_rate", "muon_rate", "epsilon"):
-            if not getattr(self, name) > 0:
+            if not 0 < getattr(self, name) < math.inf:
                 raise SettingError(f"train.optimizer.{name} is {getattr(self, name)}; allowed is a number above 0")
         for name in ("beta1", "beta2", "momentum"):
             if not 0 <= getattr(self, name) < 1:
                 raise SettingError(
                     f"train.optimizer.{name} is {getattr(self, name)}; allowed is 0 up to, not including, 1"
                 )
-        if self.weight_decay < 0:
+        if not 0 <= self.weight_decay < math.inf:
             raise SettingError(f"train.optimizer.weight_decay is {self.weight_decay}; allowed is a number from 0")
 
 
@@ -129,6 +129,12 @@ class TrainConfig:
             self._require(value is None or value >= 1, name, "a whole number from 1")
         for name in ("warmup_share", "decay_share", "final_share"):
             self._require(0 <= getattr(self, name) <= 1, name, "a number from 0 to 1")
+        for source, weight in self.source_weights.items():
+            if not 0 <= weight < math.inf:
+                raise SettingError(f"train.source_weights.{source} is {weight}; allowed is a number from 0")
+        if self.source_weights and not any(self.source_weights.values()):
+            raise SettingError("train.source_weights are all 0; at least one source needs a weight above 0")
+        self._require(-(1 << 63) <= self.seed < 1 << 63, "seed", "a whole number of 64 bits")
         self._require(self.clip_norm >= 0, "clip_norm", "a number from 0")
         self._require(self.spike_factor is None or self.spike_factor > 1, "spike_factor", "a number above 1")
 

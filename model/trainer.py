@@ -19,6 +19,7 @@ from model.distributed import World
 from model.guard import SpikeGuard
 from model.objectives import NO_LABEL, Example, SummedLoss, attention_path, packed_rows
 from model.optimizer import Optimizers
+from model.order import key_of
 from model.parallel import average_now, gathered, load_weights, spread, whole
 from model.precision import autocast, choose_device, choose_precision, prepare, to_device
 from model.schedule import rate_share
@@ -131,7 +132,7 @@ class Trainer:
         )
 
     def _one_step(self) -> Report:
-        torch.manual_seed((self.config.seed << 40) + (self.step << 12) + self.world.rank)
+        torch.manual_seed(key_of("step", self.config.seed, self.step, self.world.rank))
         self.model.train()
         batch = self.source.next_batch()
         if batch is None:

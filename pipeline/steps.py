@@ -133,6 +133,17 @@ class Step:
         """Whether an attempt at exactly this work is under way, which the next one takes up."""
         return work_of_attempt(self.attempt_folder) == self.fingerprint()
 
+    def check_place(self) -> None:
+        """Raises SettingError if what lies where the outputs go is not of an earlier step of this kind: `begin` removes it."""
+        earlier = self.earlier_work()
+        for folder in map(self.folder, self.outputs):
+            if earlier and earlier.get("settings", {}).keys() != self.settings.keys():
+                raise SettingError(f"{folder} is another dataset, which this would replace; name another folder")
+            if not earlier and storage.list_files(folder):
+                raise SettingError(
+                    f"{folder} holds files of something else, which this would remove; name an empty or a new folder"
+                )
+
     def begin(self, *, force: bool = False) -> frozenset[str]:
         """Prepares an attempt and returns the names of the shards that are done already.
 

@@ -2,10 +2,14 @@
 
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
+from jobs.config import RunConfig, RunSettings
+from jobs.lock import opened
+from pipeline.errors import SettingError
 from tests.commands import Commands
 from tests.runs import Made, assert_same, contents
 
@@ -21,6 +25,9 @@ REFUSED = [
     ("train", ["train.start_from={run}/model/hf"], 2, "of the model that training in"),
     ("train", ["train.start_from={run}/../run/model/hf"], 2, "of the model that training in"),
     ("train", ["train.source_weights={{nobody=1.0}}"], 2, "nobody"),
+    ("train", ["train.source_weights={{web=nan}}"], 2, "train.source_weights.web is nan"),
+    ("train", ["train.source_weights={{web=0}}"], 2, "train.source_weights are all 0"),
+    ("train", ["model.norm_epsilon=inf"], 2, "model.norm_epsilon is inf"),
     ("train", ["train.attention_path=apart", "model.positions=relative"], 2, "train.attention_path is 'apart'"),
     ("train-tokenizer", [f"tokenizer.existing={{folder}}/{BAD}"], 1, BAD),
     ("train-tokenizer", ["tokenizer.existing={folder}/none.json"], 1, "none.json"),
@@ -124,3 +131,26 @@ def test_what_a_later_stage_finds_in_the_data_keeps_the_settings_of_what_was_mad
     assert "threshold = 0.65" in (mine.run / "run.toml").read_text()
     made = json.loads((mine.run / "documents/manifest.json").read_text())
     assert made["settings"]["dedup"]["threshold"] == 0.65
+
+
+# What lies in a folder that was never a run, and whether a run may begin there.
+FOREIGN = [
+    ({"documents/letter.txt": "mine"}, False),
+    ({"model/weights.bin": "mine", "my.toml": ""}, False),
+    ({"notes.txt": "mine", "data/documents/letter.txt": "mine"}, True),  # names that no run has
+    ({"documents/manifest.json": "{}", "documents/part.parquet": ""}, True),  # a dataset that was copied there
+    ({"attempts/filter/step.json": "{}", "documents/part.parquet": ""}, True),  # what a killed command left
+]
+
+
+@pytest.mark.parametrize(("files", "allowed"), FOREIGN)
+def test_a_folder_of_something_else_is_not_made_a_run(files: dict[str, str], allowed: bool, tmp_path: Path) -> None:
+    folder = tmp_path / "place"
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    refused = pytest.raises(SettingError, match=r"is no run and holds .*, whose files a run would replace")
+    with nullcontext() if allowed else refused, opened(RunConfig(run=RunSettings(folder=str(folder)))):
+        pass
+    assert {name: (folder / name).read_text() for name in files} == files
+    assert (folder / "run.toml").exists() == allowed

@@ -291,6 +291,30 @@ def test_tables_of_different_patterns_are_not_merged(tmp_path: Path) -> None:
         merge_counts(str(tmp_path / "sum"), [])
 
 
+def test_a_sum_replaces_no_table_but_an_earlier_sum(tmp_path: Path) -> None:
+    run, total, other = (str(tmp_path / name) for name in ("run", "total", "other"))
+    write_documents(run, [TEXTS])
+    count_run(run, CountConfig(), Engine())
+    table = join(run, "counts")
+    merge_counts(total, [table, table])
+    before = tree(str(tmp_path))
+    for out, tables, said in (
+        (run, [table], "counts is another dataset"),
+        (run, [join(total, "counts")], "counts is another dataset"),
+        (total, [join(total, "counts"), table], "would replace"),
+        (f"{total}/../total", [join(total, "counts"), table], "would replace"),
+    ):
+        with pytest.raises(SettingError, match=said):
+            merge_counts(out, tables, force=True)
+        assert tree(str(tmp_path)) == before, (out, tables)
+    merge_counts(total, [table])
+    (tmp_path / "other" / "counts").mkdir(parents=True)
+    (tmp_path / "other" / "counts" / "notes.txt").write_text("mine")
+    with pytest.raises(SettingError, match="holds files of something else"):
+        merge_counts(other, [table])
+    assert (tmp_path / "other" / "counts" / "notes.txt").read_text() == "mine"
+
+
 def test_the_ledger_of_bytes_closes(tmp_path: Path) -> None:
     """Every byte of text is counted, too long, or pruned."""
     write_documents(str(tmp_path), [TEXTS])

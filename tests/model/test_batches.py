@@ -74,6 +74,43 @@ def test_once_gives_every_row_in_order_and_ends(shards: str) -> None:
     assert batches.next_batch() is None
 
 
+@pytest.mark.parametrize("workers", [None, 0, 2])  # None: without a DataLoader
+def test_every_pass_over_a_loader_gives_the_whole(shards: str, workers: int | None) -> None:
+    batches = Batches(shards, batch_rows=7, epochs=1, drop_last=False)
+    options: dict[str, Any] = {"num_workers": workers or 0, "persistent_workers": bool(workers)}
+    loader = batches if workers is None else DataLoader(batches, batch_size=None, **options)
+    first = rows_of(list(loader))
+    assert len(first) == batches.num_rows
+    assert rows_of(list(loader)) == first
+    assert rows_of(list(loader)) == first
+
+
+def test_a_state_at_the_end_stays_at_the_end(shards: str) -> None:
+    done = Batches(shards, batch_rows=7, epochs=1)
+    list(done)
+    resumed = Batches(shards, batch_rows=7, epochs=1)
+    resumed.load_state_dict(done.state_dict())
+    assert list(resumed) == []
+
+
+def test_ranks_without_rows_in_the_last_step_have_the_state_of_the_others(shards: str) -> None:
+    for world_size in (2, 3, 5):
+        ranks = [
+            Batches(shards, batch_rows=7, rank=rank, world_size=world_size, epochs=1, drop_last=False)
+            for rank in range(world_size)
+        ]
+        assert sum(len(rows_of(list(each))) for each in ranks) == ranks[0].num_rows
+        assert [each.next_batch() for each in ranks] == [None] * world_size
+        assert all(each.state_dict() == ranks[0].state_dict() for each in ranks)
+
+
+def test_a_split_without_rows(tmp_path: Path) -> None:
+    empty = write_shards(tmp_path, {"train": [[]]}, spec_of(LENGTH))
+    assert list(Batches.once(empty, "train", batch_rows=2)) == []
+    with pytest.raises(DataError, match=r"the split 'train' of the shards in .* has no rows"):
+        Batches(empty, batch_rows=2)
+
+
 @pytest.mark.parametrize("world_size", [1, 2, 3, 4, 8, 16])
 @pytest.mark.parametrize("first_step", [0, 17, 288, 10**11])
 def test_any_number_of_ranks_sees_the_same_samples_in_the_same_order(

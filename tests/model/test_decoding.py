@@ -49,6 +49,21 @@ def test_filters_equal_those_of_transformers() -> None:
         assert torch.equal(penalise_repetition(LOGITS, seen, penalty), theirs)
 
 
+@pytest.mark.parametrize("temperature", [1e-3, 1e-30, 1e-308, 5e-324])
+def test_text_that_is_ever_so_cold_is_the_likeliest(temperature: float) -> None:
+    logits = LOGITS.masked_fill(LOGITS < 0, float("-inf"))
+    uniform = torch.full((16,), 0.999, dtype=torch.float64)
+    for more in ({}, {"top_k": 5}, {"top_p": 0.9}, {"min_p": 0.1}):
+        chosen = choose(logits, DecodingConfig(temperature=temperature, **more), uniform)  # type: ignore[arg-type]
+        assert torch.equal(chosen, logits.argmax(dim=-1)), more
+
+
+@pytest.mark.parametrize("seed", [-(1 << 63), -1, 20_240_601, (1 << 63) - 1])
+def test_any_seed_of_64_bits(seed: int) -> None:
+    config = DecodingConfig(max_tokens=3, seed=seed)
+    assert generate(tiny(), [[1], [2]], config) == generate(tiny(), [[1], [2]], config)
+
+
 def test_samples_follow_the_probabilities() -> None:
     logits = torch.tensor([[0.1, 0.2, 0.7]]).log().expand(20_000, 3)
     uniform = torch.rand(20_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -175,6 +190,7 @@ def test_a_wide_enough_beam_finds_the_likeliest_text() -> None:
         ({"top_k": 0}, "top_k"),
         ({"stop": ("",)}, "stop"),
         ({"num_beams": 0}, "num_beams"),
+        ({"seed": 1 << 63}, "seed"),
         ({"frequency_penalty": float("inf")}, "frequency_penalty"),
         ({"length_penalty": float("nan")}, "length_penalty"),
     ],

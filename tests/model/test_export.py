@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from model.beam import beam_search
 from model.config import Architecture
@@ -159,6 +160,40 @@ def test_import_of_a_model_that_transformers_saved(tmp_path: Path, tokens: torch
     torch.testing.assert_close(import_model(str(tmp_path))(tokens), theirs(tokens).logits, rtol=0, atol=2e-6)
 
 
+# Files of weights as other hands leave them: what is changed after `save_pretrained`, or how that is called.
+LAYOUTS: dict[str, tuple[dict[str, object], dict[str, object]]] = {
+    "the embeddings a second time, as in Qwen3's": ({"lm_head.weight": "model.embed_tokens.weight"}, {}),
+    "frequencies that follow from the config": ({"model.layers.0.self_attn.rotary_emb.inv_freq": torch.ones(8)}, {}),
+    "several files": ({}, {"max_shard_size": "20KB"}),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_import_of_other_layouts_of_weights(layout: str, tmp_path: Path, tokens: torch.Tensor) -> None:
+    added, how = LAYOUTS[layout]
+    config = transformers.LlamaConfig(
+        vocab_size=256, hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4,
+        tie_word_embeddings=True,
+    )  # fmt: skip
+    theirs = transformers.LlamaForCausalLM(config).eval()
+    theirs.save_pretrained(tmp_path, **how)
+    if added:
+        weights = load_file(tmp_path / "model.safetensors")
+        weights |= {name: weights[value].clone() if isinstance(value, str) else value for name, value in added.items()}
+        save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    torch.testing.assert_close(import_model(str(tmp_path))(tokens), theirs(tokens).logits, rtol=0, atol=2e-6)
+
+
+def test_weights_of_another_model_are_one_sentence(tmp_path: Path) -> None:
+    export_model(Transformer(architecture()), str(tmp_path), end_of_text_id=END)
+    other = tmp_path / "other"
+    export_model(Transformer(architecture(num_layers=2)), str(other), end_of_text_id=END)
+    (tmp_path / "model.safetensors").write_bytes((other / "model.safetensors").read_bytes())
+    with pytest.raises(DataError, match=r"weights that its config.json describes: Missing key.*layers\.2") as caught:
+        import_model(str(tmp_path))
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("parts", "named"),
     [
@@ -189,6 +224,8 @@ def test_what_transformers_lacks_is_refused_by_name(parts: dict[str, object], na
         ({}, {"model_type": "gpt2"}, "gpt2"),
         ({}, {"hidden_act": "gelu_new"}, "gelu_new"),
         ({}, {"rope_parameters": {"rope_type": "yarn", "rope_theta": 1.0}}, "scaled rotary"),
+        ({}, {"rope_parameters": None, "rope_scaling": {"type": "linear", "factor": 4.0}}, "scaled rotary"),  # old name
+        ({}, {"rope_scaling": {"rope_type": "llama3", "factor": 4.0}}, "scaled rotary"),  # beside rope_parameters
         ({}, {"attention_bias": True}, "biases in attention or in feed-forward layers alone"),
         ({}, {"vocab_size": None}, "does not say 'vocab_size'"),
         ({"query_key_norm": True}, {"use_sliding_window": True}, "sliding window"),

@@ -56,6 +56,8 @@ def test_bleu_of_chinese_counts_characters() -> None:
     hypothesis, reference = ["今天天气很好我们去公园"], [["今天天气很好我们去公园玩"]]
     assert bleu(hypothesis, reference, language="zh")[0] > 80
     assert bleu(hypothesis, reference, language="ja")[0] > 80
+    for language in ("zh-CN", "zh_Hant", "ZH", "cmn"):
+        assert bleu(hypothesis, reference, language=language) == bleu(hypothesis, reference, language="zh"), language
     assert bleu(hypothesis, reference)[0] == 0  # as English it is one word, and a wrong one
 
 
@@ -75,6 +77,8 @@ def test_bleu_of_chinese_counts_characters() -> None:
         ),  # five of six characters, three of five pairs
         ("これはペンです", "これはペンです", {"rougeL": 1.0}),
         ("नमस्ते", "नमस्ते", {"rouge1": 1.0}),
+        ("हिन्दी में", "हिन्दी की", {"rouge1": 0.5}),  # vowel signs and viramas belong to their words
+        ("cafe\u0301 noir", "cafe noir", {"rouge1": 0.5}),
     ],
 )
 def test_rouge(hypothesis: str, reference: str, expected: dict[str, float]) -> None:

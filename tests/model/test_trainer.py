@@ -8,6 +8,7 @@ import torch
 
 from model.checkpoint import FOLDER, checkpoint_steps, load_model, newest_checkpoint, step_folder
 from model.config import ModelConfig
+from model.precision import choose_device
 from model.train_config import OptimizerConfig, TrainConfig
 from model.trainer import Report, Trainer
 from model.transformer import Transformer
@@ -51,6 +52,23 @@ def test_twenty_steps_are_ten_and_a_kill_and_ten(kind: str, precision: str, tmp_
     after = run(trainer(tmp_path / "parts", config, dropout=0.1))  # new objects: nothing in memory survives
     assert before[:10] + after == whole
     assert files_of(tmp_path / "parts") == files_of(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("seed", [-(1 << 63), -1, (1 << 24) - 1, 20_240_601, (1 << 63) - 1])
+def test_any_seed_of_64_bits_trains(seed: int, tmp_path: Path) -> None:
+    config = replace(CONFIG, seed=seed, steps=2)
+    other = replace(config, seed=seed ^ (1 << 24))  # only the dropout differs: the weights are those of `tiny`
+    settings = {"one": config, "two": config, "other": other}
+    reports = {name: run(trainer(tmp_path / name, each, dropout=0.5)) for name, each in settings.items()}
+    assert reports["one"] == reports["two"]
+    assert reports["one"] != reports["other"]
+
+
+@pytest.mark.parametrize("name", ["gpu", "vulkan", "meta", "", "cuda:x"])
+def test_a_device_that_is_none_is_refused_by_its_setting(name: str) -> None:
+    for table in ("train", "evaluate"):
+        with pytest.raises(SettingError, match=f"^{table}.device is {name!r}; allowed are"):
+            choose_device(name, table=table)
 
 
 def test_training_learns_and_keeps_the_last_checkpoints(tmp_path: Path) -> None:
@@ -166,6 +184,13 @@ def test_no_checkpoint_no_model(tmp_path: Path) -> None:
         load_model(str(tmp_path))
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0])
+@pytest.mark.parametrize("name", ["learning_rate", "muon_rate", "epsilon", "weight_decay", "beta1", "momentum"])
+def test_settings_of_the_optimizer_are_numbers(name: str, value: float) -> None:
+    with pytest.raises(SettingError, match=f"train.optimizer.{name} is {value}; allowed"):
+        OptimizerConfig(**{name: value})  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
@@ -173,6 +198,7 @@ def test_no_checkpoint_no_model(tmp_path: Path) -> None:
         ({"warmup_share": 1.5}, "warmup_share"),
         ({"spike_factor": 1.0}, "spike_factor"),
         ({"steps": 0}, "steps"),
+        ({"seed": 1 << 63}, "seed"),
     ],
 )
 def test_a_setting_out_of_range_is_named(settings: dict[str, object], named: str) -> None:

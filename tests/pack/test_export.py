@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import struct
 from pathlib import Path
 
@@ -158,6 +159,44 @@ def test_an_export_may_lie_elsewhere(exported: tuple[str, dict[str, list[list[in
     run, expected = exported
     export_run(run, "megatron", f"{tmp_path}/elsewhere")
     assert read_megatron(f"{tmp_path}/elsewhere/train/books") == expected["books"]
+
+
+# What lies where an export is to go, and what is said instead of removing it.
+TAKEN = [
+    ("mine", {"mine/sub/notes.txt": "a"}, "mine holds files of something else"),
+    ("shards", {}, "shards is another dataset"),  # that which is exported
+    ("/", {}, "out is '/'"),
+    (".", {}, "out is '.'"),
+    ("..", {}, "out is '..'"),
+    ("mine/..", {}, "out is 'mine/..'"),
+    ("s3://bucket/", {}, "out is 's3://bucket/'"),
+]
+
+
+@pytest.mark.parametrize(("out", "files", "said"), TAKEN)
+def test_an_export_removes_nothing_that_is_not_an_export(
+    out: str, files: dict[str, str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = spec_of(32)
+    write_shards(tmp_path, {"train": [documents_with([5, 5], source="web", spec=spec)[:1]]}, spec)
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(SettingError, match=re.escape(said)):
+        export_run(".", "npy", out, force=True)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_an_export_replaces_an_earlier_one(exported: tuple[str, dict[str, list[list[int]]]], tmp_path: Path) -> None:
+    for format in ("megatron", "npy"):
+        export_run(exported[0], format, f"{tmp_path}/out/")  # type: ignore[arg-type]
+    assert sorted(path.name for path in (tmp_path / "out" / "train").iterdir()) == [
+        "a%2Fb%20c.npy",
+        "books.npy",
+        "web.npy",
+    ]
 
 
 def test_an_unknown_format_is_named(exported: tuple[str, dict[str, list[list[int]]]]) -> None:
