@@ -180,6 +180,8 @@ def _as_utf8(payload: bytes) -> str | None:
 
 
 def _decoded(payload: bytes, charset: str) -> Decoded:
+    if charset in _JIS:
+        codecs.register_error(_JIS_ERRORS, _jis_extension)
     text = payload.decode(charset, _JIS_ERRORS if charset in _JIS else "replace")
     return Decoded(text, charset, _damage(text))
 
@@ -201,6 +203,3 @@ def _jis_extension(error: UnicodeError) -> tuple[str, int]:
     lead = (row + 1) // 2 + (0x70 if row < 0x5F else 0xB0)
     trail = cell + (0x7E if row % 2 == 0 else 0x1F if cell < 0x60 else 0x20)
     return bytes((lead, trail)).decode("cp932", "replace")[:1], error.start + 2
-
-
-codecs.register_error(_JIS_ERRORS, _jis_extension)
