@@ -15,7 +15,8 @@ from pipeline.extract.dates import iso_date
 from pipeline.extract.engines import Source, TextFinder
 from pipeline.extract.formulas import has_formulas, write_formulas
 from pipeline.extract.language import LanguageFinder
-from pipeline.extract.metadata import licence_name, read_metadata
+from pipeline.extract.licences import licence_name
+from pipeline.extract.metadata import read_metadata
 from pipeline.extract.normalise import normalise, one_line
 from pipeline.extract.results import Extracted, Metadata, Refused
 from pipeline.extract.threads import OneThread
