@@ -155,8 +155,9 @@ def _wide_charset(payload: bytes, transport: str) -> str:
     stated = codec_name(transport)
     if stated.startswith(("utf-16", "utf-32")) and not _damage(start.decode(stated, "ignore")):
         return stated if start.translate(None, _CONTROL_BYTES) != start else ""
-    if start.count(0) < len(start) * _MIN_NULL_SHARE:
-        return ""
+    num_controls = len(start) - len(start.translate(None, _CONTROL_BYTES))
+    if start.count(0) < len(start) * _MIN_NULL_SHARE or (num_controls < len(start) / 5 and _as_utf8(start) is not None):
+        return ""  # a text with a stray null byte
     in_even, in_odd = start[::2].count(0), start[1::2].count(0)
     for charset, holds in (
         ("utf-32-le", in_even > len(start) / 5 and start[3::4].count(0) * 4 > len(start) * 0.9),

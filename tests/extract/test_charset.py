@@ -72,6 +72,7 @@ FRENCH = "Déjà vu : où est l’été ? Très bien, dit-elle, à bientôt. " *
         (f"<p>{CHINESE}".encode("utf-16-le"), "", "utf-16-le", f"<p>{CHINESE}"),
         (RUSSIAN.encode("utf-16-be"), "utf-16be", "utf-16-be", RUSSIAN),
         (b"<p>plain</p>", "utf-16", "utf-8", "<p>plain</p>"),
+        (b"plain " * 40 + b"\0.", "", "utf-8", "plain " * 40 + "\0."),
         (b"\xff\xfe\0\0" + "ю".encode("utf-32-le"), "", "utf-32-le", "ю"),
         ("<p>wide</p>".encode("utf-32-be"), "", "utf-32-be", "<p>wide</p>"),
         # cut inside the last character by a crawler
