@@ -21,7 +21,7 @@ _MARKS = (
 )
 # Where a declaration may stand; what only looks like one inside comments, scripts and titles is passed over.
 _META = re.compile(
-    rb"""<!--.*?-->|<(script|style|title|noscript)\b.*?</\1
+    rb"""<!--.*?(?:-->|\Z)|<(script|style|title|noscript)\b.*?(?:</\1|\Z)
     |<(?:meta[\s/]|\?xml\s)(?:(?!\bname\s*=)[^>]){0,200}?(?:charset|encoding)\s*=\s*["']?\s*([a-zA-Z0-9_:.+-]{2,40})""",
     re.IGNORECASE | re.DOTALL | re.VERBOSE,
 )

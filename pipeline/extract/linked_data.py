@@ -19,7 +19,6 @@ _TYPES = (
 )  # fmt: skip
 _ARTICLE = re.compile(r"Article|BlogPosting|Report")
 _WANTED = ("headline", "author", "datePublished", "dateCreated", "dateModified", "license")
-_AROUND = re.compile(r"^(?:[\s\ufeff]|<!--|//|/\*|<!\[CDATA\[|\*/)+|(?:[\s;]|-->|//|\]\]>|/\*|\*/)+$")
 _EXTRA_COMMA = re.compile(r",(?=\s*[}\]])")
 
 
@@ -56,12 +55,20 @@ def text_of(value: Any) -> str:
 def _parsed(source: str) -> Any:
     if len(source) > _MAX_SCRIPT_CHARS:
         return None
-    for written in (source, bare := _AROUND.sub("", source), _EXTRA_COMMA.sub("", bare)):
+    bare = _without_wrapping(source)
+    for written in (source, bare, _EXTRA_COMMA.sub("", bare)):
         try:
             return json.loads(written, strict=False)
         except (ValueError, RecursionError):
             continue
     return None
+
+
+def _without_wrapping(source: str) -> str:
+    """From the first bracket to the last: what stands around them is comments, CDATA marks and semicolons."""
+    source = source.replace("<![CDATA[", "").replace("]]>", "")
+    starts = [place for bracket in "{[" if (place := source.find(bracket)) >= 0]
+    return source[min(starts, default=0) : max(source.rfind("}"), source.rfind("]")) + 1]
 
 
 def _is_article(thing: Mapping[str, Any]) -> bool:

@@ -92,6 +92,12 @@ def test_a_declaration_of_utf_16_that_can_be_read_is_not_true() -> None:
     assert decode(b'<meta charset="utf-16">abc \xe9\xe9').charset != "utf-16-le"
 
 
+@pytest.mark.parametrize("opened", ["<!--", "<script ", "<title>", "<meta charset", "<style></styl"])
+def test_what_never_ends_takes_time_with_its_length(opened: str) -> None:
+    """Each start looking for its end, it would take half a minute."""
+    assert decode(b"\xff" + opened.encode() * 50_000).charset
+
+
 def test_binary_rubbish_is_damaged() -> None:
     assert decode(bytes(range(256)) * 40).damaged_share > 0.05
     assert decode(b"\0" * 100).damaged_share == 1.0
