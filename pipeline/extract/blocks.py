@@ -19,10 +19,12 @@ def _set(words: str) -> frozenset[str]:
 # Nothing inside these is text for a reader.
 _SKIPPED = _set(
     "script style noscript template svg iframe object embed canvas audio video map select option button input "
-    "textarea datalist head title nav dialog applet frameset frame picture progress meter"
+    "textarea datalist head title nav dialog applet frameset frame picture progress meter "
+    # readings beside the characters of ruby
+    "rt rp rtc"
 )
 _INLINE = _set(
-    "a abbr acronym b bdi bdo big cite code data del dfn em font i img ins kbd label mark math nobr q rp rt ruby "
+    "a abbr acronym b bdi bdo big blink cite code data del dfn em font i img ins kbd label mark math nobr output q rb ruby slot "
     "s samp small span strike strong sub sup time tt u var wbr mi mn mo ms mtext mrow msup msub mfrac semantics "
     "annotation"
 )
@@ -56,7 +58,7 @@ ANCESTORS = (
     "li",
 )
 _ANCESTOR_BIT = {tag: 1 << bit for bit, tag in enumerate(ANCESTORS)}
-_PRE = _ANCESTOR_BIT["pre"]
+PRE = _ANCESTOR_BIT["pre"]
 HIDDEN = 1 << len(ANCESTORS)
 _LISTS = frozenset(("ul", "ol", "menu", "dl"))
 _CELLS = frozenset(("td", "th"))
@@ -70,7 +72,11 @@ _KINDS: dict[str | None, int] = {
     **dict.fromkeys((*_SKIPPED, "-comment", "!doctype", "img", "wbr"), _NOTHING_INSIDE),
     "-text": _TEXT, "a": _LINK, "br": _BR, "hr": _RULE,
 }  # fmt: skip
-_DISPLAY_NONE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden")
+_DISPLAY_NONE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
+# Inside these, which hold no blocks, elements of a page's own are words of a sentence.
+_PHRASES = frozenset(("p", "h1", "h2", "h3", "h4", "h5", "h6", "pre"))
+# Links from a heading to itself.
+_ANCHOR_SIGNS = frozenset(("¶", "#", "§", "🔗", "⚓", "∞"))
 _MAX_NAME_CHARS = 300
 
 
@@ -150,7 +156,7 @@ class _Walk:
                 tag = node.tag
                 kind = kind_of(tag, _BLOCK)
                 if kind == _TEXT:
-                    if text := node.text_content:
+                    if (text := node.text_content) and not (self._links and _is_anchor(node, text)):
                         if text.isspace():
                             if pieces or self._in_pre:
                                 pieces.append(text)
@@ -170,6 +176,8 @@ class _Walk:
                 if kind == _LINK:
                     self._links += 1
                     self._num_links += 1
+                elif kind == _BLOCK and self._is_word(tag):
+                    kind = _INLINE_KIND
                 elif kind == _BLOCK:
                     self._flush()
                     self._open(node, tag)
@@ -182,6 +190,10 @@ class _Walk:
                 elif open_kind == _LINK:
                     self._links -= 1
 
+    def _is_word(self, tag: str) -> bool:
+        """Whether an element of another vocabulary stands inside a sentence: `o:p` of office programs, custom elements in a paragraph."""
+        return ":" in tag or ("-" in tag and self._page.elements[self._element].tag in _PHRASES)
+
     def _close(self) -> None:
         self._flush()
         page = self._page
@@ -192,7 +204,7 @@ class _Walk:
         if element.end_block == element.first_block and element.parent >= 0:
             page.elements.pop()  # it is the last: those inside it were as empty
         self._element = element.parent
-        self._in_pre = self._element >= 0 and page.elements[self._element].ancestors & _PRE
+        self._in_pre = self._element >= 0 and page.elements[self._element].ancestors & PRE
         self._starts = False
 
     def _open(self, node: LexborNode, tag: str) -> None:
@@ -205,7 +217,7 @@ class _Walk:
             names = _names(attributes)
             if "hidden" in attributes or ((style := attributes.get("style")) and _DISPLAY_NONE.search(style[:200])):
                 ancestors |= HIDDEN
-        self._in_pre = ancestors & _PRE
+        self._in_pre = ancestors & PRE
         item = 0
         if tag == "li":
             item = parent.item = parent.item + 1
@@ -271,6 +283,16 @@ class _Walk:
             self._starts = False
         self._link_chars = 0
         self._num_links = 0
+
+
+def _is_anchor(node: LexborNode, text: str) -> bool:
+    """Whether a text is the sign that links a heading to itself."""
+    if text.strip() not in _ANCHOR_SIGNS:
+        return False
+    link = node.parent
+    while link is not None and link.tag in ("span", "i"):
+        link = link.parent
+    return link is not None and link.tag == "a" and (link.attributes.get("href") or "").startswith("#")
 
 
 def _names(attributes: dict[str, str | None]) -> str:

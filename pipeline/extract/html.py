@@ -10,15 +10,18 @@ from selectolax.lexbor import LexborHTMLParser, SelectolaxError
 
 from pipeline.extract.bounds import refuse_markup, refuse_payload
 from pipeline.extract.charset import Decoded, decode
+from pipeline.extract.clutter import drop_clutter, has_clutter
 from pipeline.extract.config import ExtractConfig
 from pipeline.extract.dates import iso_date
 from pipeline.extract.engines import Source, TextFinder
 from pipeline.extract.formulas import has_formulas, write_formulas
 from pipeline.extract.language import LanguageFinder
-from pipeline.extract.metadata import licence_name, read_metadata
+from pipeline.extract.licences import licence_name
+from pipeline.extract.metadata import read_metadata
 from pipeline.extract.normalise import normalise, one_line
 from pipeline.extract.results import Extracted, Metadata, Refused
 from pipeline.extract.threads import OneThread
+from pipeline.extract.xml_pages import as_html
 
 
 class PageExtractor:
@@ -62,7 +65,7 @@ def extract_html(
     if refused := refuse_payload(payload, config):
         return refused
     decoded = decode(payload, transport=charset)
-    html = decoded.text.replace("\x00", "")
+    html = as_html(decoded.text.replace("\x00", ""))
     if refused := _refuse_damaged(decoded, config) or refuse_markup(html, config):
         return refused
     try:
@@ -70,7 +73,10 @@ def extract_html(
     except SelectolaxError as error:
         return Refused(reason="unparsable", detail=str(error))
     metadata = read_metadata(tree, url, html)
-    if has_formulas(html) and write_formulas(tree):
+    # Both are asked: each changes the tree.
+    formulas = has_formulas(html) and write_formulas(tree)
+    clutter = has_clutter(html) and drop_clutter(tree)
+    if formulas or clutter:
         html = tree.html or html  # for the engines that parse it themselves
     found = (finder or TextFinder(config)).find(Source(html, tree, metadata.kind == "article"))
     if found.text and found.expected_f1 < config.min_expected_f1:

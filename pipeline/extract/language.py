@@ -77,7 +77,9 @@ class LanguageFinder:
         """The language of a short text."""
         if any(mark in text for mark in _ADDRESS_MARKS):
             text = _ADDRESS.sub(" ", text)
-        text = " ".join(text.split())
+        text = (
+            " ".join(text.split()).encode("utf-8", "replace").decode()
+        )  # halves of surrogate pairs are no text to any model
         if not _LETTER.search(text):
             return Identified(UNDETERMINED, 0.0)
         return self._identifier.identify(text)

@@ -7,7 +7,7 @@ indentation.
 
 from collections.abc import Iterator
 
-from pipeline.extract.blocks import Block, Blocks, Element
+from pipeline.extract.blocks import PRE, Block, Blocks, Element
 
 _TABLE_PARTS = frozenset(("tr", "td", "th"))
 _ONE_LINE_PARTS = frozenset(("tr", "td", "th", "li", "dt", "dd"))
@@ -17,13 +17,15 @@ def render(page: Blocks, chosen: list[int]) -> str:
     """The text of the blocks whose numbers are in `chosen`, in order."""
     pieces: list[str] = []
     before: Element | None = None
+    before_block: Block | None = None
     for index in chosen:
         block = page.blocks[index]
         holder = _holder(page, block)
         if pieces:
-            pieces.append("\n" if before is not None and _continues(before, holder) else "\n\n")
+            together = (before is not None and _continues(before, holder)) or _in_one_pre(page, before_block, block)
+            pieces.append("\n" if together else "\n\n")
         pieces.append(_marked(page, block, index))
-        before = holder
+        before, before_block = holder, block
     return "".join(pieces)
 
 
@@ -49,11 +51,26 @@ def _continues(before: Element, now: Element) -> bool:
         return before.tag == now.tag
     if before.tag in _TABLE_PARTS:
         return now.tag in _TABLE_PARTS
-    return before.tag == "dt" and now.tag == "dd"
+    return (now.tag == "dd" and before.tag in ("dt", "dd")) or before.tag == now.tag == "dt"
+
+
+def _in_one_pre(page: Blocks, before: Block | None, now: Block) -> bool:
+    """Whether two blocks are lines of the same code."""
+    return before is not None and (pre := _pre_of(page, now)) >= 0 and pre == _pre_of(page, before)
+
+
+def _pre_of(page: Blocks, block: Block) -> int:
+    """The number of the outermost `pre` that a block is in, or -1."""
+    number, found = block.element, -1
+    while number >= 0 and page.elements[number].ancestors & PRE:
+        found, number = number, page.elements[number].parent
+    return found
 
 
 def _marked(page: Blocks, block: Block, index: int) -> str:
-    """The text of a block, with the mark of its list item where it is the first in it."""
+    """The text of a block, with the mark of its list item where it is the first in it. Lines of code have no marks."""
+    if page.elements[block.element].ancestors & PRE:
+        return block.text
     for element in _upwards(page, block, 3):
         if element.tag == "li":
             indent = "  " * max(0, element.list_depth - 1)

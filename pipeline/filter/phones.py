@@ -13,7 +13,9 @@ _CANDIDATE = re.compile(
     re.I,
 )
 _ANNOUNCED = re.compile(
-    r"(?:\b(?:tel|phone|telephone|mobile|cell|fax|call|dial|answering|office|home|work|hotline|whatsapp|sms|text|number|contact|reach|ring|tél|telefon|téléphone|teléfono|telefono|handy|numéro|número|nummer|тел|телефон)\b|电话|電話|手机|手機|联系方式|携帯|ＴＥＬ|전화|휴대폰|☎|📞)[^\n\d]{0,30}\n?[^\n\d]{0,10}$",
+    r"(?:\b(?:tel|phone|telephone|mobile|cell|fax|call|dial|answering|office|home|work|hotline|whatsapp|sms|text|number|contact|reach|ring|tél|telefon|téléphone|teléfono|telefono|handy|numéro|número|nummer|тел|телефон"
+    r"|rufnummer|durchwahl|mobil|mobiel|móvil|celular|telemóvel|cellulare|puh|puhelin|τηλ|telepon|điện\sthoại|đt|sđt"
+    r"|هاتف|تلفون|جوال|موبايل|טלפון|נייד|फोन|मोबाइल)\b|โทร|연락처|핸드폰|电话|電話|手机|手機|联系方式|携帯|ＴＥＬ|전화|휴대폰|☎|📞)[^\n\d]{0,30}\n?[^\n\d]{0,10}$",
     re.I,
 )
 # What stands behind a number in lists of contacts, as the last word of its entry.
@@ -38,9 +40,14 @@ _GROUPED = tuple(
         r"8[ -]?\(?[3489]\d{2}\)?[ -]?\d{3}-\d{2}-\d{2}|8-800-\d{3}-\d{4}",  # Russia and neighbours
         r"1[3-9]\d[ -]\d{4}[ -]\d{4}",  # mobile numbers of China
         r"[6-9]\d{4} \d{5}",  # mobile numbers of India
+        r"0\d{3} \d{3} \d{2} \d{2}|0\d{1,3}[- ]\d{2,3} \d{2,3} \d{2}",  # Turkey, Sweden
+        r"8 [3489]\d{2} \d{3} \d{2} \d{2}|0[2-9]-\d{7}",  # Russia, Israel
         r"0\d{1,3}-\d{1,4}-\d{4}|0\d{1,3}\(\d{1,4}\)\d{4}",  # Japan, Korea
     )
 )
+# Words that stand before other numbers as well; a round number is no telephone after them.
+_WEAKLY_ANNOUNCED = re.compile(r"\b(?:call|office|home|work|text|number|contact|reach|ring)\b[^\n\d]{0,30}$", re.I)
+_AMOUNT = re.compile(r"\d{1,3}(?:[ .]\d{3})*[ .]000|\d+000")
 _DATE = re.compile(
     r"(?:19|20)\d{2}[-./ ]\d{1,2}[-./ ]\d{1,2}|\d{1,2}[-./ ]\d{1,2}[-./ ](?:19|20)?\d{2}|(?:1[5-9]|20)\d{2}\s?[-/ ]\s?(?:1[5-9]|20)\d{2}"
 )
@@ -67,4 +74,6 @@ def _is_phone(written: str, before: str, after: str) -> bool:
         )
     if not written.isdigit() and 7 <= digits <= 15 and _NAMED.match(after):
         return True
+    if _AMOUNT.fullmatch(written) and _WEAKLY_ANNOUNCED.search(before):
+        return False
     return 7 <= digits <= 15 and bool(_ANNOUNCED.search(before)) and not re.search(r"\d[.,]\d{1,2}$|[$€£]\s?$", written)

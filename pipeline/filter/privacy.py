@@ -21,9 +21,10 @@ from pipeline.records import Document, Rejection
 # Letters of local parts and hosts: ASCII, the Latin ones with marks (müller@bücher.example), Greek, Cyrillic. Not those
 # of scripts without spaces, whose words would stick to the address before or after them.
 _LATIN = "a-z0-9\u00df-\u00f6\u00f8-\u024f\u0370-\u03ff\u0400-\u04ff"
-_ATOM = rf"[{_LATIN}_!#$%&'*+/=?^`{{|}}~-]+"
+# No signs that stand before an address in a link (`/?to=`) or around it, though the standard allows them.
+_ATOM = rf"[{_LATIN}_!#$&'*+^~-]+"
 _EMAIL = re.compile(
-    rf"(?<![{_LATIN}_.+@/%-]){_ATOM}(?:\.{_ATOM})*@(?:[{_LATIN}](?:[{_LATIN}-]{{0,61}}[{_LATIN}])?\.)+"
+    rf"(?<![{_LATIN}_.+@%-])(?<!//)(?=[{_LATIN}_+]){_ATOM}(?:\.{_ATOM})*@(?:[{_LATIN}](?:[{_LATIN}-]{{0,61}}[{_LATIN}])?\.)+"
     rf"(?:[a-z\u00df-\u00f6\u00f8-\u024f\u0370-\u03ff\u0400-\u04ff]{{2,24}}|xn--[a-z0-9-]{{2,58}})(?![{_LATIN}_@])",
     re.I,
 )
@@ -40,7 +41,8 @@ _FILE_ENDINGS = frozenset((
 ))  # fmt: skip
 _IPV4 = re.compile(r"(?<![\w.])(?<!\d-)(?:\d{1,3}\.){3}\d{1,3}(?![\w-])(?!\.\d)", re.ASCII)
 _IPV6 = re.compile(
-    r"(?<![\w:.])(?=[0-9a-fA-F]*:[0-9a-fA-F:]*:)[0-9a-fA-F:]{2,39}(?:(?<=:)(?:\d{1,3}\.){3}\d{1,3})?(?![\w:])"
+    r"(?<![\w:.])(?=[0-9a-fA-F]*:[0-9a-fA-F:]*:)"
+    r"(?:[0-9a-fA-F:]{2,32}(?<=:)(?:\d{1,3}\.){3}\d{1,3}(?!\.?\w)|[0-9a-fA-F:]{2,39}(?![\w:]|\.\d))"
 )
 _VERSION_BEFORE = re.compile(
     r"(?:\b(?:v\.?|ver\.?|versions?(?:\snumber|\sno\.?)?|release[sd]?|build|revision|rev\.|patch|update|firmware|driver|kernel"
@@ -65,10 +67,15 @@ _ADDRESS_NEAR = re.compile(
 _PUBLIC_RESOLVER = re.compile(r"(\d+)\.(?:\1|0)\.(\d+)\.(?:\1|\2)")  # 8.8.8.8, 8.8.4.4, 1.0.0.1
 _NEAR_CHARS = 40
 _IBAN = re.compile(
-    r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]{4}){2,7}(?:[ -]?[A-Z0-9]{1,3})?(?![A-Za-z0-9])", re.I
+    r"(?<![A-Za-z0-9])[A-Z]{2} ?\d{2}(?:[ -]?[A-Z0-9]{4}){2,7}(?:[ -]?[A-Z0-9]{1,3})?(?![A-Za-z0-9])", re.I
 )
 _CARD = re.compile(r"(?<![\w./=])(?<!\d[-,/])(?:\d[ -]?){11,18}\d(?![\w])(?![-,/.]\d)", re.ASCII)
 _DIGITS = re.compile(r"[ -]")
+# Signs that stand for others, each one character: those of full width, spaces and dashes at which no line breaks.
+_VARIANTS = re.compile("[\u00a0\u2007\u2010\u2011\u202f\u3000\uff08\uff09\uff0b-\uff0e\uff10-\uff19\uff20]")
+_PLAIN = {0xA0: " ", 0x2007: " ", 0x2010: "-", 0x2011: "-", 0x202F: " ", 0x3000: " "} | {
+    0xFF00 + code - 0x20: chr(code) for code in (*b"()+-.0123456789@",)
+}
 # Letters and digits of an IBAN by country (the SWIFT registry).
 _IBAN_LENGTHS = {
     country: int(length)
@@ -98,6 +105,8 @@ class Span:
 
 def find_private(text: str, config: PrivacyConfig) -> list[Span]:
     """The spans to mask, ascending and disjoint. Where two kinds claim the same characters, the surer one has them."""
+    if _VARIANTS.search(text):
+        text = text.translate(_PLAIN)  # as long as before, so places stay
     taken: list[Span] = []
     for kind, find in _FINDERS.items():
         if kind in config.masks or (kind == "national_id" and config.national_ids):

@@ -59,7 +59,7 @@ class _FastText:
 
     def score(self, text: str) -> float:
         """The probability of the good labels; 0 of an empty text."""
-        line = " ".join(text.strip().splitlines())
+        line = " ".join(text.strip().splitlines()).encode("utf-8", "replace").decode()
         found = zip(*self._model.predict(line, k=-1), strict=True)
         score = math.fsum(float(value) for label, value in found if label in self._good)
         return round(min(1.0, max(0.0, score)), 6) if score == score else 0.0

@@ -148,7 +148,7 @@ def _read_folder(folder: str, categories: tuple[str, ...], rules: UrlRules) -> N
 
 
 def _entries(path: str) -> Iterator[str]:
-    for line in storage.read_bytes(path).decode("utf-8", "replace").split("\n"):
+    for line in storage.read_bytes(path).decode("utf-8-sig", "replace").split("\n"):
         entry = line.strip()
         if entry and not entry.startswith("#"):
             yield entry
@@ -156,7 +156,7 @@ def _entries(path: str) -> Iterator[str]:
 
 def _host(entry: str) -> str:
     """A listed host in canonical form; entries that are no host stay as they are and match nothing."""
-    bare = entry.strip().lower().removeprefix("http://").removeprefix("https://").strip("./")
+    bare = entry.strip().lower().removeprefix("http://").removeprefix("https://").removeprefix("*.").strip("./")
     try:
         return url_parts(canonical_url(f"http://{bare}/")).host
     except ValueError:

@@ -30,6 +30,12 @@ def blocks_of(html: str) -> Blocks:
         ("<p>a<!-- c --><?php x ?>b<wbr>c", ["abc"]),
         ("<a href=x><div>linked</div></a><hr>end", ["linked", "end"]),
         ("<my-element>custom</my-element><p> </p>", ["custom"]),
+        ("<p>in <my-term>a word</my-term> here", ["in a word here"]),  # which is no block inside a paragraph
+        ("<div>in <st1:place>Paris</st1:place> now<o:p></o:p></div>", ["in Paris now"]),  # elements of office programs
+        # what is written beside characters to read them by
+        ("<p><ruby>漢<rp>(</rp><rt>かん</rt><rp>)</rp></ruby>と<ruby><rb>字</rb><rt>じ</rt></ruby>", ["漢と字"]),
+        ("<h2>Head<a class=headerlink href=#head>¶</a></h2><p>a <a href=#b>#</a>", ["Head", "a"]),
+        ("<p>a <a href=/tags>#</a> <a href=#b>§ 5</a>", ["a # § 5"]),
         ("", []),
         ("<body></body>", []),
     ],
@@ -86,6 +92,10 @@ def test_any_markup_gives_blocks_with_true_ranges(html: str) -> None:
         ("<table><tr><th>A<th>B<tr><td>1<td>2</table>", "A | B\n1 | 2"),
         ("<dl><dt>term<dd>meaning<dt>other<dd>more</dl>", "term\nmeaning\n\nother\nmore"),
         ("<p>code:<pre>def f():\n    return 1\n</pre>", "code:\n\ndef f():\n    return 1"),
+        ("<dl><dt>one<dt>two<dd>meaning<dd>another</dl>", "one\ntwo\nmeaning\nanother"),
+        # lines of code as elements of their own
+        ("<pre><div>if x:</div><div>    y</div></pre><pre>z</pre>", "if x:\n    y\n\nz"),
+        ("<pre><ol><li>if x:<li>    y</ol></pre>", "if x:\n    y"),
     ],
 )
 def test_render(html: str, text: str) -> None:

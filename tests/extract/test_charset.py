@@ -13,6 +13,9 @@ from pipeline.extract.charset import codec_name, decode
 
 RUSSIAN = "Все люди рождаются свободными и равными в своём достоинстве и правах. " * 8
 KOI8 = b'<meta charset="koi8-r">'
+CHINESE = "人人生而自由,在尊严和权利上一律平等。他们赋有理性和良心,并应以兄弟关系的精神相对待。" * 4
+JAPANESE = "すべての人間は、生まれながらにして自由であり、かつ、尊厳と権利とについて平等である。" * 4
+KOREAN = "모든 인간은 태어날 때부터 자유로우며 그 존엄과 권리에 있어 동등하다. 똠방각하 " * 4
 FRENCH = "Déjà vu : où est l’été ? Très bien, dit-elle, à bientôt. " * 8
 
 
@@ -41,7 +44,37 @@ FRENCH = "Déjà vu : où est l’été ? Très bien, dit-elle, à bientôt. " *
         # labels mean their supersets, as in browsers
         ("“quoted” ".encode("cp1252") * 9, "iso-8859-1", "cp1252", "“quoted” " * 9),
         # shifted encodings look like ASCII
-        ("日本語のページです".encode("iso2022_jp"), "iso-2022-jp", "iso2022_jp", "日本語のページです"),
+        ("日本語のページです".encode("iso2022_jp"), "iso-2022-jp", "iso2022_jp_ext", "日本語のページです"),
+        # what browsers know in the Japanese charsets beyond their standards: numbers in circles, half-width letters
+        ("①㈱髙 き".encode("cp932"), "shift_jis", "cp932", "①㈱髙 き"),
+        (b"\xad\xa1\xad\xea " + "きのページです".encode("euc_jp"), "euc-jp", "euc_jp", "①㈱ きのページです"),
+        (b"\x1b$B\x2d\x21\x24\x2d\x1b(I1\x1b(B.", "iso-2022-jp", "iso2022_jp_ext", "①きｱ."),
+        # Thai with the signs of Windows, under each of its names
+        ("“สวัสดี”…".encode("cp874") * 9, "tis-620", "cp874", "“สวัสดี”…" * 9),
+        ("“สวัสดี”…".encode("cp874") * 9, "windows-874", "cp874", "“สวัสดี”…" * 9),
+        # UTF-8 with a wrong byte or two stays UTF-8, whatever the labels say
+        (FRENCH.encode() + b"\xe9 " + FRENCH.encode(), "iso-8859-1", "utf-8", f"{FRENCH}\ufffd {FRENCH}"),
+        # Latin-1 is what servers say that know nothing: not believed of other scripts
+        (KOI8 + RUSSIAN.encode("koi8-r"), "iso-8859-1", "koi8-r", KOI8.decode() + RUSSIAN),
+        (RUSSIAN.encode("cp1251"), "iso-8859-1", "cp1251", RUSSIAN),
+        (CHINESE.encode("gbk"), "iso-8859-1", "gb18030", CHINESE),
+        (JAPANESE.encode("euc_jp"), "us-ascii", "euc_jp", JAPANESE),
+        (KOREAN.encode("cp949"), "", "cp949", KOREAN),
+        # but of French quotations, ornament and Icelandic words it is
+        ("« L’été » — ••••••• þæð ".encode("cp1252") * 9, "iso-8859-1", "cp1252", "« L’été » — ••••••• þæð " * 9),
+        # declarations: late ones, and those that only look like one
+        (b"<script>" + b"x" * 9000 + b"</script>" + KOI8 + b"\xf0\xf1 abc", "", "koi8-r", None),
+        (b"<!-- <meta charset=big5> -->" + KOI8 + b"\xf0\xf1 abc", "", "koi8-r", None),
+        (b"<script>'<meta charset=big5>'</script>" + KOI8 + b"\xf0\xf1 abc", "", "koi8-r", None),
+        (b"<meta name=description content='charset=big5'>" + KOI8 + b"\xf0\xf1 abc", "", "koi8-r", None),
+        (b"<?xml version='1.0' encoding='koi8-r'?><p>\xf0\xf1 abc", "", "koi8-r", None),
+        # UTF-16 in which Latin letters are few, and UTF-32
+        (f"<p>{CHINESE}".encode("utf-16-le"), "", "utf-16-le", f"<p>{CHINESE}"),
+        (RUSSIAN.encode("utf-16-be"), "utf-16be", "utf-16-be", RUSSIAN),
+        (b"<p>plain</p>", "utf-16", "utf-8", "<p>plain</p>"),
+        (b"plain " * 40 + b"\0.", "", "utf-8", "plain " * 40 + "\0."),
+        (b"\xff\xfe\0\0" + "ю".encode("utf-32-le"), "", "utf-32-le", "ю"),
+        ("<p>wide</p>".encode("utf-32-be"), "", "utf-32-be", "<p>wide</p>"),
         # cut inside the last character by a crawler
         (b"na\xc3", "", "utf-8", "na"),
         (b"", "", "utf-8", ""),
@@ -59,6 +92,12 @@ def test_a_declaration_of_utf_16_that_can_be_read_is_not_true() -> None:
     assert decode(b'<meta charset="utf-16">abc \xe9\xe9').charset != "utf-16-le"
 
 
+@pytest.mark.parametrize("opened", ["<!--", "<script ", "<title>", "<meta charset", "<style></styl"])
+def test_what_never_ends_takes_time_with_its_length(opened: str) -> None:
+    """Each start looking for its end, it would take half a minute."""
+    assert decode(b"\xff" + opened.encode() * 50_000).charset
+
+
 def test_binary_rubbish_is_damaged() -> None:
     assert decode(bytes(range(256)) * 40).damaged_share > 0.05
     assert decode(b"\0" * 100).damaged_share == 1.0
@@ -74,6 +113,9 @@ def test_binary_rubbish_is_damaged() -> None:
         ("klingon", ""),
         ("", ""),
         ("x-user-defined", ""),
+        ("windows-874", "cp874"),
+        ("x-mac-cyrillic", "mac-cyrillic"),
+        ("CP949", "cp949"),  # not in the standard of the web, but on it
     ],
 )
 def test_labels_of_the_web(label: str, codec: str) -> None:

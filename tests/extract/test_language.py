@@ -39,6 +39,8 @@ def finder() -> LanguageFinder:
         (ENGLISH, "en"),
         (GERMAN, "de"),
         (JAPANESE, "ja"),
+        (f"\ud83d {GERMAN}\udcff", "de"),  # halves of surrogate pairs, as JSON may escape them
+        ("\ud800 Guten Tag, wie geht es dir?", "de"),
         ("Все люди рождаются свободными и равными в своём достоинстве и правах.", "ru"),
         ("12345 --- 67", "und"),  # no letter
         ("", "und"),

@@ -4,10 +4,14 @@ import pytest
 from selectolax.lexbor import LexborHTMLParser
 
 from pipeline.extract.dates import iso_date, iso_date_in_url
-from pipeline.extract.metadata import licence_name, read_metadata
+from pipeline.extract.licences import licence_name
+from pipeline.extract.metadata import read_metadata
 from pipeline.extract.results import Metadata
 
 PAGE = "<html><head>{head}</head><body>{body}</body></html>"
+
+
+LINKED = '<script type="application/ld+json">%s</script>'
 
 
 def read(head: str = "", body: str = "", url: str = "https://example.org/a/b") -> Metadata:
@@ -36,6 +40,23 @@ def read(head: str = "", body: str = "", url: str = "https://example.org/a/b") -
             "From & data",
         ),
         ("<title>only \n the  title</title>", "", "only the title"),
+        # the name of the site before the headline, where the page says it; other separators
+        ('<title>The Site | Of mice</title><meta property="og:site_name" content="The Site">', "", "Of mice"),
+        ('<title>記事の題名です｜サイト</title><meta property="og:site_name" content="サイト">', "", "記事の題名です"),
+        ("<title>Of mice and men :: The Site</title>", "", "Of mice and men"),
+        ("<p><svg><title>an icon</title></svg>", "", ""),  # the title of a drawing
+        (LINKED % '{"@type": "Article", "headline": ["One", "Two"]}', "", "One"),
+        # an article speaks before the page that it is on
+        (
+            LINKED % '[{"@type": "WebPage", "headline": "Page"}, {"@type": "NewsArticle", "headline": "News"}]',
+            "",
+            "News",
+        ),
+        # JSON that is wrong in the usual ways
+        (LINKED % '<!-- {"@type": "Article", "headline": "In a comment"} -->', "", "In a comment"),
+        (LINKED % '//<![CDATA[\n{"@type": "Article", "headline": "In CDATA"}\n//]]>', "", "In CDATA"),
+        (LINKED % '{"@type": "Article", "headline": "A comma", };', "", "A comma"),
+        (LINKED.replace("json", "json; charset=utf-8") % '{"@type": "Article", "headline": "Typed"}', "", "Typed"),
         ("", "<h1>Heading</h1>", "Heading"),
         ("", "", ""),
     ],
@@ -60,6 +81,18 @@ def test_title(head: str, body: str, title: str) -> None:
         ("", "<p class=byline>By <a href=/a>Ada Lovelace</a> | March 3rd, 1843</p>", "Ada Lovelace"),
         ("", "<p class=byline>Von Max Muster, 12. März 2018</p>", "Max Muster"),
         ('<meta name="author" content="Channel 4 News">', "", "Channel 4 News"),
+        # one element an author, as libraries and journals write
+        ('<meta name="citation_author" content="A"><meta name="citation_author" content="B">', "", "A; B"),
+        # people who are named elsewhere in the graph, or in two parts
+        (LINKED % '{"@graph": [{"@type": "Article", "author": {"@id": "#1"}}, {"@id": "#1", "name": "Ada"}]}', "", "Ada"),
+        (LINKED % '{"@type": "Article", "author": {"givenName": "Ada", "familyName": "Lovelace"}}', "", "Ada Lovelace"),
+        ("", "<div itemprop=author><meta itemprop=name content='Ada Lovelace'></div>", "Ada Lovelace"),
+        ("", "<p class=byline>Por Juan Pérez, 3 de mayo de 2020</p>", "Juan Pérez"),
+        ("", "<p class=byline>Автор: Иван Иванов</p>", "Иван Иванов"),
+        ("", "<p class=byline>文/张三</p>", "张三"),
+        # somebody who commented is not the author
+        ("", "<li class='comment even'><cite class=author>Somebody</cite></li>", ""),
+        ("", "<b class=comment-author>Somebody</b>", ""),
     ],
 )  # fmt: skip
 def test_author(head: str, body: str, author: str) -> None:
@@ -80,6 +113,14 @@ def test_author(head: str, body: str, author: str) -> None:
         ("", '<span class="post-date">4. März 2018</span>', "https://e.org/", "2018-03-04"),
         ("", "", "https://e.org/2019/17/44/story", ""),
         ("", "<p class=byline>Von Max Muster, 12. März 2018</p>", "https://e.org/", "2018-03-12"),
+        ("", "<abbr class=published title='2021-02-03T04:05'>yesterday</abbr>", "https://e.org/", "2021-02-03"),
+        ('<meta name="DC.Date.Created" content="2021-02-03">', "", "https://e.org/", "2021-02-03"),
+        (
+            '<meta http-equiv="last-modified" content="Tue, 09 Mar 2021 10:00:00 GMT">',
+            "",
+            "https://e.org/",
+            "2021-03-09",
+        ),
     ],
 )
 def test_date(head: str, body: str, url: str, date: str) -> None:
@@ -108,6 +149,22 @@ def test_date(head: str, body: str, url: str, date: str) -> None:
         ("9. března 2021", "2021-03-09"),
         ("9 Μαρτίου 2021", "2021-03-09"),
         ("9 березня 2021", "2021-03-09"),
+        ("1er mars 2021", "2021-03-01"),
+        ("9 févr. 2021", "2021-02-09"),
+        ("9 d'abril del 2021", "2021-04-09"),
+        ("9 март 2021", "2021-03-09"),
+        ("2021 m. kovo 9 d.", "2021-03-09"),
+        ("ngày 9 tháng 3 năm 2021", "2021-03-09"),
+        ("9 ביולי 2021", "2021-07-09"),
+        ("٩ مارس ٢٠٢١", "2021-03-09"),  # digits of Arabic
+        ("9 मार्च 2021", "2021-03-09"),
+        ("9 มีนาคม 2564", "2021-03-09"),  # years of the Buddhist calendar
+        ("令和3年3月9日", "2021-03-09"),
+        ("平成元年5月1日", "1989-05-01"),
+        ("Mar-09-2021", "2021-03-09"),
+        ("Tue Mar  9 10:00:00 2021", "2021-03-09"),
+        ("Tue Mar 09 10:00:00 PST 2021", "2021-03-09"),
+        ("12 comments 2021, posted March 9, 2021", "2021-03-09"),  # not every word is a month
         ("March 2021", ""),
         ("1475661600", "2016-10-05"),  # seconds since 1970
         ("1475661600000", "2016-10-05"),
@@ -123,7 +180,10 @@ def test_iso_date(stated: str, date: str) -> None:
 
 def test_iso_date_in_url() -> None:
     assert iso_date_in_url("https://e.org/news/20200131/x") == "2020-01-31"
+    assert iso_date_in_url("https://e.org/2020/01/31") == "2020-01-31"
+    assert iso_date_in_url("https://e.org/2020-01-31.html?x") == "2020-01-31"
     assert iso_date_in_url("https://e.org/p/123456789/") == ""
+    assert iso_date_in_url("https://e.org/2020/01/310") == ""
 
 
 @pytest.mark.parametrize(
@@ -143,6 +203,35 @@ def test_iso_date_in_url() -> None:
         ),
         ("", "<p>Creative Commons Attribution Non-Commercial 3.0 Unported</p>", "CC-BY-NC-3.0"),
         ("", "<p>What the Creative Commons movement wants</p>", ""),
+        ("", "<p>creative commons attribution 4.0</p>", "CC-BY-4.0"),
+        # names in other languages; what forbids most must not get lost
+        ("", "<p>Creative Commons Attribution - Pas d’Utilisation Commerciale 3.0 France", "CC-BY-NC-3.0"),
+        ("", "<p>Creative Commons Namensnennung - Weitergabe unter gleichen Bedingungen 4.0", "CC-BY-SA-4.0"),
+        ("", "<p>Creative Commons Reconocimiento-NoComercial-SinObraDerivada 4.0", "CC-BY-NC-ND-4.0"),
+        ("", "<p>Creative Commons Attribution - Something that nobody knows 3.0", ""),
+        # codes, beside a word that says what they are; not those of a picture
+        ("", "<footer>Text licensed under CC BY-SA 3.0.</footer>", "CC-BY-SA-3.0"),
+        ("", "<footer>Licence: cc-by-nc-nd 4.0</footer>", "CC-BY-NC-ND-4.0"),
+        ("", "<p>Dedicated to the public domain (CC0).", "CC0-1.0"),
+        ("", "<p>Write to me, cc by mail", ""),
+        ("", "<p>Image licensed by Jane, CC BY 2.0", ""),
+        (
+            "",
+            "<figure><img src=x><figcaption><a href='https://creativecommons.org/licenses/by/2.0/'>CC</a></figure>",
+            "",
+        ),
+        ("", "<img src='https://i.creativecommons.org/l/by-sa/4.0/88x31.png'>", "CC-BY-SA-4.0"),
+        ("", "<img src='https://licensebuttons.net/p/zero/1.0/88x31.png'>", "CC0-1.0"),
+        ("", "<a href='https://creativecommons.org/licenses/publicdomain/'>x</a>", "public domain"),
+        (
+            "",
+            "<a rel=license href='https://opensource.org/licenses/MIT'>MIT</a>",
+            "https://opensource.org/licenses/MIT",
+        ),
+        ('<link itemprop="license" href="https://creativecommons.org/licenses/by/4.0/">', "", "CC-BY-4.0"),
+        ('<meta name="rights" content="CC BY 4.0">', "", "CC-BY-4.0"),
+        (LINKED % '{"@type": "Dataset", "license": ["https://creativecommons.org/licenses/by/4.0/"]}', "", "CC-BY-4.0"),
+        (LINKED % '{"@type": "ImageObject", "license": "https://creativecommons.org/licenses/by/4.0/"}', "", ""),
         (
             '<script type="application/ld+json">{"@type": "Article", "license": {"url": "https://creativecommons.org/licenses/by/4.0/"}}</script>',
             "",
@@ -163,6 +252,8 @@ def test_canonical() -> None:
     assert read('<link rel="canonical" href="javascript:void(0)">').canonical == ""
     assert read('<base href="/d/"><link rel="canonical" href="p#part">').canonical == "https://example.org/d/p"
     assert read('<link rel="canonical" href="http://[bad">').canonical == ""
+    assert read('<base href="http://[bad"><link rel="canonical" href="/c">').canonical == "https://example.org/c"
+    assert read('<link rel="canonical"><link rel="canonical" href="/c">').canonical == "https://example.org/c"
 
 
 @pytest.mark.parametrize(

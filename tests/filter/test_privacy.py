@@ -69,6 +69,26 @@ ALL = PrivacyConfig()
         ("tel:+14155552671, 98765 43210, SKU 123-456-7890", "tel:<PHONE>, <PHONE>, SKU 123-456-7890"),
         ("138 0013 8000, 03-1234-5678", "<PHONE>, <PHONE>"),
         ("8 (495) 123-45-67 or 8-800-555-35-35", "<PHONE> or <PHONE>"),
+        # the address alone, without the link or the quotation mark before it
+        ("https://example.org/?to=jo@example.org&x=1", "https://example.org/?to=<EMAIL>&x=1"),
+        ("'jo@example.org' ssh://git@example.org/x", "'<EMAIL>' ssh://git@example.org/x"),
+        ("o'neill@example.org", "<EMAIL>"),
+        # IPv4 inside IPv6 belongs to it
+        ("::ffff:93.184.216.34, ::ffff:192.168.1.1", "<IP>, ::ffff:192.168.1.1"),
+        # full width, and spaces and dashes at which no line breaks
+        ("ＴＥＬ：０３－１２３４－５６７８", "ＴＥＬ：<PHONE>"),
+        ("jo＠example.org", "<EMAIL>"),
+        ("020\u00a07946\u00a00958, 212\u2011555\u20110123", "<PHONE>, <PHONE>"),
+        ("DE89\u00a03704\u00a00044\u00a00532\u00a00130\u00a000 or DE 89 3704 0044 0532 0130 00", "<IBAN> or <IBAN>"),
+        ("4111\u202f1111\u202f1111\u202f1111", "<CARD>"),
+        # Turkey, Sweden, Russia, Israel; words for a telephone in other languages
+        ("0212 123 45 67, 08-123 456 78", "<PHONE>, <PHONE>"),
+        ("8 495 123 45 67, 03-1234567", "<PHONE>, <PHONE>"),
+        ("هاتف: 0123456789", "هاتف: <PHONE>"),
+        ("móvil 612 345 678", "móvil <PHONE>"),
+        # amounts after words that also stand before telephone numbers
+        ("work 40 000 000 hours, call 1000000 times", "work 40 000 000 hours, call 1000000 times"),
+        ("call 555-0123, number 612 345 678", "call <PHONE>, number <PHONE>"),
         ("https://example.org/status/4111111111111111", "https://example.org/status/4111111111111111"),
     ],
 )

@@ -77,6 +77,7 @@ def test_labels_add_up_and_may_be_written_in_full(model_file: Path) -> None:
     assert both.score(text) == pytest.approx(1, abs=1e-4)
     assert 0 < one.score(text) < 1
     assert 0 <= one.score("") <= 1
+    assert one.score("half \ud83d a pair") == one.score("half ? a pair")
 
 
 def test_only_the_named_languages_are_scored(model_file: Path) -> None:

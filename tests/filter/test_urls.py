@@ -17,7 +17,7 @@ def lists(tmp_path: Path) -> str:
     for path, lines in {
         "adult/domains": "bad.example\nBücher.example\n",
         "adult/urls": "mixed.example/forum/adult\nhttp://WWW.other.example/x/\n",
-        "gambling/domains": "# comment\n\nbet.example\n",
+        "gambling/domains": "\ufeff*.star.example\r\n# comment\n\nbet.example\n",
     }.items():
         (tmp_path / path).parent.mkdir(exist_ok=True)
         (tmp_path / path).write_text(lines, encoding="utf-8")
@@ -55,6 +55,9 @@ def lists(tmp_path: Path) -> str:
         ("https://fine.example/cheap/books", None),
         ("https://good.bad.example/", None),  # allowed
         ("https://bet.example/", "domain"),
+        ("https://a.star.example/", "domain"),  # the first line of a file with a byte order mark
+        ("https://www.middlesex.example/essex", None),  # no word inside a word
+        ("http:\\\\bad。example\\", "domain"),  # as browsers read it
         ("file:///tmp/x.html", None),
         ("not a url", None),
     ],
