@@ -10,6 +10,7 @@ from model.checkpoint import load_model
 from model.conversion import with_key_heads
 from model.export import export_model
 from pipeline import storage
+from pipeline.errors import SettingError
 from pipeline.storage import join
 from tokenizer.encoding import load_encoder
 
@@ -18,8 +19,10 @@ def main(run: str, *, kv_heads: int, out: str = "") -> str:
     """The folder of the converted model, by default RUN/converted/kv-N.
 
     Raises:
-        SettingError: the model cannot be converted, or `transformers` has no class for it.
+        SettingError: the model cannot be converted, `transformers` has no class for it, or `out` holds files already.
     """
+    if out and storage.list_files(out):
+        raise SettingError(f"out is {out}, which holds files already; name an empty or a new folder")
     model, tokenizer = load_model(join(run, "model")), join(run, "tokenizer", "tokenizer.json")
     pooled = with_key_heads(model, kv_heads)
     out = out or join(run, "converted", f"kv-{kv_heads}")

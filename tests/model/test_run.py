@@ -213,6 +213,11 @@ def test_a_model_with_fewer_key_heads_is_made_and_trained_on(trained: str, tmp_p
         train_run(run, MODEL, start)
     with pytest.raises(SettingError, match="kv_heads is 3; allowed are the divisors of 2"):
         convert.main(trained, kv_heads=3)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/config.json").write_text("{}")
+    with pytest.raises(SettingError, match="other, which holds files already"):
+        convert.main(trained, kv_heads=1, out=str(tmp_path / "other"))
+    assert (tmp_path / "other/config.json").read_text() == "{}"
 
 
 def test_a_damaged_model_and_a_foreign_tokenizer_are_said_in_a_sentence(trained: str, tmp_path: Path) -> None:
