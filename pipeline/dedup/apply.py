@@ -25,7 +25,7 @@ from pipeline.dedup.plan import (
 )
 from pipeline.steps import Shard
 from pipeline.storage import FileEntry
-from pipeline.tables import DOCUMENTS, REJECTIONS, TableWriter, read_batches, rejection_row
+from pipeline.tables import REJECTIONS, TableWriter, document_schema, read_batches, rejection_row
 
 if TYPE_CHECKING:
     from pipeline.stage import Outputs
@@ -50,7 +50,7 @@ class ApplyDecisions:
         if finish.warnings:
             outputs.remark(finish.warnings)
         with (
-            outputs.table(DOCUMENTS_OUTPUT, DOCUMENTS) as kept,
+            outputs.table(DOCUMENTS_OUTPUT, document_schema(self.plan.parts[part])) as kept,
             outputs.table(REJECTED_OUTPUT, REJECTIONS) as rejected,
             _report(outputs, CONTAMINATION_OUTPUT, MATCHES, bool(config.decontaminate.sets)) as contamination,
             _report(outputs, PASSAGES_OUTPUT, PASSAGES, config.passages.action != "off") as passages,
