@@ -20,7 +20,7 @@ from pipeline.filter.rules import Failure, in_language
 from pipeline.manifests import RUN_FILE
 from pipeline.pack.lookup import find_document
 from pipeline.storage import exists, join
-from pipeline.tables import KEPT, read_batches
+from pipeline.tables import CLUSTER_SIZE, KEPT, read_batches
 from pipeline.urls import canonical_url
 
 _SHOWN = 200  # characters of a field of the input
@@ -116,6 +116,7 @@ def _story(run: str, id: str) -> Iterator[str]:
             ("date", row["date"]),
             ("licence", row["licence"]),
             ("canonical", row.get("canonical")),
+            ("cluster_size", row.get(CLUSTER_SIZE)),
         )
         if known := ", ".join(f"{name} {value}" for name, value in stated if value):
             yield f"           {known}"

@@ -37,7 +37,8 @@ class Document:
 
     `id` is the id of its page. `canonical` is the address that the page names as its own, or empty. `date` is the publication date that the page states (ISO 8601,
     or empty): the time of the fetch never reaches a document. `metadata` is the JSON object of the
-    fields that were kept of its record, empty where none were asked for. `measures` are the values that
+    fields that were kept of its record, empty where none were asked for. `cluster_size` is how many documents it stands
+    for, itself included: 1 before duplicates are looked for. `measures` are the values that
     the filter rules compared, by measure name.
     """
 
@@ -53,6 +54,7 @@ class Document:
     source: str = ""
     canonical: str = ""
     metadata: str = ""
+    cluster_size: int = 1
     measures: Mapping[str, float] = field(default_factory=lambda: NO_MEASURES)
 
 

@@ -125,10 +125,16 @@ def config_of(run: Path, *inputs: Path | str, min_words: int = 20, **settings: A
     )
 
 
-def made(run: Path, *inputs: Path | str, workers: int = 1, min_words: int = 20, **settings: Any) -> Path:
+def filtered(run: Path, *inputs: Path | str, workers: int = 1, min_words: int = 20, **settings: Any) -> Path:
     config = config_of(run, *inputs, min_words=min_words, **settings)
     ingest_run(str(run), config.ingest, Engine(workers=workers))
-    curate.main(config, Engine(workers=workers))
+    curate.filter_pages(config, Engine(workers=workers))
+    return run
+
+
+def made(run: Path, *inputs: Path | str, workers: int = 1, **settings: Any) -> Path:
+    filtered(run, *inputs, workers=workers, **settings)
+    curate.main(config_of(run, *inputs, **settings), Engine(workers=workers))
     return run
 
 
@@ -172,7 +178,7 @@ def test_without_the_setting_nothing_is_other_than_it_was(tmp_path: Path) -> Non
 def test_other_fields_make_the_documents_again(tmp_path: Path) -> None:
     inputs, run = parquet(tmp_path / "in"), tmp_path / "run"
     for keep, has in (((), None), (("dump",), {"dump": "CC-1"}), (("dump", "token_count"), {"dump": "CC-1", "token_count": 1}), ((), None)):  # fmt: skip
-        (row,) = [row for row in rows(made(run, inputs, fields=FieldNames(keep=keep)), "documents") if row["url"].endswith("/1")]  # fmt: skip
+        (row,) = [row for row in rows(filtered(run, inputs, fields=FieldNames(keep=keep)), "filtered") if row["url"].endswith("/1")]  # fmt: skip
         assert (json.loads(row["metadata"]) if has else row.get("metadata")) == has
 
 
@@ -180,21 +186,21 @@ def test_other_values_beside_the_same_texts_make_the_documents_again(tmp_path: P
     file, run = tmp_path / "a.jsonl", tmp_path / "run"
     for dump in ("one", "two"):
         file.write_text("".join(json.dumps({**row, "dump": dump}) + "\n" for row in records(20)))
-        found = rows(made(run, file, fields=FieldNames(keep=("dump",))), "documents")
+        found = rows(filtered(run, file, fields=FieldNames(keep=("dump",))), "filtered")
         assert {row["metadata"] for row in found} == {json.dumps({"dump": dump}, separators=(",", ":"))}
 
 
 def test_thresholds_replay_with_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Decided again from what is stored, byte for byte as from the pages: also where a page is read again."""
     inputs = parquet(tmp_path / "in")
-    again = made(tmp_path / "again", inputs, fields=KEEP, min_words=500)
+    again = filtered(tmp_path / "again", inputs, fields=KEEP, min_words=500)
     assert not rows(again, "filtered")
-    made(again, inputs, fields=KEEP, min_words=20)
+    filtered(again, inputs, fields=KEEP, min_words=20)
     assert "decided again from stored measures" in capsys.readouterr().err
-    made(again, inputs, fields=KEEP, min_words=19)
+    filtered(again, inputs, fields=KEEP, min_words=19)
     assert_same(
-        contents(again, ("filtered", "measures", "documents")),
-        contents(made(tmp_path / "once", inputs, fields=KEEP, min_words=19), ("filtered", "measures", "documents")),
+        contents(again, ("filtered", "measures", "filtered")),
+        contents(filtered(tmp_path / "once", inputs, fields=KEEP, min_words=19), ("filtered", "measures", "filtered")),
     )
 
 
@@ -204,14 +210,14 @@ def test_a_run_is_an_input_with_them(tmp_path: Path) -> None:
     wanted = {row["url"]: json.loads(row["metadata"]) for row in rows(run, "documents")}
     narrow = FieldNames(keep=("language_score", "meta.path", "canonical"))
     for dataset in ("pages", "documents", "filtered"):
-        second = rows(made(tmp_path / dataset, run / dataset, fields=narrow), "documents")
+        second = rows(filtered(tmp_path / dataset, run / dataset, fields=narrow), "filtered")
         assert {row["url"] for row in second} >= set(wanted)
         for row in second:
             kept = expected(row)  # the score of the source, not the one that the run found
             canonical = {} if dataset == "pages" else {"canonical": ""}  # a column of the documents
             assert json.loads(row["metadata"]) == {name: kept[name] for name in narrow.keep[:2]} | canonical
-    plain = made(tmp_path / "plain", tmp_path / "in")
-    third = rows(made(tmp_path / "third", plain, fields=KEEP), "documents")
+    plain = filtered(tmp_path / "plain", tmp_path / "in")
+    third = rows(filtered(tmp_path / "third", plain, fields=KEEP), "filtered")
     assert [json.loads(row["metadata"]) for row in third] == [expected(row) for row in third]
 
 
