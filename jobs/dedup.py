@@ -21,12 +21,11 @@ from pipeline.dedup.config import DedupConfig
 from pipeline.dedup.index import VERSIONS, index_files
 from pipeline.dedup.phases import (
     Phase,
-    applying_phases,
     check_arrivals,
     clustering_phases,
     finding_phases,
     labelling_phases,
-    passage_phases,
+    last_phases,
     shards_of,
     spreading_phases,
     star_phases,
@@ -43,6 +42,8 @@ if TYPE_CHECKING:
     from jobs.config import RunConfig
 
 LABEL = "deduplicate"
+# Settings that are not in manifests unless they are on, so that what was made before they existed stays up to date.
+_LATER = ("cluster_sizes",)
 PAIRS_IN_PARTITION = 4_000_000
 _DOCUMENT_SECONDS = 0.001  # about what a document takes on one core
 
@@ -70,7 +71,7 @@ def deduplicate_run(run: str, config: DedupConfig, engine: Engine, *, force: boo
                 step=step,
             )
 
-    expected = finding_phases(plan) + clustering_phases(plan) + passage_phases(plan) + applying_phases(plan)
+    expected = finding_phases(plan) + clustering_phases(plan) + last_phases(plan)
     with watch(step, LABEL, total=len(shards_of(expected))):
         done = drive(step, plan, run_phases)
     for line in warnings_of(remarks(step.attempt_folder)):
@@ -104,7 +105,7 @@ def drive(step: Step, plan: Plan, run_phases: Callable[[Sequence[Phase]], None])
             run(star_phases(plan, partitions, last))
         run(labelling_phases(plan, partitions, last))
         plan = replace(plan, num_near_files=partitions)
-    run(passage_phases(plan) + applying_phases(plan))
+    run(last_phases(plan))
     check_arrivals(_all_counts(step))
     return done
 
@@ -145,7 +146,7 @@ def step_of(run: str, config: DedupConfig) -> Step:
         run=run,
         name=STEP,
         outputs=outputs_of(config),
-        settings={"dedup": asdict(config)},
+        settings={"dedup": {name: value for name, value in asdict(config).items() if value or name not in _LATER}},
         inputs=inputs,
         external=[checksum(path) for path in config.decontaminate.sets],
         versions=VERSIONS,

@@ -3,6 +3,7 @@
 Reads the datasets of a run; writes lines to standard output.
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -19,9 +20,10 @@ from pipeline.filter.rules import Failure, in_language
 from pipeline.manifests import RUN_FILE
 from pipeline.pack.lookup import find_document
 from pipeline.storage import exists, join
-from pipeline.tables import read_batches
+from pipeline.tables import CLUSTER_SIZE, KEPT, read_batches
 from pipeline.urls import canonical_url
 
+_SHOWN = 200  # characters of a field of the input
 _REJECTED = ("rejected/pages", "rejected/filter", "rejected/dedup")
 
 
@@ -100,6 +102,7 @@ def _story(run: str, id: str) -> Iterator[str]:
     for row in _rows(run, "pages", "id", id):
         yield f"page       {row['url']}"
         yield f"           id {id}, {row['media_type']}, {row['kind']} record at {row['file']}:{row['position']}"
+    yield from _kept_fields(run, id)
     for dataset in _REJECTED:
         for row in _rows(run, dataset, "id", id):
             yield from _rejection(row)
@@ -113,10 +116,19 @@ def _story(run: str, id: str) -> Iterator[str]:
             ("date", row["date"]),
             ("licence", row["licence"]),
             ("canonical", row.get("canonical")),
+            ("cluster_size", row.get(CLUSTER_SIZE)),
         )
         if known := ", ".join(f"{name} {value}" for name, value in stated if value):
             yield f"           {known}"
     yield from _shard_rows(run, id)
+
+
+def _kept_fields(run: str, id: str) -> Iterator[str]:
+    """The fields of the input that were kept, of a page whose text passed the filter."""
+    for row in _rows(run, "filtered", "id", id):
+        for name, value in json.loads(row.get(KEPT) or "{}").items():
+            shown = json.dumps(value, ensure_ascii=False)
+            yield f"field      {name} = {shown if len(shown) <= _SHOWN else shown[: _SHOWN - 1] + '…'}"
 
 
 def _rulebook(run: str) -> Rulebook | None:

@@ -4,6 +4,7 @@ In: the files that `[ingest]` names. Out: the datasets `pages` and `rejected/pag
 """
 
 import os
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
@@ -18,8 +19,9 @@ from pipeline.errors import InputError
 from pipeline.ingest.captures import FILE_REASONS
 from pipeline.ingest.config import IngestConfig
 from pipeline.ingest.inputs import Inputs, list_inputs
+from pipeline.ingest.kept import MAX_KEPT_BYTES, check_kept
 from pipeline.ingest.sharing import listed, shards
-from pipeline.ingest.stage import PAGES_OUTPUT, REJECTED_OUTPUT, IndexPages
+from pipeline.ingest.stage import LEFT_OUT, PAGES_OUTPUT, REJECTED_OUTPUT, WITH_FIELD, IndexPages
 from pipeline.manifests import Manifest
 from pipeline.stage import shard_elements
 from pipeline.steps import Shard, Step, receipts
@@ -60,6 +62,7 @@ def ingest_run(run: str, config: IngestConfig, engine: Engine, *, force: bool = 
         manifest = manifests.read_manifest(step.folder(PAGES_OUTPUT))
         _check_broken_files(step, manifest.counts["broken_files"], config)
         return manifest
+    check_kept(inputs.files, config.fields)
     if inputs.num_unknown:
         Progress.note(
             f"ingest: passed over {inputs.num_unknown:,} files in folders that show no format it reads, for example {inputs.unknown}"
@@ -71,7 +74,19 @@ def ingest_run(run: str, config: IngestConfig, engine: Engine, *, force: bool = 
     if len(done) < len(work):
         _index(step, work, config, engine)
     _check_broken_files(step, sum(receipt.counts["broken_files"] for receipt in receipts(step.attempt_folder)), config)
-    return step.commit([shard.name for shard in work], counts={"passed_over_files": inputs.num_passed_over})
+    manifest = step.commit([shard.name for shard in work], counts={"passed_over_files": inputs.num_passed_over})
+    for line in _lines_of_kept(config, manifest.counts):
+        Progress.note(line)
+    return manifest
+
+
+def _lines_of_kept(config: IngestConfig, counts: Mapping[str, int]) -> Iterator[str]:
+    """What is to be said of the fields that were to be kept."""
+    for name in config.fields.keep:
+        if too_long := counts.get(LEFT_OUT + name):
+            yield f"ingest: {too_long:,} pages have more than {MAX_KEPT_BYTES:,} bytes in the field {name!r}; there it is left out"
+        elif not counts.get(WITH_FIELD + name):
+            yield f"ingest: no page has the field {name!r} of ingest.fields.keep"
 
 
 def _check_not_own(run: str, inputs: Inputs) -> None:
@@ -90,6 +105,7 @@ def ingest_step(run: str, config: IngestConfig, inputs: Inputs) -> Step:
     settings = {
         field.name: plain(getattr(config, field.name)) for field in fields(config) if field.name not in _NOT_IN_BYTES
     }
+    settings["fields"] = config.fields.stated()
     return Step(
         run=run,
         name="pages",

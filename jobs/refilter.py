@@ -17,7 +17,7 @@ from jobs.engine import Engine, run_step
 from jobs.replay import Rulebook
 from jobs.settings import build, plain
 from pipeline import manifests, storage
-from pipeline.corpus import FILTERED, MEASURES, REJECTED, page_shards, recipe
+from pipeline.corpus import FILTERED, MEASURES, REJECTED, documents_of, page_shards, recipe
 from pipeline.errors import DataError, SettingError
 from pipeline.extract.config import ExtractConfig
 from pipeline.extract.stage import LANGUAGE_MEASURES
@@ -118,7 +118,14 @@ def decide_again(
         measured_first=(*LANGUAGE_MEASURES, *RULE_MEASURES, *own_measures(filtering.own)),
     )
     judge = PagesOnly(recipe(extract, filtering))
-    worker = JudgeShardAgain(read=read, judges=(judge,), kept=FILTERED, rejected=REJECTED, measures=MEASURES)
+    worker = JudgeShardAgain(
+        read=read,
+        judges=(judge,),
+        kept=FILTERED,
+        rejected=REJECTED,
+        measures=MEASURES,
+        documents=documents_of(run),
+    )
     work = ProcessShards(step, worker)
     return run_step(
         step,

@@ -1,13 +1,14 @@
-"""What a corpus is made of: pages and text by host, domain, suffix, language or source, and how its measures are spread.
+"""What a corpus is made of: pages and text by host, domain, suffix, language, source or a kept field, and how its measures are spread.
 
 Reads RUN/pages, RUN/documents (or RUN/filtered before deduplication), RUN/rejected and RUN/measures; prints tables, and
 writes all groups as CSV if asked. Files are read one after the other; memory grows with the number of groups alone, and
 the spread of the measures is that of a sample by id, which is a hash: the same documents whatever the order of the files.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -17,19 +18,19 @@ import pyarrow.csv as pa_csv
 from jobs.progress import Progress
 from jobs.replay import Rulebook
 from pipeline.corpus import FILTERED, MEASURES, REJECTED
-from pipeline.errors import InputError
+from pipeline.errors import InputError, SettingError
 from pipeline.manifests import MANIFEST, dataset_files
 from pipeline.storage import AtomicFile, exists, join
-from pipeline.tables import read_batches
+from pipeline.tables import KEPT, document_schema, read_batches
 from pipeline.urls import domain_of_host
 
 if TYPE_CHECKING:
     from jobs.config import RunConfig
 
-By = Literal["host", "domain", "suffix", "language", "source"]
+BY = ("host", "domain", "suffix", "language", "source")
 SAMPLE = 100_000
 QUANTILES = (0.01, 0.1, 0.5, 0.9, 0.99)
-_OF_DOCUMENTS: tuple[By, ...] = ("language", "source")  # what was refused has neither
+_OF_PAGES = ("host", "domain", "suffix")  # what was refused has nothing else
 _KEPT = ""  # the reason of a document that was kept
 _HOST = r"^[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#@]*@)?(?P<host>\[[^\]]*\]|[^/?#:]+)"
 _NONE = "(none)"
@@ -39,7 +40,7 @@ _COUNTS = ("documents", "characters")
 _MOST_ROWS = 1 << 20
 
 
-def main(config: "RunConfig", *, by: By = "domain", top: int = 20, out: str = "") -> None:
+def main(config: "RunConfig", *, by: str = "domain", top: int = 20, out: str = "") -> None:
     """Prints the tables; `out` names a CSV file for all groups.
 
     Raises:
@@ -56,19 +57,28 @@ def main(config: "RunConfig", *, by: By = "domain", top: int = 20, out: str = ""
         print("\n".join(measure_lines(join(run, MEASURES), Rulebook.of(config.filter))))
 
 
-def grouped(run: str, by: By) -> pa.Table:
+def grouped(run: str, by: str) -> pa.Table:
     """For each group: its `key`, `pages` that came in, `documents` and `characters` that were kept, and why most others were not.
 
-    Sorted by characters, then pages, then key. What was refused has no language and no source, so these are told of documents alone.
+    Sorted by characters, then pages, then key. What was refused has no language, no source and no
+    fields of its input, so these are told of documents alone.
+
+    Raises:
+        InputError: there are no documents.
+        SettingError: `by` is neither known nor a field that any document has.
     """
     kept = next((name for name in ("documents", FILTERED) if exists(join(run, name, MANIFEST))), None)
     if kept is None:
         raise InputError(f"{run} has no documents to tell of; `corpusmill curate` makes them")
     folders = {kept: join(run, kept)}
-    if by not in _OF_DOCUMENTS:
+    if by in _OF_PAGES:
         names = (REJECTED, "rejected/dedup") if kept == "documents" else (REJECTED,)
         folders |= {name: join(run, name) for name in names}
     files = [(name, path) for name, folder in folders.items() for path in dataset_files(folder)]
+    if by not in BY and not all(KEPT in document_schema(path).names for _, path in files[:1]):
+        raise SettingError(
+            f"--by is {by!r}; allowed are {', '.join(BY)}, and fields that ingest.fields.keep has kept: {run} has none"
+        )
     sums: pa.Table | None = None
     waiting: list[pa.Table] = []
     with Progress("stats", total=len(files), unit="files") as progress:
@@ -78,22 +88,33 @@ def grouped(run: str, by: By) -> pa.Table:
                 sums = _summed([*([sums] if sums is not None else []), *waiting])
                 waiting = []
             progress.set(number)
-    return _by_key(sums if sums is not None else _counted(pa.table({"key": [], "reason": [], "characters": []}), by))
+    groups = _by_key(sums if sums is not None else _counted(pa.table({"key": [], "reason": [], "characters": []}), by))
+    if by not in BY and groups["key"].to_pylist() == [_NONE]:
+        raise SettingError(f"--by is {by!r}; no document of {run} has a field of this name that was kept")
+    return groups
 
 
-def _batches(path: str, by: By, *, kept: bool) -> Iterator[pa.Table]:
+def _batches(path: str, by: str, *, kept: bool) -> Iterator[pa.Table]:
     """Key, reason and characters of the rows of one file."""
-    column = by if by in _OF_DOCUMENTS else "url"
+    column = "url" if by in _OF_PAGES else by if by in BY else KEPT
     for batch in read_batches(path, [column, "text"] if kept else [column, "stage", "reason"], 4096):
         reasons = pa.array([_KEPT] * batch.num_rows) if kept else pc.binary_join_element_wise(batch["stage"], batch["reason"], ": ")  # fmt: skip
         lengths = pc.utf8_length(batch["text"]) if kept else pa.array([0] * batch.num_rows, pa.int64())
-        yield pa.table({"key": batch[column], "reason": reasons, "characters": lengths.cast(pa.int64())})
+        key = batch[column] if by in BY else _fields(batch[column], by)
+        yield pa.table({"key": key, "reason": reasons, "characters": lengths.cast(pa.int64())})
 
 
-def _counted(rows: pa.Table, by: By) -> pa.Table:
+def _fields(kept: pa.Array, name: str) -> pa.Array:
+    """A field of the input that was kept, as text, row by row."""
+    values = [json.loads(row).get(name) for row in kept.to_pylist()]
+    texts = [value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False) for value in values]  # fmt: skip
+    return pa.array(texts, pa.string())
+
+
+def _counted(rows: pa.Table, by: str) -> pa.Table:
     """The sums of a batch by key and reason."""
     key = rows["key"].cast(pa.string())
-    if by not in _OF_DOCUMENTS:
+    if by in _OF_PAGES:
         key = pc.utf8_lower(pc.struct_field(pc.extract_regex(key, _HOST), "host"))
     key = pc.fill_null(pc.if_else(pc.equal(key, ""), None, key), _NONE)
     if by in ("domain", "suffix"):
@@ -106,7 +127,7 @@ def _counted(rows: pa.Table, by: By) -> pa.Table:
 
 
 @cache
-def _shortened(host: str, by: By) -> str:
+def _shortened(host: str, by: str) -> str:
     """The domain of a host, or what is registered under: `bbc.co.uk`, `co.uk`."""
     if host == _NONE or host.startswith("[") or host.replace(".", "").isdigit():
         return host
@@ -131,9 +152,9 @@ def _by_key(sums: pa.Table) -> pa.Table:
     return keys.sort_by([("characters", "descending"), ("pages", "descending"), ("key", "ascending")])
 
 
-def group_lines(groups: pa.Table, by: By, top: int) -> Iterator[str]:
+def group_lines(groups: pa.Table, by: str, top: int) -> Iterator[str]:
     """The table of the largest groups as text, and what the others hold together."""
-    judged = by not in _OF_DOCUMENTS
+    judged = by in _OF_PAGES
     rows = groups.slice(0, top).to_pylist()
     whole, rest = _totals(groups), _totals(groups.slice(top))
     of_pages = f" of {whole['pages']:,} pages" if judged else ""
@@ -156,10 +177,9 @@ def _totals(groups: pa.Table) -> dict[str, int]:
     return {name: pc.sum(groups[name]).as_py() or 0 for name in ("pages", "documents", "characters")}
 
 
-def _write_csv(groups: pa.Table, by: By, path: str) -> None:
-    table = groups.rename_columns([by, *groups.column_names[1:]])
-    if by in _OF_DOCUMENTS:
-        table = table.select([by, "documents", "characters"])
+def _write_csv(groups: pa.Table, by: str, path: str) -> None:
+    told = groups if by in _OF_PAGES else groups.select(["key", *_COUNTS])
+    table = told.rename_columns([by, *told.column_names[1:]])
     with AtomicFile(path) as file:
         pa_csv.write_csv(table, pa.PythonFile(file, mode="w"))
 

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 import apache_beam as beam
+import pyarrow as pa
 
 from pipeline.extract.config import ExtractConfig
 from pipeline.extract.stage import ExtractText
@@ -16,6 +17,7 @@ from pipeline.records import Page, Rejection
 from pipeline.stage import Judge, JudgeEach, Outcome
 from pipeline.steps import Shard, Step
 from pipeline.storage import join
+from pipeline.tables import DOCUMENTS, DOCUMENTS_WITH_KEPT
 
 FILTERED, MEASURES, REJECTED = "filtered", "measures", "rejected/filter"
 
@@ -37,6 +39,7 @@ class CuratePages(beam.PTransform):
             kept=FILTERED,
             rejected=REJECTED,
             measures=MEASURES,
+            documents=documents_of(pages),
         )
 
     def expand(self, shards: Any) -> Outcome:
@@ -50,6 +53,12 @@ def page_shards(run: str) -> list[Shard]:
     entries = read_manifest(join(run, "pages")).files
     parts = [entry.path for entry in entries if entry.path.startswith("part-")]
     return [Shard(name=part.removesuffix(".parquet"), work={"index": join("pages", part)}) for part in parts]
+
+
+def documents_of(run: str) -> pa.Schema:
+    """The schema of the documents of `run`: with a column of kept fields where its pages were ingested with some."""
+    fields = read_manifest(join(run, "pages")).settings.get("fields", {})
+    return DOCUMENTS_WITH_KEPT if fields.get("keep") else DOCUMENTS
 
 
 def _pages_of(run: str, shard: Shard) -> Iterable[Page | Rejection]:

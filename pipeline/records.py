@@ -17,7 +17,8 @@ class Page:
 
     `payload` is the HTTP body with transfer and content encodings undone, still in the charset of
     the page; `media_type` is `text/html` (also XHTML) or `text/plain`; `charset` is what the
-    transport said, or empty. `metadata` holds what the source already knew (title, language, …).
+    transport said, or empty. `metadata` holds what the source already knew (title, language, …), `kept`
+    the fields of its record that are to be kept as they are: a JSON object, empty where none are asked for.
     """
 
     id: str
@@ -27,6 +28,7 @@ class Page:
     charset: str = ""
     source: str = ""
     metadata: Mapping[str, str] = field(default_factory=lambda: NO_METADATA)
+    kept: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +36,9 @@ class Document:
     """The text of one page, with what is known about it.
 
     `id` is the id of its page. `canonical` is the address that the page names as its own, or empty. `date` is the publication date that the page states (ISO 8601,
-    or empty): the time of the fetch never reaches a document. `measures` are the values that
+    or empty): the time of the fetch never reaches a document. `metadata` is the JSON object of the
+    fields that were kept of its record, empty where none were asked for. `cluster_size` is how many documents it stands
+    for, itself included: 1 before duplicates are looked for. `measures` are the values that
     the filter rules compared, by measure name.
     """
 
@@ -49,6 +53,8 @@ class Document:
     licence: str = ""
     source: str = ""
     canonical: str = ""
+    metadata: str = ""
+    cluster_size: int = 1
     measures: Mapping[str, float] = field(default_factory=lambda: NO_MEASURES)
 
 

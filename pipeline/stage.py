@@ -173,7 +173,7 @@ class JudgeEach(beam.PTransform):
     """Shards → `Outcome` of (shard, number of records) pairs, kept and rejected, written to files.
 
     Kept documents go to the dataset `kept`, rejections to `rejected`, and the measures of every
-    measured document, kept or not, to `measures` where some judge has any.
+    measured document, kept or not, to `measures` where some judge has any. `documents` is the schema of the kept.
     """
 
     def __init__(
@@ -185,11 +185,13 @@ class JudgeEach(beam.PTransform):
         kept: str,
         rejected: str,
         measures: str = "",
+        documents: pa.Schema = DOCUMENTS,
     ) -> None:
         super().__init__()
-        self._work = ProcessShards(
-            step, JudgeShard(read=read, judges=tuple(judges), kept=kept, rejected=rejected, measures=measures)
+        worker = JudgeShard(
+            read=read, judges=tuple(judges), kept=kept, rejected=rejected, measures=measures, documents=documents
         )
+        self._work = ProcessShards(step, worker)
 
     def expand(self, shards: Any) -> Outcome:
         """Judges the shards and reads the two counts off each receipt."""
@@ -214,6 +216,7 @@ class JudgeShard:
     kept: str
     rejected: str
     measures: str = ""
+    documents: pa.Schema = DOCUMENTS
 
     def setup(self) -> None:
         """Loads the models of all judges."""
@@ -242,7 +245,7 @@ class JudgeShard:
         return counts
 
     def _tables(self, outputs: Outputs) -> dict[str, TableWriter]:
-        schemas = {self.kept: DOCUMENTS, self.rejected: REJECTIONS}
+        schemas = {self.kept: self.documents, self.rejected: REJECTIONS}
         if self.measures:
             schemas[self.measures] = measures_schema(name for judge in self.judges for name in judge.measures)
         return {name: outputs.table(name, schema) for name, schema in schemas.items()}

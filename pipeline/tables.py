@@ -25,6 +25,11 @@ DOCUMENTS = pa.schema(
         ("canonical", pa.string()),
     ]
 )
+# A column of documents only where fields of the input are kept: what they hold, as a JSON object.
+KEPT = "metadata"
+DOCUMENTS_WITH_KEPT = DOCUMENTS.append(pa.field(KEPT, pa.string()))
+# The last column of deduplicated documents, where it is asked for: how many documents each stands for, itself included.
+CLUSTER_SIZE = "cluster_size"
 REJECTIONS = pa.schema(
     [
         ("id", pa.string()),
@@ -162,9 +167,21 @@ def read_documents(path: str) -> Iterator[Document]:
         yield Document(**row)
 
 
+def document_schema(path: str) -> pa.Schema:
+    """The schema of the documents in one file of a document dataset: with the column of kept fields or without."""
+    with open_read(path) as file:
+        return DOCUMENTS_WITH_KEPT if KEPT in pq.read_schema(file).names else DOCUMENTS
+
+
+def with_cluster_size(schema: pa.Schema) -> pa.Schema:
+    """The schema of documents with the size of their clusters."""
+    return schema.append(pa.field(CLUSTER_SIZE, pa.int64()))
+
+
 def document_row(document: Document) -> dict[str, Any]:
-    """`document` as a row of `DOCUMENTS`."""
-    return {name: getattr(document, name) for name in DOCUMENTS.names}
+    """`document` as a row of `DOCUMENTS`, or of `DOCUMENTS_WITH_KEPT` where it has kept fields."""
+    row = {name: getattr(document, name) for name in DOCUMENTS.names}
+    return {**row, KEPT: document.metadata} if document.metadata else row
 
 
 def rejection_row(rejection: Rejection) -> dict[str, Any]:

@@ -10,14 +10,14 @@ from pipeline.count.table import ROWS
 from pipeline.crawl.index import LEDGER
 from pipeline.dedup.decontaminate import MATCHES
 from pipeline.dedup.verify import EDGES
-from pipeline.tables import DOCUMENTS, PAGES, REJECTIONS, measures_schema, read_batches
+from pipeline.tables import DOCUMENTS_WITH_KEPT, PAGES, REJECTIONS, measures_schema, read_batches, with_cluster_size
 from tests.runs import Made
 
 PAGE = (Path(__file__).parents[1] / "docs/datasets.md").read_text("utf-8")
 NAMED = set(re.findall(r"`([a-z_0-9]+…?)`", PAGE))
 # Named by a row of first and last, or by how they begin.
 FAMILIES = re.compile(r"(top|dup)_\d+_gram_share|masked_\w+|own_\w+")
-SCHEMAS = {"documents": DOCUMENTS, "rejections": REJECTIONS, "pages": PAGES, "ledger": LEDGER, "matches": MATCHES, "edges": EDGES, "counts": ROWS}  # fmt: skip
+SCHEMAS = {"documents": with_cluster_size(DOCUMENTS_WITH_KEPT), "rejections": REJECTIONS, "pages": PAGES, "ledger": LEDGER, "matches": MATCHES, "edges": EDGES, "counts": ROWS}  # fmt: skip
 
 
 @pytest.mark.parametrize("schema", SCHEMAS.values(), ids=SCHEMAS)

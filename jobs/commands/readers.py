@@ -102,11 +102,14 @@ def _tokens(options: argparse.Namespace) -> None:
 
 
 def _add_stats(commands: Any) -> None:
-    text = "show what a corpus is made of: pages and text by host, domain, suffix, language or source, and the spread of its measures"
+    text = "show what a corpus is made of: pages and text by host, domain, suffix, language, source or a kept field, and the spread of its measures"
     command = declare(commands, "stats", text, _stats, example=_STATS_EXAMPLES)
     command.add_argument("settings", metavar="RUN", help=_RUN)
     command.add_argument(
-        "--by", default="domain", choices=("host", "domain", "suffix", "language", "source"), help="default: domain"
+        "--by",
+        default="domain",
+        metavar="WHAT",
+        help="host, domain (default), suffix, language, source, or a field that ingest.fields.keep has kept",
     )
     command.add_argument("--top", type=int, default=20, metavar="N", help="how many groups to show (default 20)")
     command.add_argument("--out", default="", metavar="FILE.csv", help="also write all groups there")

@@ -23,9 +23,10 @@ from pipeline.dedup.plan import (
     SIGNATURES_OUTPUT,
     Plan,
 )
+from pipeline.dedup.sizes import ClusterSizes
 from pipeline.steps import Shard
 from pipeline.storage import FileEntry
-from pipeline.tables import DOCUMENTS, REJECTIONS, TableWriter, read_batches, rejection_row
+from pipeline.tables import REJECTIONS, TableWriter, document_schema, read_batches, rejection_row, with_cluster_size
 
 if TYPE_CHECKING:
     from pipeline.stage import Outputs
@@ -50,18 +51,20 @@ class ApplyDecisions:
         if finish.warnings:
             outputs.remark(finish.warnings)
         with (
-            outputs.table(DOCUMENTS_OUTPUT, DOCUMENTS) as kept,
+            outputs.table(DOCUMENTS_OUTPUT, self._schema(part)) as kept,
             outputs.table(REJECTED_OUTPUT, REJECTIONS) as rejected,
             _report(outputs, CONTAMINATION_OUTPUT, MATCHES, bool(config.decontaminate.sets)) as contamination,
             _report(outputs, PASSAGES_OUTPUT, PASSAGES, config.passages.action != "off") as passages,
         ):
             ledger = Ledger(self.plan, part)
+            sizes = ClusterSizes(self.plan, part, ledger.ids, ledger.gone)
             for batch in read_batches(self.plan.parts[part]):
+                start = ledger.num_read
                 survives, decisions = ledger.take(batch)
                 refused = iter([rejection_of(one, config.threshold) for one in decisions])
                 for at, row in enumerate(batch.to_pylist()):
                     if survives[at]:
-                        row, verdict = finish.finish(row, contamination, passages)
+                        row, verdict = finish.finish({**row, **sizes.beside(start + at)}, contamination, passages)
                     else:
                         verdict = next(refused)
                     if verdict is None:
@@ -81,8 +84,13 @@ class ApplyDecisions:
         if config.keep_signatures:
             outputs.add(SIGNATURES_OUTPUT, self._keep_signatures(part, outputs, np.concatenate(survived)))
         counts.update(read=ledger.num_read, kept=kept.num_records, rejected=rejected.num_records)
+        counts.update(sizes.counts)
         counts["received/decisions"] = ledger.num_decisions
         return counts
+
+    def _schema(self, part: int) -> pa.Schema:
+        schema = document_schema(self.plan.parts[part])
+        return with_cluster_size(schema) if self.plan.config.cluster_sizes else schema
 
     def _keep_signatures(self, part: int, outputs: "Outputs", survives: npt.NDArray[np.bool_]) -> FileEntry:
         start = 0

@@ -58,6 +58,8 @@ class DedupConfig:
     """Verified pairs up to which one worker joins the clusters (200 bytes each); beyond, rounds over partitions do."""
     alarm_cluster_size: int = 1000
     """A cluster larger than this raises an alarm in the log and in duplicates/clusters.json."""
+    cluster_sizes: bool = False
+    """Tell of each document how many of the input it stands for, as the column `cluster_size`: 1 where it has no duplicate."""
     keep_signatures: bool = False
     """Keep the signatures of the survivors as the dataset signatures/, for `against` of a later run."""
     passages: PassagesConfig = field(default_factory=PassagesConfig)

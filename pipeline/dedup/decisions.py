@@ -4,6 +4,8 @@ Decisions meet documents by reference, and every time the id and the hash of the
 does not agree, or is left over, ends the job: nothing is ever removed in the place of something else.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -37,18 +39,33 @@ DECISION = np.dtype(
 )
 
 
-def decisions_for(plan: Plan, part: int) -> Records:
-    """The decisions about the documents of one part, by reference."""
+class Gone(NamedTuple):
+    """The documents of one part that do not survive: later captures of a page, equals of a survivor, and near
+    duplicates, each beside the one of the same text (`compared`) that its similarity is to be taken from."""
+
+    captures: Records
+    equals: Records
+    near: Records
+    compared: References
+
+
+def gone_of(plan: Plan, part: int) -> Gone:
+    """The documents of one part that do not survive, with who stands for each."""
     captures = gather(plan.arrivals("captures", plan.identity_partitions), DUPLICATE, part)
     equals = gather(plan.arrivals("equals", plan.identity_partitions), DUPLICATE, part)
     own = near_decisions(plan, np.array([part]))
     inherited, stand_ins, left = inherit(equals, near_decisions(plan, np.unique(parts_of(equals["by"]))))
-    near = np.concatenate((own, inherited))
-    values = completed(plan, np.concatenate((own["ref"], stand_ins)), near)
+    return Gone(captures, left, np.concatenate((own, inherited)), np.concatenate((own["ref"], stand_ins)))
+
+
+def decisions_for(plan: Plan, part: int) -> Records:
+    """The decisions about the documents of one part, by reference."""
+    captures, equals, near, compared = gone_of(plan, part)
+    values = completed(plan, compared, near)
     decisions = np.concatenate(
         (
             _decisions(plan, captures, _of_captures(captures), np.full(len(captures), np.nan)),
-            _decisions(plan, left, EXACT_DUPLICATE, np.ones(len(left))),
+            _decisions(plan, equals, EXACT_DUPLICATE, np.ones(len(equals))),
             _decisions(plan, near, NEAR_DUPLICATE, values),
         )
     )
@@ -123,15 +140,18 @@ def check_decisions(plan: Plan, part: int, decisions: Records, ids: npt.NDArray[
 
 
 class Ledger:
-    """The decisions about one part beside what was signed, taken batch by batch in the order of the documents."""
+    """The decisions about one part beside what was signed, taken batch by batch in the order of the documents.
+
+    `ids` are those of all its documents, `gone` the rows of those that do not survive.
+    """
 
     def __init__(self, plan: Plan, part: int) -> None:
         self._plan = plan
         self._part = part
-        self._ids, self._contents = read_identities(plan.signature_table(part))
+        self.ids, self._contents = read_identities(plan.signature_table(part))
         self._decisions = decisions_for(plan, part)
-        self._rows = rows_of(self._decisions["ref"])
-        check_decisions(plan, part, self._decisions, self._ids)
+        self.gone = rows_of(self._decisions["ref"])
+        check_decisions(plan, part, self._decisions, self.ids)
         self.num_read = 0
         self.num_decisions = len(self._decisions)
 
@@ -142,16 +162,14 @@ class Ledger:
             DataError: they are not the documents that were signed.
         """
         start, end = self.num_read, self.num_read + batch.num_rows
-        if end > len(self._ids):
+        if end > len(self.ids):
             raise DataError(
-                f"{self._plan.parts[self._part]} has more than the {len(self._ids)} documents that were signed"
+                f"{self._plan.parts[self._part]} has more than the {len(self.ids)} documents that were signed"
             )
-        check_same(
-            self._plan, self._part, np.arange(start, end), batch, self._ids[start:end], self._contents[start:end]
-        )
-        low, high = np.searchsorted(self._rows, (start, end))
+        check_same(self._plan, self._part, np.arange(start, end), batch, self.ids[start:end], self._contents[start:end])
+        low, high = np.searchsorted(self.gone, (start, end))
         survives = np.ones(batch.num_rows, dtype=bool)
-        survives[self._rows[low:high] - start] = False
+        survives[self.gone[low:high] - start] = False
         self.num_read = end
         return survives, self._decisions[low:high]
 
@@ -161,9 +179,9 @@ class Ledger:
         Raises:
             DataError: some are missing.
         """
-        if self.num_read != len(self._ids):
+        if self.num_read != len(self.ids):
             raise DataError(
-                f"{self._plan.parts[self._part]} has {self.num_read} documents, but {len(self._ids)} were signed"
+                f"{self._plan.parts[self._part]} has {self.num_read} documents, but {len(self.ids)} were signed"
             )
 
 

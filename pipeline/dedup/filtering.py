@@ -15,9 +15,10 @@ from pipeline.dedup.decisions import decisions_for, rejection_of
 from pipeline.dedup.exact import DUPLICATE
 from pipeline.dedup.exchange import gather
 from pipeline.dedup.finish import Finish
-from pipeline.dedup.index import index_files
-from pipeline.dedup.phases import clustering_phases, finding_phases, passage_phases
+from pipeline.dedup.index import index_files, read_identities
+from pipeline.dedup.phases import clustering_phases, finding_phases, passage_phases, sizing_phases
 from pipeline.dedup.plan import Plan, id_text, rows_of
+from pipeline.dedup.sizes import ClusterSizes
 from pipeline.dedup.verify import EDGE
 from pipeline.errors import InputError, SettingError
 from pipeline.jsonl import RecordWriter, read_records, writing
@@ -42,7 +43,7 @@ def deduplicate_records(
     A record must have a text; its `id`, or else its `url`, or else its number names it. With the survivor policy
     `smallest_id` the first record of each cluster survives. Records that are rejected go to the JSON lines `rejected`, if
     given, as they are and with `stage`, `reason`, `detail`, `duplicate_of` (the survivor), `value` (the similarity) and
-    `threshold`, those that are known. `warn` is told what cannot be searched for in evaluation sets.
+    `threshold`, those that are known. With `cluster_sizes` those that stay get `cluster_size`. `warn` is told what cannot be searched for in evaluation sets.
     Returns the counts `read`, `kept`, `rejected` and one for each reason.
 
     Raises:
@@ -128,7 +129,7 @@ class _NoOutputs:
 
 def _find(plan: Plan) -> None:
     outputs: Any = _NoOutputs()
-    for phase in finding_phases(plan) + clustering_phases(plan) + passage_phases(plan):
+    for phase in finding_phases(plan) + clustering_phases(plan) + passage_phases(plan) + sizing_phases(plan):
         phase.worker.setup()
         for shard in phase.shards:
             phase.worker.process(shard, outputs)
@@ -150,6 +151,7 @@ def _apply(
     counts = finish.counts = Counter(read=0, kept=0, rejected=0)
     for part in plan.own_parts:
         decisions = decisions_for(plan, part)
+        sizes = ClusterSizes(plan, part, read_identities(plan.signature_table(part))[0], rows_of(decisions["ref"]))
         about = dict(zip(rows_of(decisions["ref"]).tolist(), decisions, strict=True))
         for at, spooled in enumerate(read_rows(plan.parts[part], ["id", "url"])):
             record = next(records, None)
@@ -166,7 +168,7 @@ def _apply(
             else:
                 row, rejection = finish.finish(row)
             if rejection is None:
-                kept.write({**record, text_field: row["text"]})
+                kept.write({**record, text_field: row["text"], **sizes.beside(at)})
                 counts["kept"] += 1
                 continue
             counts.update(("rejected", f"rejected/{rejection.stage}/{rejection.reason}"))

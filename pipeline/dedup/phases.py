@@ -8,6 +8,7 @@ PairBuckets      key range  equal band keys → pairs
 GatherSets       part       texts of candidates → shingle sets
 VerifyPairs      part       pairs → exact Jaccard, kept at or above the threshold
 ClusterDocuments one        pairs → connected components → survivors by policy
+SendSizes        part       decisions → how many documents a survivor stands for, where that is asked
 ApplyDecisions   part       documents → documents/, rejected/dedup/
 ReportClusters   one        duplicates/clusters.json
 
@@ -28,6 +29,7 @@ from pipeline.dedup.passages import FindRepeated, SendPassages
 from pipeline.dedup.plan import Plan, shard
 from pipeline.dedup.report import ReportClusters
 from pipeline.dedup.signatures import SignParts
+from pipeline.dedup.sizes import SendSizes
 from pipeline.dedup.verify import GatherSets, VerifyPairs
 from pipeline.errors import DataError
 from pipeline.steps import Shard
@@ -122,10 +124,22 @@ def passage_phases(plan: Plan) -> list[Phase]:
     ]
 
 
+def sizing_phases(plan: Plan) -> list[Phase]:
+    """From decisions to the cluster sizes of survivors, where they are asked for."""
+    if not plan.config.cluster_sizes:
+        return []
+    return [_phase("sizes", SendSizes(plan=plan), plan.own_parts), *_merging(plan, plan.own_parts, "sizes")]
+
+
 def applying_phases(plan: Plan) -> list[Phase]:
     """From decisions to survivors and rejections."""
     parts = [shard("apply", part, plan.part_name(part)) for part in plan.own_parts]
     return [Phase("apply", ApplyDecisions(plan=plan), parts), _phase("report", ReportClusters(plan=plan), range(1))]
+
+
+def last_phases(plan: Plan) -> list[Phase]:
+    """From decisions to the datasets."""
+    return passage_phases(plan) + sizing_phases(plan) + applying_phases(plan)
 
 
 def check_arrivals(counts: Mapping[str, int]) -> None:

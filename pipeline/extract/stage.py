@@ -58,7 +58,7 @@ class ExtractText:
             id=page.id, url=page.url, text=result.text, source=page.source,
             title=result.metadata.title, author=result.metadata.author, date=result.metadata.date,
             licence=result.metadata.licence, language=result.language, language_score=result.language_score,
-            canonical=result.metadata.canonical, measures=_language_measures(result),
+            canonical=result.metadata.canonical, metadata=page.kept, measures=_language_measures(result),
         )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from pipeline.ingest.kept import NOTHING_KEPT, Kept
 from pipeline.records import NO_METADATA
 
 HTML_TYPES = frozenset(("text/html", "application/xhtml+xml", "application/vnd.wap.xhtml+xml"))
@@ -29,6 +30,7 @@ class Capture:
 
     `url` is as the source gave it, or empty; `key` then names the record within its source, if anything does.
     `wishes` are the response headers that may say what a page is not to be used for, names in lower case.
+    `kept` are the fields of its record that are to be kept.
     """
 
     place: Place
@@ -40,6 +42,7 @@ class Capture:
     key: str = ""
     wishes: Sequence[tuple[str, str]] = ()
     metadata: Mapping[str, str] = field(default_factory=lambda: NO_METADATA)
+    kept: Kept = NOTHING_KEPT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,8 @@
 """Settings of the ways in: `[ingest]` and `[ingest.fields]`."""
 
-from dataclasses import dataclass, field
-from typing import Literal
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
 from pipeline.errors import SettingError
 from pipeline.optout import PageOptOuts
@@ -26,12 +27,29 @@ class FieldNames:
     date: str = "date"
     language: str = "language"
     licence: str = "licence"
+    # Fields to keep beside the text: their values come out in the column `metadata` of the documents, a JSON object.
+    keep: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.text and not self.html:
             raise SettingError(
                 "ingest.fields.text and ingest.fields.html are both empty; name the field that holds the text"
             )
+        for name, times in Counter(self.keep).items():
+            if not name or times > 1:
+                raise SettingError(
+                    f"ingest.fields.keep names the field {name!r}{f' {times} times' if name else ''}; each name once, none empty"
+                )
+            if name in (self.text, self.html):
+                raise SettingError(
+                    f"ingest.fields.keep names {name!r}, the field that becomes the text of the document"
+                )
+
+    def stated(self) -> dict[str, Any]:
+        """The names as JSON, for manifests and indexes; `keep` only where something is kept."""
+        return {name: value for name, value in asdict(self).items() if name != "keep"} | (
+            {"keep": sorted(self.keep)} if self.keep else {}
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,12 +7,18 @@ from typing import Any
 
 from pipeline.ingest.captures import Capture, Place, Refusal
 from pipeline.ingest.config import FieldNames
+from pipeline.ingest.kept import NOTHING_KEPT, kept_of
 
 METADATA = ("title", "author", "date", "language", "licence")
 
 
-def found_in_fields(record: Mapping[str, Any], names: FieldNames, place: Place, limit: int) -> Capture | Refusal:
-    """The page in one record: its HTML where it has any, else its text."""
+def found_in_fields(
+    record: Mapping[str, Any], names: FieldNames, place: Place, limit: int, earlier: Mapping[str, Any] | None = None
+) -> Capture | Refusal:
+    """The page in one record: its HTML where it has any, else its text.
+
+    Of the fields to keep, those in `earlier` (what was kept when the record was made) win over those of the record.
+    """
     html, text = _value(record, names.html), _value(record, names.text)
     url = _text(_value(record, names.url))
     body = html if _has_text(html) else text
@@ -29,6 +35,7 @@ def found_in_fields(record: Mapping[str, Any], names: FieldNames, place: Place, 
             threshold=limit,
         )
     known = {name: _text(_value(record, getattr(names, name))) for name in METADATA}
+    source = {**record, **(earlier or {})} if names.keep else {}
     return Capture(
         place=place,
         url=url,
@@ -37,6 +44,7 @@ def found_in_fields(record: Mapping[str, Any], names: FieldNames, place: Place, 
         media_type="text/html" if body is html else "text/plain",
         charset="" if isinstance(body, bytes) else "utf-8",
         metadata={name: value for name, value in known.items() if value},
+        kept=kept_of({name: _value(source, name) for name in names.keep}) if names.keep else NOTHING_KEPT,
     )
 
 

@@ -3,14 +3,17 @@
 import bisect
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.ingest.captures import Found, Place, Refusal
+from pipeline import jsonl
+from pipeline.ingest.captures import Capture, Found, Place, Refusal
 from pipeline.ingest.config import FieldNames
 from pipeline.ingest.fields import METADATA, found_in_fields
+from pipeline.ingest.kept import has_kept
+from pipeline.tables import KEPT
 
 _BATCH_ROWS = 64
 _BATCH_BYTES = 32 << 20
@@ -27,7 +30,7 @@ def found_in_rows(
             groups = range(first, min(end if end is not None else file.num_row_groups, file.num_row_groups))
             position = sum(_group_sizes(file)[:first])
             for row in _rows(file, names, groups):
-                yield found_in_fields(row, names, Place(kind="parquet", position=position), limit)
+                yield _found_in_row(row, names, position, limit)
                 position += 1
     except UNREADABLE as error:
         detail = f"not readable as Parquet from row {position} on: {' '.join(str(error).split())[:200]}"
@@ -42,7 +45,7 @@ class RowReader:
         self._file: pq.ParquetFile | None = None
         self._ends: list[int] = []
         self._group, self._next = -1, 0
-        self._rows: Iterator[dict[str, Any]] = iter(())
+        self._rows: Iterator[_Row] = iter(())
 
     def at(self, position: int, length: int) -> Found | None:
         """The page in the row `position`, or None where no such row can be read."""
@@ -54,9 +57,9 @@ class RowReader:
             return None
         if row is None:
             return None
-        return found_in_fields(row, self._names, Place(kind="parquet", position=position), self._limit)
+        return _found_in_row(row, self._names, position, self._limit)
 
-    def _row(self, position: int) -> dict[str, Any] | None:
+    def _row(self, position: int) -> "_Row | None":
         if self._file is None:
             self._file = pq.ParquetFile(self._raw)
             self._ends = list(itertools.accumulate(_group_sizes(self._file)))
@@ -79,19 +82,42 @@ def _group_sizes(file: pq.ParquetFile) -> list[int]:
     return [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
 
 
-def _rows(file: pq.ParquetFile, names: FieldNames, groups: Sequence[int]) -> Iterator[dict[str, Any]]:
+def _rows(file: pq.ParquetFile, names: FieldNames, groups: Sequence[int]) -> Iterator["_Row"]:
     columns = columns_of(file, names)
+    ours = bool(names.keep) and has_kept(file.schema_arrow)
     for group in groups:
         about = file.metadata.row_group(group)
         rows = _BATCH_BYTES * about.num_rows // max(1, about.total_byte_size)  # large rows come few at a time
         for batch in file.iter_batches(
             batch_size=min(max(rows, 1), _BATCH_ROWS), row_groups=[group], columns=columns, use_threads=False
         ):
-            yield from batch.to_pylist()
+            yield from (_Row(row, ours) for row in batch.to_pylist())
+
+
+class _Row(NamedTuple):
+    """A row, and whether it is a document of a run, which kept fields of its own inputs in `metadata`."""
+
+    fields: dict[str, Any]
+    ours: bool
+
+
+def _found_in_row(row: _Row, names: FieldNames, position: int, limit: int) -> Capture | Refusal:
+    earlier = _object(row.fields[KEPT]) if row.ours else {}
+    return found_in_fields(row.fields, names, Place(kind="parquet", position=position), limit, earlier)
+
+
+def _object(text: Any) -> dict[str, Any]:
+    try:
+        return jsonl.parsed(str(text).encode())
+    except ValueError:
+        return {}
 
 
 def columns_of(file: pq.ParquetFile, names: FieldNames) -> list[str]:
     """The columns of `file` that hold fields we look for."""
-    wanted = {getattr(names, name) for name in ("id", "url", "text", "html", *METADATA)} - {""}
+    asked = (getattr(names, name) for name in ("id", "url", "text", "html", *METADATA))
+    wanted = {*asked, *names.keep} - {""}
     present = file.schema_arrow.names
+    if names.keep and has_kept(file.schema_arrow):
+        wanted.add(KEPT)
     return [column for column in present if column in wanted or any(name.startswith(column + ".") for name in wanted)]

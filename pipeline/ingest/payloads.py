@@ -46,13 +46,15 @@ def read_pages(index_file: str, run: str) -> Iterator[Page | Rejection]:
         finder.close()
 
 
-def found_rows(index_file: str, run: str) -> Iterator[tuple[dict[str, Any], str, Found | None]]:
+def found_rows(index_file: str, run: str, names: FieldNames) -> Iterator[tuple[dict[str, Any], str, Found | None]]:
     """The rows of one index part, in its order, each with the whole path of its file and what lies at its place.
+
+    Records are read by `names`, not by those of the index.
 
     Raises:
         InputError: as `read_pages`.
     """
-    finder = PageFinder(index_file, run)
+    finder = PageFinder(index_file, run, names)
     try:
         for row in read_rows(index_file):
             yield row, _whole_path(row["file"], run), finder.found(row)
@@ -61,11 +63,13 @@ def found_rows(index_file: str, run: str) -> Iterator[tuple[dict[str, Any], str,
 
 
 class PageFinder:
-    """Finds single pages of one index part again, best in its order."""
+    """Finds single pages of one index part again, best in its order; `names` in place of those that the index has."""
 
-    def __init__(self, index_file: str, run: str) -> None:
-        self._readers = _Readers(_field_names(index_file))
+    def __init__(self, index_file: str, run: str, names: FieldNames | None = None) -> None:
+        names = names or _field_names(index_file)
+        self._readers = _Readers(names)
         self._run = run
+        self._nothing_kept = "{}" if names.keep else ""
 
     def page(self, row: Mapping[str, Any]) -> Page | Rejection:
         """The page of a row of the index; a `Rejection` where its file has changed.
@@ -73,7 +77,7 @@ class PageFinder:
         Raises:
             InputError: the file is missing or may not be read.
         """
-        return _page(row, self.found(row))
+        return _page(row, self.found(row), self._nothing_kept)
 
     def found(self, row: Mapping[str, Any]) -> Found | None:
         """What lies at the place of a row.
@@ -93,7 +97,7 @@ def _whole_path(file: str, run: str) -> str:
     return file if "://" in file or os.path.isabs(file) else storage.join(run, file)
 
 
-def _page(row: Mapping[str, Any], found: Found | None) -> Page | Rejection:
+def _page(row: Mapping[str, Any], found: Found | None, nothing_kept: str) -> Page | Rejection:
     changed = what_changed(row, found)
     if changed or not isinstance(found, Capture):
         return _changed(row, f"{row['file']} @ {row['position']}: {changed}")
@@ -105,6 +109,7 @@ def _page(row: Mapping[str, Any], found: Found | None) -> Page | Rejection:
         charset=row["charset"],
         source=row["source"],
         metadata=found.metadata,
+        kept=found.kept.text or nothing_kept,
     )
 
 
@@ -121,14 +126,16 @@ def _changed(row: Mapping[str, Any], detail: str) -> Rejection:
 
 def index_schema(names: FieldNames) -> Any:
     """The schema of an index part of ours: it carries the field names, so that it can be read by itself."""
-    value = {name: getattr(names, name) for name in names.__dataclass_fields__}
-    return PAGES.with_metadata({FIELDS_KEY: json.dumps(value, sort_keys=True).encode()})
+    return PAGES.with_metadata({FIELDS_KEY: json.dumps(names.stated(), sort_keys=True).encode()})
 
 
 def _field_names(index_file: str) -> FieldNames:
     with storage.open_read(index_file) as file:
         metadata = pq.read_schema(file).metadata or {}
-    return FieldNames(**json.loads(metadata[FIELDS_KEY])) if FIELDS_KEY in metadata else FieldNames()
+    if FIELDS_KEY not in metadata:
+        return FieldNames()
+    stated = json.loads(metadata[FIELDS_KEY])
+    return FieldNames(**stated | {"keep": tuple(stated.get("keep", ()))})
 
 
 class Reader(Protocol):

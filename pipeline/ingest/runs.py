@@ -5,13 +5,14 @@ The bodies are not copied; the new index points to where they lie.
 """
 
 import posixpath
-from collections.abc import Iterator
-from dataclasses import asdict, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
 
 from pipeline import manifests, storage
 from pipeline.errors import DataError, InputError
 from pipeline.ingest.captures import Capture, Place, Refusal
-from pipeline.ingest.config import IngestConfig
+from pipeline.ingest.config import FieldNames, IngestConfig
 from pipeline.ingest.payloads import found_rows, what_changed
 from pipeline.manifests import MANIFEST, RUN_FILE, Manifest
 from pipeline.storage import FileEntry, join
@@ -52,7 +53,10 @@ def _data_files(folder: str, manifest: Manifest, config: IngestConfig) -> list[t
         raise InputError(
             f"{folder} is the dataset {manifest.kind!r} of a run; ingest takes a run, or its pages, filtered or documents"
         )
-    if kind == "pages" and manifest.settings.get("fields", asdict(config.fields)) != asdict(config.fields):
+    if kind == "pages" and _without_kept(manifest.settings.get("fields", {})) not in (
+        {},
+        _without_kept(config.fields.stated()),
+    ):
         raise InputError(
             f"{folder} was made with other [ingest.fields]; set them to the same, as its {RUN_FILE} has them"
         )
@@ -63,10 +67,15 @@ def _data_files(folder: str, manifest: Manifest, config: IngestConfig) -> list[t
     ]
 
 
-def found_in_index(index_file: str, limit: int) -> Iterator[Capture | Refusal]:
-    """The pages that one part of the index of a run lists."""
+def _without_kept(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The field names that decide what the pages are: what is kept beside them may differ."""
+    return {name: value for name, value in fields.items() if name != "keep"}
+
+
+def found_in_index(index_file: str, limit: int, names: FieldNames) -> Iterator[Capture | Refusal]:
+    """The pages that one part of the index of a run lists, with the fields that `names` keeps."""
     run = posixpath.dirname(posixpath.dirname(index_file))
-    for row, path, found in found_rows(index_file, run):
+    for row, path, found in found_rows(index_file, run, names):
         place = Place(kind=row["kind"], position=row["position"], length=row["length"] or 0, file=path)
         changed = what_changed(row, found)
         if changed or not isinstance(found, Capture):

@@ -36,6 +36,8 @@ from pipeline.tables import REJECTIONS, rejection_row
 
 PAGES_OUTPUT = "pages"
 REJECTED_OUTPUT = "rejected/pages"
+# Counts of the pages that have a field which is kept, and of values that were too long for that, by field.
+WITH_FIELD, LEFT_OUT = "with_field/", "left_out/"
 CONTENT_COLUMNS = ("id", "url", "digest", "media_type", "charset", "source")
 
 
@@ -74,6 +76,8 @@ class IndexShard:
         """Writes the two parts of the shard; returns counts: `read`, `kept`, `rejected`, by reason, by kind."""
         counts: Counter[str] = Counter(read=0, kept=0, rejected=0, broken_files=0)
         content = hashlib.sha256()
+        if keep := self.config.fields.keep:  # other fields make other documents of the same pages
+            content.update(json.dumps(sorted(keep)).encode())
         with (
             outputs.table(PAGES_OUTPUT, index_schema(self.config.fields)) as pages,
             outputs.table(REJECTED_OUTPUT, REJECTIONS) as rejected,
@@ -84,7 +88,9 @@ class IndexShard:
                     if isinstance(found, Capture):
                         row = index_row(found, item, self.config)
                         pages.append(row)
-                        content.update(json.dumps([row[name] for name in CONTENT_COLUMNS]).encode())
+                        content.update(
+                            json.dumps([row[name] for name in CONTENT_COLUMNS]).encode() + found.kept.text.encode()
+                        )
                     elif isinstance(found, Refusal):
                         rejected.append(rejection_row(rejection(found, item)))
                     counts.update(_names_of(found))
@@ -101,6 +107,8 @@ def _names_of(found: Found) -> Iterator[str]:
     yield "read"
     if isinstance(found, Capture):
         yield "kept"
+        yield from (f"{WITH_FIELD}{name}" for name in found.kept.present)
+        yield from (f"{LEFT_OUT}{name}" for name in found.kept.left_out)
         return
     yield from ("rejected", f"rejected/pages/{found.reason}")
     if found.is_of_file:
@@ -133,7 +141,7 @@ def _found(item: Mapping[str, Any], config: IngestConfig) -> Iterator[Found]:
     path, kind, start, end = item["file"], item["kind"], item["start"], item["end"]
     limit = config.max_page_bytes
     if kind == "pages":
-        yield from found_in_index(path, limit)
+        yield from found_in_index(path, limit, config.fields)
         return
     if kind in ("warc", "parquet"):
         with storage.open_read(path) as raw:
