@@ -1,4 +1,4 @@
-"""Whether finished work differs from what is wanted in nothing but a larger budget, so that it can go on."""
+"""Whether finished work differs from what is wanted in nothing but settings that it can go on under, like a larger budget."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -18,18 +18,24 @@ def has_grown(step: Step, budgets: Sequence[Setting]) -> bool:
 
     A budget that is unset has no limit.
     """
+    earlier = earlier_settings(step, budgets)
+    if earlier is None:
+        return False
+    values = ((_value(earlier, budget), _value(step.settings, budget)) for budget in budgets)
+    return all(now is None or (old is not None and old <= now) for old, now in values)
+
+
+def earlier_settings(step: Step, free: Sequence[Setting]) -> Mapping[str, Any] | None:
+    """The settings of what the outputs of `step` hold, if that is finished and of the same work but for the `free` ones."""
     folders = [step.folder(output) for output in step.outputs]
     if not all(storage.exists(join(folder, MANIFEST)) for folder in folders):
-        return False
+        return None
     finished = [manifests.read_manifest(folder) for folder in folders]
     settings = json.loads(json.dumps(step.settings))
-    for budget in budgets:
-        old, now = _value(finished[0].settings, budget), _value(settings, budget)
-        if now is not None and (old is None or old > now):
-            return False
-        _set(settings, budget, old)
+    for setting in free:
+        _set(settings, setting, _value(finished[0].settings, setting))
     earlier = replace(step, settings=settings).fingerprint()
-    return all(manifest.fingerprint == earlier for manifest in finished)
+    return settings if all(manifest.fingerprint == earlier for manifest in finished) else None
 
 
 def _value(settings: Mapping[str, Any], setting: Setting) -> Any:
