@@ -4,7 +4,8 @@ In: seeds, and perhaps an earlier run. Out: `pages/part-*.parquet` (the page ind
 `pages/ledger/` (every URL with its verdict), `rejected/pages/` (answers that are no pages).
 
 The driver runs one Beam pipeline a round and commits a manifest after each; what a killed crawl has fetched is not
-fetched again. A crawl ends when nothing is left that may be fetched, or when the settings say so.
+fetched again. A crawl ends when nothing is left that may be fetched, or when the settings say so. A finished one goes on
+when its budgets have become larger: see `BUDGETS`.
 """
 
 import re
@@ -18,6 +19,7 @@ from typing import Any
 import apache_beam as beam
 
 from jobs import replaced
+from jobs.budgets import has_grown
 from jobs.engine import Engine, explaining, run_pipeline, run_step
 from jobs.progress import Progress
 from jobs.settings import plain
@@ -25,8 +27,9 @@ from pipeline import manifests, storage
 from pipeline.crawl import index, progress
 from pipeline.crawl.config import CrawlConfig, check_seed, check_user_agent
 from pipeline.crawl.frontier import shard_of
+from pipeline.crawl.rounds import CUT_SHORT, FRONTIER, REQUESTS, ROUNDS, SUMMARY, Base, index_shards, round_output
 from pipeline.crawl.scope import extension_of
-from pipeline.crawl.stage import SEED_SITEMAPS, SEEDS, CrawlRound, IndexPages, index_shards, part_name, round_output
+from pipeline.crawl.stage import SEED_SITEMAPS, SEEDS, CrawlRound, IndexPages, part_name
 from pipeline.errors import SettingError
 from pipeline.manifests import Manifest
 from pipeline.stage import shard_elements
@@ -42,7 +45,8 @@ _MOST_VERDICTS = 6
 _SITEMAP = re.compile(r"/sitemap[^/]*\.xml(?:\.gz)?$", re.IGNORECASE)
 # What changes how fast a crawl goes and not what it finds may be changed between two attempts.
 _PACE_SETTINGS = ("politeness", "max_rounds")
-_STATE_SUFFIXES = (".queue.parquet", ".links.parquet", ".sites.jsonl", ".seen")
+# What bounds how much is crawled. Where nothing else differs and none is less than before, a finished crawl goes on.
+BUDGETS = (("max_pages",), ("limits", "pages_per_domain"), ("scope", "max_depth"))
 
 
 def main(config: Any, engine: Engine, *, force: bool = False) -> Manifest:
@@ -68,17 +72,38 @@ def crawl(run: str, config: CrawlConfig, engine: Engine, *, force: bool = False)
         settings=settings,
         external={"seeds": manifests.hash_of([seeds, sitemaps] if sitemaps else seeds), "previous": previous},
     )
-    if not force and step.is_current():
+    if not force and step.is_current() and not _was_cut_short(step, config):
         Progress.note("crawl: up to date")
         return manifests.read_manifest(step.folder("pages"))
-    if replaced.crawled(step) and (force or not step.goes_on()):
-        replaced.set_aside(step, "crawl", replaced.differences(step, "crawl"))
+    if force or not step.goes_on():
+        _make_way(step, force=force)
     step.begin(force=force)
     storage.write_bytes(join(run, SEEDS), "".join(seed + "\n" for seed in seeds).encode())
     if sitemaps:
         storage.write_bytes(join(run, SEED_SITEMAPS), "".join(url + "\n" for url in sitemaps).encode())
-    num_rounds = _crawl_rounds(step, config, [*seeds, *sitemaps], engine)
-    return _index(step, config, num_rounds, engine)
+    return _index(step, config, _crawl_rounds(step, config, [*seeds, *sitemaps], engine), engine)
+
+
+def _was_cut_short(step: Step, config: CrawlConfig) -> bool:
+    """Whether a finished crawl ended for `max_rounds` alone, and there may be more rounds now."""
+    counts = manifests.read_manifest(step.folder("pages")).counts
+    return bool(counts.get(CUT_SHORT)) and counts[ROUNDS] < config.max_rounds
+
+
+def _make_way(step: Step, *, force: bool) -> None:
+    """Takes over the finished crawl that lies there, if this one is more of the same; else sets aside what was crawled."""
+    if not replaced.crawled(step):
+        return
+    differences = replaced.differences(step, "crawl")
+    if not force and has_grown(step, BUDGETS):
+        base = Base(pages=manifests.read_manifest(step.folder("pages")))
+        if base.can_go_on:
+            why = "; ".join(differences) or "crawl.max_rounds"
+            Progress.note(f"crawl: goes on from {base.num_pages:,} pages, under a larger budget ({why})")
+            step.take_over()
+            return
+        differences.append("it kept no frontier to go on from")
+    replaced.set_aside(step, "crawl", differences)
 
 
 def read_seeds(config: CrawlConfig) -> list[str]:
@@ -121,25 +146,41 @@ class Outlook:
     earliest: float | None
     level: int | None
     ready: tuple[int, ...]
+    sent: bool = False  # whether links between sites do
 
 
-def _crawl_rounds(step: Step, config: CrawlConfig, seeds: Sequence[str], engine: Engine) -> int:
-    """Runs rounds until the crawl is over; returns their number."""
+@dataclass(frozen=True, kw_only=True)
+class Course:
+    """What came of the rounds: their number, and whether more of them were needed."""
+
+    num_rounds: int
+    cut_short: bool = False
+
+
+def _crawl_rounds(step: Step, config: CrawlConfig, seeds: Sequence[str], engine: Engine) -> Course:
+    """Runs rounds until the crawl is over; those of a finished one that goes on come first."""
+    base = Base.of(step)
+    first, num_requests = (base.num_rounds + 1, base.num_requests) if base else (0, 0)
     ready = tuple(sorted({shard_of(registrable_domain(seed), config.shards) for seed in seeds}))
     outlook = Outlook(earliest=0.0, level=0, ready=ready)
-    num_requests = 0
-    for number in range(config.max_rounds):
-        left = None if config.max_pages is None else config.max_pages - num_requests
+    if base:
+        _round(step, config, base.num_rounds, _shards(config, base.num_rounds, outlook, 0, reopens=True), engine)
+        outlook = _outlook(step.run, config, base.num_rounds)
+    for number in range(first, config.max_rounds):
+        left = None if config.max_pages is None else max(0, config.max_pages - num_requests)
+        if left == 0 and outlook.sent:  # links to other sites get their verdicts, too
+            _round(step, config, number, _shards(config, number, outlook, 0), engine)
+            return Course(num_rounds=number + 1)
         if left == 0 or not _wait(outlook, config):
-            return number
+            return Course(num_rounds=number)
         started = time.time()
         manifest = _round(step, config, number, _shards(config, number, outlook, left), engine)
         num_requests += manifest.counts.get("requests", 0)
         outlook = _outlook(step.run, config, number)
         if not _moved(manifest) and outlook.earliest and outlook.earliest < started:
-            return number + 1  # nothing that may be fetched was: what waits has no room left
+            return Course(num_rounds=number + 1)  # nothing that may be fetched was: what waits has no room left
     Progress.note(f"crawl: stopped after crawl.max_rounds = {config.max_rounds} rounds")
-    return config.max_rounds
+    return Course(num_rounds=max(first, config.max_rounds), cut_short=True)
 
 
 def _moved(manifest: Manifest) -> bool:
@@ -153,12 +194,19 @@ def shard_name(number: int) -> str:
     return f"shard-{number:04d}"
 
 
-def _shards(config: CrawlConfig, number: int, outlook: Outlook, left: int | None) -> list[Shard]:
-    """The work of a round. The requests that are left are shared out among the shards that have something to do."""
+def _shards(
+    config: CrawlConfig, number: int, outlook: Outlook, left: int | None, *, reopens: bool = False
+) -> list[Shard]:
+    """The work of a round. The requests that are left are shared out among the shards that have something to do.
+
+    Where none is left, a round only takes in the links of the one before.
+    """
     shards = []
     level = outlook.level if config.scope.max_depth is not None else None
     for each in range(config.shards):
         work: dict[str, Any] = {"number": each, "num_shards": config.shards, "round": number, "level": level}
+        if reopens:
+            work["reopens"] = True
         if left is not None:
             place = outlook.ready.index(each) if each in outlook.ready else None
             work["quota"] = 0 if place is None else left // len(outlook.ready) + (place < left % len(outlook.ready))
@@ -184,7 +232,7 @@ def _round(step: Step, config: CrawlConfig, number: int, shards: list[Shard], en
         )
     if number:
         for path in storage.list_files(join(step.run, round_output(number - 1))):
-            if path.endswith(_STATE_SUFFIXES):
+            if path.endswith(FRONTIER):
                 storage.remove_tree(path)
     return manifest
 
@@ -193,7 +241,7 @@ def _outlook(run: str, config: CrawlConfig, number: int) -> Outlook:
     """What the shards say about the next round. Links between sites may add to it: their shards are ready, too."""
     folder = join(run, round_output(number))
     states: list[Mapping[str, Any]] = [
-        storage.read_json(join(folder, shard_name(each) + ".state.json")) for each in range(config.shards)
+        storage.read_json(join(folder, shard_name(each) + SUMMARY)) for each in range(config.shards)
     ]
     ready = {each for each, state in enumerate(states) if state["earliest"] is not None}
     starts = [state["earliest"] for state in states if state["earliest"] is not None]
@@ -203,7 +251,12 @@ def _outlook(run: str, config: CrawlConfig, number: int) -> Outlook:
             ready.add(int(name))
             starts.append(0.0)
             levels.append(depth)
-    return Outlook(earliest=min(starts, default=None), level=min(levels, default=None), ready=tuple(sorted(ready)))
+    return Outlook(
+        earliest=min(starts, default=None),
+        level=min(levels, default=None),
+        ready=tuple(sorted(ready)),
+        sent=any(state["sent"] for state in states),
+    )
 
 
 def _wait(outlook: Outlook, config: CrawlConfig) -> bool:
@@ -254,23 +307,27 @@ def _report(folder: str, number: int, stop: threading.Event) -> None:
 # --- the index ----------------------------------------------------------------------------------------
 
 
-def _index(step: Step, config: CrawlConfig, num_rounds: int, engine: Engine) -> Manifest:
+def _index(step: Step, config: CrawlConfig, course: Course, engine: Engine) -> Manifest:
     """Makes the index of all rounds and commits the crawl."""
-    counts = [manifests.read_manifest(join(step.run, round_output(number))).counts for number in range(num_rounds)]
-    num_pages = sum(each.get("verdict/page", 0) + each.get("verdict/not_modified", 0) for each in counts)
-    parts = index.num_parts(num_pages)
-    shards = index_shards(step.run, [shard_name(each) for each in range(config.shards)], num_rounds)
+    base = Base.of(step)
+    rounds = range(base.num_rounds if base else 0, course.num_rounds)
+    counts = [manifests.read_manifest(join(step.run, round_output(number))).counts for number in rounds]
+    num_pages = sum(each.get(_VERDICT + name, 0) for each in counts for name in _PAGES)
+    parts = index.num_parts(num_pages + (base.num_pages if base else 0))
+    shards = index_shards(step.run, [shard_name(each) for each in range(config.shards)], course.num_rounds, base)
 
     def build(pipeline: beam.Pipeline) -> None:
         elements = pipeline | "Shards" >> beam.Create(shard_elements(shards))
-        elements | "IndexPages" >> IndexPages(step, config.source, parts)
+        elements | "IndexPages" >> IndexPages(step, config, parts)
 
     with explaining(step):
         run_pipeline(build, engine, step=step)
     names = [*(part_name(number) for number in range(parts)), *(shard.name for shard in shards)]
-    manifest = step.commit(names, counts={"rounds": num_rounds})
+    num_requests = sum(each.get("requests", 0) for each in counts) + (base.num_requests if base else 0)
+    whole = {ROUNDS: course.num_rounds, REQUESTS: num_requests, CUT_SHORT: int(course.cut_short)}
+    manifest = step.commit(names, counts=whole)
     Progress.note(
-        f"crawl: {manifest.counts['kept']:,} pages, {manifest.counts['rejected']:,} other answers, {num_rounds} rounds"
+        f"crawl: {manifest.counts['kept']:,} pages, {manifest.counts['rejected']:,} other answers, {course.num_rounds} rounds"
     )
     if told := _without_pages(manifest.counts):
         Progress.note(f"crawl: {manifest.counts['urls']:,} URLs; no pages: {told}; `corpusmill explain` tells of one")

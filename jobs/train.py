@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import torch
 
-from jobs import processes, replaced
+from jobs import longer_training, processes, replaced
 from jobs.engine import Engine
 from jobs.progress import Progress
 from jobs.settings import plain
@@ -78,9 +78,7 @@ def train_run(
     batches = _batches(run, config, world)
     trainer = Trainer(_new_model(model_config, config, batches), batches, config, step.folder(MODEL), world=world)
     if world.leads:  # nothing that settings and inputs can get wrong comes after this
-        if force or not step.goes_on():
-            replaced.set_aside(step, "train", replaced.differences(step))
-        step.begin(force=force)
+        _begin(step, config, force=force)
     world.wait()
     _train(out or run, trainer, board)
     batches.close()
@@ -88,6 +86,18 @@ def train_run(
         _commit(step, trainer, join(run, "tokenizer", "tokenizer.json"))
     world.wait()
     return manifests.read_manifest(step.folder(MODEL))
+
+
+def _begin(step: Step, config: TrainConfig, *, force: bool) -> None:
+    """Prepares an attempt; what lies there and is of another training is set aside, and begun with as far as it is the same."""
+    if step.goes_on() and not force:
+        step.begin()
+        return
+    earlier = None if force else longer_training.shorter(step, config)
+    aside = replaced.set_aside(step, "train", replaced.differences(step))
+    step.begin(force=force)
+    if earlier and aside:
+        longer_training.begin_with(join(aside, MODEL), step.folder(MODEL), earlier, config)
 
 
 def _up_to_date(step: Step) -> Manifest:

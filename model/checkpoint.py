@@ -36,11 +36,15 @@ class Checkpoint:
 
 
 class CheckpointWriter:
-    """Writes checkpoints below `folder` one after the other, behind the back of training; keeps the last `keep`."""
+    """Writes checkpoints below `folder` one after the other, behind the back of training; keeps the last `keep`.
 
-    def __init__(self, folder: str, *, keep: int) -> None:
+    One that is neither the newest nor of a multiple of `every` steps is the end of a shorter training, and is not kept.
+    """
+
+    def __init__(self, folder: str, *, keep: int, every: int = 1) -> None:
         self._folder = folder
         self._keep = keep
+        self._every = every
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._pending: Future[None] | None = None
 
@@ -72,7 +76,9 @@ class CheckpointWriter:
 
     def _write(self, checkpoint: Checkpoint) -> None:
         write_checkpoint(self._folder, checkpoint)
-        for step in checkpoint_steps(self._folder)[: -self._keep]:
+        steps = checkpoint_steps(self._folder)
+        lasting = [step for step in steps if step % self._every == 0 or step == steps[-1]]
+        for step in sorted({*steps} - {*lasting[-self._keep :]}):
             state = join(step_folder(self._folder, step), "state.json")
             storage.remove_tree(state)  # first, so that what is left of it is no checkpoint
             storage.remove_tree(step_folder(self._folder, step))

@@ -2,7 +2,20 @@
 
 import math
 
-from model.train_config import ScheduleKind
+from model.train_config import ScheduleKind, TrainConfig
+
+
+def rate_at(config: TrainConfig, step: int) -> float:
+    """The share of the peak rate at `step`, counted from 0, of a training by `config`."""
+    total = config.num_steps()
+    return rate_share(
+        config.schedule,
+        step,
+        num_steps=total,
+        warmup_steps=round(config.warmup_share * total),
+        decay_share=config.decay_share,
+        final_share=config.final_share,
+    )
 
 
 def rate_share(

@@ -22,7 +22,7 @@ from model.optimizer import Optimizers
 from model.order import key_of
 from model.parallel import average_now, gathered, load_weights, spread, whole
 from model.precision import autocast, choose_device, choose_precision, prepare, to_device
-from model.schedule import rate_share
+from model.schedule import rate_at
 from model.source import BatchSource, PackedBatch
 from model.train_config import PACE_SETTINGS, TrainConfig
 from model.transformer import Transformer
@@ -79,7 +79,7 @@ class Trainer:
         """
         self.resume()
         last = self.config.num_steps() if until is None else until
-        writer = CheckpointWriter(self.folder, keep=self.config.keep_checkpoints)
+        writer = CheckpointWriter(self.folder, keep=self.config.keep_checkpoints, every=self.config.checkpoint_steps)
         try:
             while self.step < last:
                 report(self._one_step())
@@ -162,15 +162,7 @@ class Trainer:
         return done
 
     def _set_rate(self) -> float:
-        config, total = self.config, self.config.num_steps()
-        share = rate_share(
-            config.schedule,
-            self.step,
-            num_steps=total,
-            warmup_steps=round(config.warmup_share * total),
-            decay_share=config.decay_share,
-            final_share=config.final_share,
-        )
+        share = rate_at(self.config, self.step)
         self.optimizers.set_rate(share)
         return share
 

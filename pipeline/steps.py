@@ -26,6 +26,7 @@ from pipeline.storage import FileEntry, join
 ATTEMPTS = "attempts"
 _FAILURE = "failure.json"
 _MARKER = "attempt.json"
+_TAKEN_OVER = "taken-over"
 _KINDS = (SettingError, InputError, DataError)
 _OF_FULL_DISKS = frozenset((errno.ENOSPC, errno.EDQUOT))
 # What object stores raise without an error number, and the packages whose errors speak of the store and not of us.
@@ -160,11 +161,29 @@ class Step:
             storage.remove_tree(self.attempt_folder)
             for output in self.outputs:
                 storage.remove_tree(self.folder(output))
-            marked = {"step": self.name, "fingerprint": self.fingerprint(), **self.work()}
-            storage.write_json(join(self.attempt_folder, _MARKER), marked)
+            self._mark()
         for trace in (ALIVE, _FAILURE):  # of an attempt that was killed
             storage.remove_tree(join(self.attempt_folder, trace))
         return frozenset(receipt.shard for receipt in receipts(self.attempt_folder))
+
+    def take_over(self) -> None:
+        """Makes what the outputs hold, which is finished, the start of an attempt at more of the same, for `begin` to go on with.
+
+        Nothing is removed, and the manifest lies in the attempt first, so a kill at any moment costs nothing.
+        """
+        finished = manifests.read_manifest(self.folder(self.outputs[0]))
+        storage.remove_tree(self.attempt_folder)
+        manifests.write_manifest(join(self.attempt_folder, _TAKEN_OVER), finished)
+        self._mark()
+
+    def taken_over(self) -> Manifest | None:
+        """The manifest of the finished work that the attempt under way goes on from, if there is such."""
+        folder = join(self.attempt_folder, _TAKEN_OVER)
+        return manifests.read_manifest(folder) if storage.exists(join(folder, manifests.MANIFEST)) else None
+
+    def _mark(self) -> None:
+        marked = {"step": self.name, "fingerprint": self.fingerprint(), **self.work()}
+        storage.write_json(join(self.attempt_folder, _MARKER), marked)
 
     def commit(self, shards: Iterable[str], *, counts: Mapping[str, int] | None = None) -> Manifest:
         """Writes the manifests once every shard has its receipt; returns the primary one.

@@ -111,27 +111,27 @@ def pages_asked_for(server: Server) -> list[str]:
 def test_pages_of_a_crawl_are_set_aside_by_another_setting(commands: Commands, tmp_path: Path) -> None:
     site, run = TreeSite(("127.0.0.1",), 30), tmp_path / "run"
     with serving(site.answer) as server:
-        settings = crawl_settings(tmp_path, server, 5)
+        settings = crawl_settings(tmp_path, server, 8)
         ended = commands.run("crawl", settings)
         assert ended.code == 0, ended.err
         earlier = contents(run, ("pages", "rejected/pages"))
-        ended = commands.run("crawl", settings, "--set", "crawl.max_pages=8")
+        ended = commands.run("crawl", settings, "--set", "crawl.max_pages=5")
         assert ended.code == 0, ended.err
         aside = run / "replaced/pages-1"
         assert lines(ended.err, "set aside") == [
-            f"crawl: the earlier pages/ is set aside in {aside} (crawl.max_pages 5 → 8)"
+            f"crawl: the earlier pages/ is set aside in {aside} (crawl.max_pages 8 → 5)"
         ]
         assert_same(contents(aside), earlier)
         assert not list(damaged_files(str(aside / "pages")))
-        assert len(rows(aside, "pages")) == 5
-        assert len(rows(run, "pages")) == 8
+        assert len(rows(aside, "pages")) == 8
+        assert len(rows(run, "pages")) == 5
         assert commands.run("verify", run).code == 0
         assert commands.run("verify", aside).code == 0
         settings_of_next = ("--set", f"run.folder={tmp_path}/next", "--set", f"crawl.previous={aside}")
         server.log.clear()
         ended = commands.run("crawl", settings, *settings_of_next)
         assert ended.code == 0, ended.err
-        assert len(rows(tmp_path / "next", "pages")) == 5
+        assert len(rows(tmp_path / "next", "pages")) == 8
         asked = [access.headers for access in server.log if access.path.startswith("/page")]
         assert asked
         assert all("if-none-match" in map(str.lower, headers) for headers in asked)
@@ -143,9 +143,26 @@ def test_pages_of_a_crawl_are_set_aside_by_another_setting(commands: Commands, t
         ended = commands.run("ingest", settings, *change)
         assert ended.code == 0, ended.err
         assert lines(ended.err, "set aside")[0].endswith("replaced/pages-2 (they came from a crawl)")
-        assert len(rows(run / "replaced/pages-2", "pages")) == 8
+        assert len(rows(run / "replaced/pages-2", "pages")) == 5
         ended = commands.run("ingest", settings, *change, "--force")
         assert not lines(ended.err, "set aside"), "an index of files costs little"
+
+
+def test_pages_of_a_crawl_stay_under_a_larger_budget(commands: Commands, tmp_path: Path) -> None:
+    site, run = TreeSite(("127.0.0.1",), 30), tmp_path / "run"
+    with serving(site.answer) as server:
+        settings = crawl_settings(tmp_path, server, 5)
+        assert commands.run("crawl", settings).code == 0
+        ended = commands.run("crawl", settings, "--set", "crawl.max_pages=8")
+        assert ended.code == 0, ended.err
+        goes_on = "crawl: goes on from 5 pages, under a larger budget (crawl.max_pages 5 → 8)"
+        assert lines(ended.err, "larger budget") == [goes_on]
+        assert not lines(ended.err, "set aside")
+        assert len(rows(run, "pages")) == 8
+        assert len(pages_asked_for(server)) == 7, "and the root"
+        assert "max_pages = 8" in (run / "run.toml").read_text()
+        ended = commands.run("verify", run)
+        assert ended.code == 0, ended.err
 
 
 def test_an_interrupted_crawl_is_set_aside_with_its_attempt(commands: Commands, tmp_path: Path) -> None:

@@ -75,6 +75,16 @@ def _mark(kind: str, url: str) -> bytes:
     return fingerprint(f"{kind}:{url}")
 
 
+def earlier_visits(rows: Iterable[Mapping[str, Any]], max_depth: int | None) -> Iterator[Visit]:
+    """The visits in a ledger whose verdict stands; not of what waited, nor of what is no longer too deep."""
+    return (Visit(**row) for row in rows if row["verdict"] != "deferred" and not is_reached(row, max_depth))
+
+
+def is_reached(row: Mapping[str, Any], max_depth: int | None) -> bool:
+    """Whether a row of a ledger is of a URL that was too deep and, with this limit, is so no longer."""
+    return row["verdict"] == "too_deep" and (max_depth is None or row["depth"] <= max_depth)
+
+
 def ledger_batch(visits: Sequence[Visit]) -> pa.RecordBatch:
     """Visits as rows of `LEDGER`, made by columns: most are links that were refused, and there are many."""
     columns = zip(*map(_LEDGER_VALUES, visits), strict=True)

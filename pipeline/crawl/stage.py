@@ -17,13 +17,13 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any
 
 import apache_beam as beam
 
-from pipeline import manifests, steps, storage
+from pipeline import steps, storage
 from pipeline.crawl import index, ledger
 from pipeline.crawl.archive import Archive, warcinfo
 from pipeline.crawl.config import CrawlConfig
@@ -32,6 +32,7 @@ from pipeline.crawl.ledger import Found
 from pipeline.crawl.previous import LEDGER_FOLDER, Earlier
 from pipeline.crawl.progress import Reporter
 from pipeline.crawl.queues import write_queue
+from pipeline.crawl.rounds import SUMMARY, round_output
 from pipeline.crawl.shard import ShardCrawler
 from pipeline.crawl.sites import write_sites
 from pipeline.crawl.state import LINKS, SEED_SITEMAP_DEPTH, Sent, ShardState, link_rows, read_incoming
@@ -44,11 +45,6 @@ from pipeline.tables import PAGES, REJECTIONS, TableWriter, read_rows
 SEEDS = "pages/seeds.txt"
 SEED_SITEMAPS = "pages/seed_sitemaps.txt"  # only where the settings name some
 _BATCH_ROWS = 4096
-
-
-def round_output(number: int) -> str:
-    """The folder of a round, relative to the run."""
-    return f"pages/round-{number:04d}"
 
 
 class CrawlRound(beam.PTransform):  # type: ignore[misc,type-arg,unused-ignore]  # Beam is untyped here
@@ -67,9 +63,9 @@ class CrawlRound(beam.PTransform):  # type: ignore[misc,type-arg,unused-ignore] 
 class IndexPages(beam.PTransform):  # type: ignore[misc,type-arg,unused-ignore]
     """Shards of ledgers → the names of the index parts that they end up in."""
 
-    def __init__(self, step: Step, source: str, num_parts: int) -> None:
+    def __init__(self, step: Step, config: CrawlConfig, num_parts: int) -> None:
         super().__init__()
-        self._merge = MergeLedgers(step.run, step.attempt_folder, source, num_parts)
+        self._merge = MergeLedgers(step.run, step.attempt_folder, config, num_parts)
         self._write = WriteIndexPart(step.run, step.attempt_folder)
 
     def expand(self, shards: Any) -> Any:
@@ -139,6 +135,8 @@ class CrawlShard:
         else:
             before = join(self.run, round_output(work.round - 1))
             state.load(before, shard, time.time())
+            if work.reopens:
+                state.readmit(self._reached(shard))
             names = [path for path in storage.list_files(before) if path.endswith(".links.parquet")]
             state.receive(sent for path in names for sent in read_incoming(path, work.number))
         parts = ledger.recover_parts(folder, shard)
@@ -147,6 +145,12 @@ class CrawlShard:
                 state.replay(event)
         state.stats["replayed"] = sum(state.stats.values())
         return parts
+
+    def _reached(self, shard: str) -> Iterator[Sent]:
+        """What a finished crawl found too deep and this one does not, in the order in which it was found."""
+        for row in read_rows(join(self.run, LEDGER_FOLDER, shard + ".parquet")):
+            if index.is_reached(row, self.config.scope.max_depth):
+                yield Sent(Found(row["url"], row["depth"], 0), row["via"])
 
     def _leave(self, shard: str, work: "RoundWork", state: ShardState, outputs: Outputs, output: str) -> dict[str, int]:
         """Writes what the next round starts from."""
@@ -160,7 +164,7 @@ class CrawlShard:
         queue, reasons = write_queue(outputs.path(output, ".queue.parquet"), waiting.watch(state))
         sites = write_sites(outputs.path(output, ".sites.jsonl"), (state.sites[name] for name in sorted(state.sites)))
         seen = state.seen.save(outputs.path(output, ".seen"))
-        summary = storage.write_json(outputs.path(output, ".state.json"), waiting.summary())
+        summary = storage.write_json(outputs.path(output, SUMMARY), waiting.summary())
         _add(outputs, output, [links.entry(), queue, sites, seen, summary])
         requests = sum(site.requests_now for site in state.sites.values())
         counts = Counter({"requests": requests, "sent": len(state.sent), "queued": sum(reasons.values())})
@@ -177,13 +181,14 @@ def _lines(path: str) -> Iterator[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class RoundWork:
-    """The work of a shard in a round."""
+    """The work of a shard in a round. One that `reopens` a finished crawl takes up what that refused for its depth."""
 
     number: int
     num_shards: int
     round: int
     quota: int | None = None
     level: int | None = None
+    reopens: bool = False
 
 
 class Waiting:
@@ -238,16 +243,21 @@ def _add(outputs: Outputs, output: str, entries: Iterable[FileEntry]) -> None:
 
 
 class MergeLedgers(beam.DoFn):  # type: ignore[misc,type-arg,unused-ignore]
-    """Writes the final ledger of one shard, and gives its index rows by part, packed. Its receipt also names its archive parts."""
+    """Writes the final ledger of one shard, and gives its index rows by part, packed. Its receipt also names the files that it keeps.
 
-    def __init__(self, run: str, attempt_folder: str, source: str, num_parts: int) -> None:
+    A crawl that goes on from a finished one begins with the ledger of that and writes over it. Merging again what was
+    merged changes nothing, so it may be killed at any moment.
+    """
+
+    def __init__(self, run: str, attempt_folder: str, config: CrawlConfig, num_parts: int) -> None:
         self._run = run
         self._attempt_folder = attempt_folder
-        self._source = source
+        self._source = config.source
+        self._max_depth = config.scope.max_depth
         self._num_parts = num_parts
 
     def process(self, element: str) -> Iterator[tuple[int, bytes]]:
-        """`element` is a shard whose work names the number of rounds and the archive parts."""
+        """`element` is a shard whose work names its rounds and the files that it keeps."""
         shard = Shard(**json.loads(element))
         outputs = Outputs(self._run, shard.name)
         path = join(self._run, LEDGER_FOLDER, shard.work["shard"] + ".parquet")
@@ -255,13 +265,14 @@ class MergeLedgers(beam.DoFn):  # type: ignore[misc,type-arg,unused-ignore]
         with TableWriter(path, index.LEDGER) as table:
             yield from index.packed_rows(self._noted(shard, table, counts), self._source, self._num_parts)
         outputs.add("pages", _uncounted(table.entry()))
-        _add(outputs, "pages", (FileEntry(**entry) for entry in shard.work["archive"]))
+        _add(outputs, "pages", (FileEntry(**entry) for entry in shard.work["files"]))
         steps.write_receipt(self._attempt_folder, outputs.receipt(counts))
 
     def _noted(self, shard: Shard, table: TableWriter, counts: Counter[str]) -> Iterator[ledger.Visit]:
         """The final visits of a shard, written to its ledger in passing."""
-        rounds = [join(self._run, round_output(number)) for number in range(shard.work["num_rounds"])]
-        name = shard.work["shard"]
+        first, name = shard.work["first_round"], shard.work["shard"]
+        rounds = [join(self._run, round_output(number)) for number in range(first, shard.work["num_rounds"])]
+        earlier = read_rows(join(self._run, LEDGER_FOLDER, name + ".parquet")) if first else ()
         events = (
             event
             for folder in rounds
@@ -269,7 +280,9 @@ class MergeLedgers(beam.DoFn):  # type: ignore[misc,type-arg,unused-ignore]
             for event in ledger.read_events(folder, part)
         )
         waiting = read_rows(join(rounds[-1], name + ".queue.parquet"))
-        for visits in batched(index.final_visits(events, waiting)):
+        for visits in batched(
+            index.final_visits(chain(index.earlier_visits(earlier, self._max_depth), events), waiting)
+        ):
             table.append_batch(index.ledger_batch(visits))
             counts["urls"] += len(visits)
             for visit in visits:
@@ -314,17 +327,3 @@ class WriteIndexPart(beam.DoFn):  # type: ignore[misc,type-arg,unused-ignore]
 def part_name(number: int) -> str:
     """The name of an index part."""
     return f"part-{number:05d}"
-
-
-def index_shards(run: str, shards: Iterable[str], num_rounds: int) -> list[Shard]:
-    """The work of `IndexPages`: for each shard of the crawl the number of rounds and its archive parts."""
-    entries: dict[str, list[dict[str, Any]]] = {name: [] for name in shards}
-    for number in range(num_rounds):
-        folder = join(run, round_output(number))
-        for entry in manifests.read_manifest(folder).files:
-            if entry.path.endswith(ledger.WARC_SUFFIX):
-                entries[entry.path.rsplit("-", 1)[0]].append({**asdict(entry), "path": join(folder, entry.path)})
-    return [
-        Shard(name="ledger-" + name, work={"shard": name, "num_rounds": num_rounds, "archive": found})
-        for name, found in entries.items()
-    ]

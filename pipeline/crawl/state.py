@@ -76,6 +76,7 @@ class ShardState:
             site.queue.room = self._room(site)
         for row in read_rows(join(folder, f"{shard}.queue.parquet")):
             domain = row.pop("domain")
+            row["reason"] = "" if row["reason"] == "budget" else row["reason"]  # it may have become larger
             self.put(domain, QueuedUrl(**row), held=row["not_before"] > now)
 
     def receive(self, incoming: Iterable[Sent]) -> None:
@@ -83,11 +84,21 @@ class ShardState:
         links = ((link.depth, link.url, link.hops, via) for link, via in incoming)
         for depth, url, hops, via in self.queues.sorted_links(links):
             found = self.offer(self.domain_of(url), Found(url, depth, hops), via)
-            if found is not None and found.refusal:
-                self._refused.append({"url": url, "verdict": found.refusal, "depth": depth, "hops": hops, "via": via})
+            if found is not None:
+                self._note_refusal(found, via)
+
+    def readmit(self, refused: Iterable[Sent]) -> None:
+        """Judges URLs again that were refused for their depth alone, now that the crawl goes deeper."""
+        for link, via in refused:
+            self._note_refusal(self._judged(self.domain_of(link.url), link, via), via)
+
+    def _note_refusal(self, found: Found, via: str) -> None:
+        url, depth, hops, _, refusal = found
+        if refusal:
+            self._refused.append({"url": url, "verdict": refusal, "depth": depth, "hops": hops, "via": via})
 
     def refused(self) -> Iterator[Visit]:
-        """The verdicts on links from other sites that were not admitted and are in no ledger yet. They have no time."""
+        """The verdicts on URLs that came in, were not admitted and are in no ledger yet. They have no time."""
         for row in self._refused.drain():
             if self._noted.add(fingerprint(row["url"])):
                 yield Visit(**row)
@@ -100,8 +111,9 @@ class ShardState:
 
     def offer(self, domain: str, found: Found, via: str) -> Found | None:
         """Admits a URL of `domain` that nobody has seen, with its refusal if it has one; None if it was seen."""
-        if not self.seen.add(_mark(found)):
-            return None
+        return self._judged(domain, found, via) if self.seen.add(_mark(found)) else None
+
+    def _judged(self, domain: str, found: Found, via: str) -> Found:
         if found.kind == "page":
             url, depth, hops, kind, _ = found
             found = Found(url, depth, hops, kind, self._refusal(domain, found))

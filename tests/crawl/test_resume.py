@@ -23,15 +23,16 @@ NUM_PAGES = 120
 NUM_KILLS = 4
 
 
-def start(run: Path, seeds: list[str]) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-m", "tests.crawl.crawl_process", str(run), str(DELAY), *seeds]
+def start(run: Path, seeds: list[str], max_pages: int = 0) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "tests.crawl.crawl_process", str(run), str(DELAY), str(max_pages), *seeds]
     with (run.parent / "stderr.txt").open("ab") as stderr:
         return subprocess.Popen(command, cwd=Path(__file__).parents[2], stderr=stderr)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [1, 2])
-def test_killed_crawl_goes_on(tmp_path: Path, seed: int) -> None:
+@pytest.mark.parametrize(("seed", "finished_pages"), [(1, 0), (2, 0), (3, 90)])
+def test_killed_crawl_goes_on(tmp_path: Path, seed: int, finished_pages: int) -> None:
+    """Also one that goes on from a finished one with a smaller budget, of `finished_pages`."""
     chance = random.Random(seed)
     site = TreeSite(ADDRESSES, NUM_PAGES)
     with serving(site.answer, ADDRESSES) as server:
@@ -39,6 +40,8 @@ def test_killed_crawl_goes_on(tmp_path: Path, seed: int) -> None:
         assert start(tmp_path / "calm", seeds).wait() == 0, (tmp_path / "stderr.txt").read_text()
         server.log.clear()
         run, kills = tmp_path / "killed", 0
+        if finished_pages:
+            assert start(run, seeds, finished_pages).wait() == 0, (tmp_path / "stderr.txt").read_text()
         while (code := kill_after(start(run, seeds), run, chance.uniform(0.0, 1.5))) != 0:
             kills += 1
             if kills == NUM_KILLS:
