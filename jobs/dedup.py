@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 LABEL = "deduplicate"
 # Settings that are not in manifests unless they are on, so that what was made before they existed stays up to date.
-_LATER = ("cluster_sizes",)
+_LATER = ("cluster_sizes", "one_per_address")
 PAIRS_IN_PARTITION = 4_000_000
 _DOCUMENT_SECONDS = 0.001  # about what a document takes on one core
 

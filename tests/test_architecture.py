@@ -129,10 +129,12 @@ def test_what_stages_share_knows_no_stage() -> None:
 
 
 def test_the_network_is_in_one_place() -> None:
-    """Crawling asks through fetch and its address guard; the demo serves on loopback; a cluster is asked for its state."""
+    """Crawling asks through fetch and its address guard; inputs on web servers have a client of their own; the demo serves
+    on loopback; a cluster is asked for its state."""
     crawling, own_site = {"pipeline/crawl/fetch.py", "pipeline/crawl/guard.py"}, {"jobs/demo/server.py"}
     cluster = {"jobs/cluster/rest.py", "jobs/cluster/job_server.py"}  # an engine that the user names
-    allowed = crawling | own_site | cluster
+    inputs = {"pipeline/web_client.py"}  # files that the user names
+    allowed = crawling | inputs | own_site | cluster
     found = {
         str(path.relative_to(ROOT))
         for path in files(*PACKAGES)
