@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _STEPS = {
     "run": ("do everything that is not up to date: pages, documents, tokenizer, shards, model, scores, report", "run"),
     "crawl": ("fetch pages from seed URLs into WARC files", "crawl"),
-    "ingest": ("index the pages of WARC, WET, HTML, JSONL, Parquet and text files", "ingest"),
+    "ingest": ("index the pages of WARC, WET, HTML, JSONL, Parquet, Arrow, CSV and text files", "ingest"),
     "curate": ("extract, filter and deduplicate pages into documents", "curate"),
     "count": ("count the pre-tokens of the documents", "count"),
     "train": ("train the model on the shards", "train"),

@@ -7,12 +7,12 @@ from typing import Any, Literal
 from pipeline.errors import SettingError
 from pipeline.optout import PageOptOuts
 
-Format = Literal["auto", "warc", "jsonl", "parquet", "html", "text"]
+Format = Literal["auto", "warc", "jsonl", "parquet", "arrow", "csv", "html", "text"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class FieldNames:
-    """What the fields of JSON lines, or the columns of Parquet, are called.
+    """What the fields of JSON lines, or the columns of Parquet, Arrow and CSV, are called.
 
     A dot goes into a nested one (`metadata.url`). A record with text in `html`
     becomes an HTML page, else one with text in `text` becomes a plain text page.

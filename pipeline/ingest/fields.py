@@ -1,13 +1,16 @@
-"""Records with named fields (JSON lines, rows of Parquet) as pages."""
+"""Records with named fields (JSON lines, rows of Parquet, Arrow and CSV) as pages."""
 
 import math
 from collections.abc import Mapping
 from datetime import date, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.ingest.captures import Capture, Place, Refusal
 from pipeline.ingest.config import FieldNames
 from pipeline.ingest.kept import NOTHING_KEPT, kept_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 METADATA = ("title", "author", "date", "language", "licence")
 
@@ -46,6 +49,15 @@ def found_in_fields(
         metadata={name: value for name, value in known.items() if value},
         kept=kept_of({name: _value(source, name) for name in names.keep}) if names.keep else NOTHING_KEPT,
     )
+
+
+def columns_among(schema: "pa.Schema", names: FieldNames, *also: str) -> list[str]:
+    """The columns that hold fields we look for, or one of `also`."""
+    asked = (getattr(names, name) for name in ("id", "url", "text", "html", *METADATA))
+    wanted = {*asked, *names.keep, *also} - {""}
+    return [
+        column for column in schema.names if column in wanted or any(name.startswith(column + ".") for name in wanted)
+    ]
 
 
 def _refusal_of(body: Any, names: FieldNames, place: Place, url: str) -> Refusal:

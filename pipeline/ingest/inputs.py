@@ -26,12 +26,11 @@ _ARCHIVE_PARTS = frozenset(("warc", "arc", "wet", "wat"))
 _KINDS = {
     ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl",
     ".parquet": "parquet", ".pq": "parquet",
+    ".arrow": "arrow", ".feather": "arrow", ".csv": "csv", ".tsv": "csv",
     ".html": "html", ".htm": "html", ".xhtml": "html", ".shtml": "html",
     ".txt": "text", ".text": "text", ".md": "text", ".rst": "text",
 }  # fmt: skip
-_UNREAD = frozenset(
-    (".csv", ".tsv", ".xlsx", ".arrow", ".feather", ".avro", ".zim", ".pdf", ".epub", ".docx", ".zip", ".tar")
-)
+_UNREAD = frozenset((".xlsx", ".avro", ".zim", ".pdf", ".epub", ".docx", ".zip", ".tar"))
 # What lies beside the data in folders of dataset hubs, and is none.
 _CARDS = frozenset(("readme.md", "dataset_info.json", "dataset_infos.json", "state.json"))
 _GLOB_CHARACTERS = frozenset("*?[")
@@ -127,11 +126,14 @@ def _input_file(entry: "_Entry", kind: str, source: str) -> InputFile:
 
 
 def _drop_cards(files: dict[str, InputFile], before: int) -> int:
-    """Takes out the cards that lie beside data, from the file number `before` on; returns how many they were."""
+    """Takes out the cards that lie beside data, from the file number `before` on; returns how many they were.
+
+    CSV beside data is a table about it.
+    """
     fresh = list(files.values())[before:]
-    cards = [file.path for file in fresh if posixpath.basename(file.path).lower() in _CARDS]
+    cards = [file.path for file in fresh if file.kind == "csv" or posixpath.basename(file.path).lower() in _CARDS]
     if len(cards) == len(fresh) or not any(
-        file.kind in ("parquet", "jsonl", "warc") and file.path not in cards for file in fresh
+        file.kind in ("parquet", "jsonl", "warc", "arrow") and file.path not in cards for file in fresh
     ):
         return 0
     for path in cards:
@@ -326,6 +328,8 @@ def kind_by_content(path: str) -> str:
         return "warc"
     if head.startswith(b"PAR1"):
         return "parquet"
+    if head.startswith(b"ARROW1"):
+        return "arrow"
     if start.startswith(b"{"):
         return "jsonl"
     if start.startswith(b"<"):

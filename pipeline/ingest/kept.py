@@ -94,12 +94,12 @@ def check_kept(files: Iterable["InputFile"], names: FieldNames) -> None:
         InputError: one of the fields is in none of these files, and no other input has fields.
     """
     kinds = {file.kind for file in files}
-    if not names.keep or kinds & {"jsonl", "pages"}:
+    if not names.keep or kinds & {"jsonl", "pages", "arrow", "csv"}:
         return
     if "parquet" not in kinds:
         raise InputError(
-            f"ingest.fields.keep names {', '.join(map(repr, names.keep))}, and no input has fields: only Parquet and "
-            "JSON lines have some"
+            f"ingest.fields.keep names {', '.join(map(repr, names.keep))}, and no input has fields: only Parquet, Arrow, "
+            "CSV and JSON lines have some"
         )
     firsts = {file.source: file.path for file in reversed(list(files)) if file.kind == "parquet"}
     schemas = {path: schema for path in sorted(firsts.values()) if (schema := _schema_of(path)) is not None}

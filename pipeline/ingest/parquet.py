@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from pipeline import jsonl
 from pipeline.ingest.captures import Capture, Found, Place, Refusal
 from pipeline.ingest.config import FieldNames
-from pipeline.ingest.fields import METADATA, found_in_fields
+from pipeline.ingest.fields import columns_among, found_in_fields
 from pipeline.ingest.kept import has_kept
 from pipeline.tables import KEPT
 
@@ -115,9 +115,5 @@ def _object(text: Any) -> dict[str, Any]:
 
 def columns_of(file: pq.ParquetFile, names: FieldNames) -> list[str]:
     """The columns of `file` that hold fields we look for."""
-    asked = (getattr(names, name) for name in ("id", "url", "text", "html", *METADATA))
-    wanted = {*asked, *names.keep} - {""}
-    present = file.schema_arrow.names
-    if names.keep and has_kept(file.schema_arrow):
-        wanted.add(KEPT)
-    return [column for column in present if column in wanted or any(name.startswith(column + ".") for name in wanted)]
+    also = (KEPT,) if names.keep and has_kept(file.schema_arrow) else ()
+    return columns_among(file.schema_arrow, names, *also)

@@ -20,6 +20,7 @@ from pipeline.ingest.captures import Capture, Found, Place
 from pipeline.ingest.config import MAX_PAGE_BYTES, FieldNames, PageRules
 from pipeline.ingest.jsonl import found_in_line, longest_line
 from pipeline.ingest.parquet import RowReader
+from pipeline.ingest.tabular import TableReader
 from pipeline.ingest.text import found_in_file, found_in_unit, next_unit
 from pipeline.ingest.warc import found_at
 from pipeline.records import Page, Rejection, payload_digest
@@ -180,6 +181,8 @@ def reader_of(kind: str, path: str, names: FieldNames) -> Reader:
             return _SeekingReader(storage.open_read(path))
         case "parquet":
             return RowReader(storage.open_read(path), names, MAX_PAGE_BYTES)
+        case "arrow" | "csv":
+            return TableReader(path, kind, names, MAX_PAGE_BYTES)
         case "warc_stream" | "jsonl" | "text_line" | "text_paragraph" | "html" | "text":
             return _PassingReader(path, kind, names)
     raise DataError(f"the page index names the unknown kind {kind!r} for {path}")

@@ -26,6 +26,7 @@ from pipeline.ingest.parquet import found_in_rows
 from pipeline.ingest.payloads import index_schema
 from pipeline.ingest.runs import found_in_index
 from pipeline.ingest.sharing import items_of
+from pipeline.ingest.tabular import found_in_table
 from pipeline.ingest.text import found_in_file, found_in_units
 from pipeline.ingest.warc import found_in_archive
 from pipeline.records import Rejection, page_id_of_digest, payload_digest
@@ -142,6 +143,9 @@ def _found(item: Mapping[str, Any], config: IngestConfig) -> Iterator[Found]:
     limit = config.max_page_bytes
     if kind == "pages":
         yield from found_in_index(path, limit, config.fields)
+        return
+    if kind in ("arrow", "csv"):
+        yield from found_in_table(path, kind, config.fields, limit)
         return
     if kind in ("warc", "parquet"):
         with storage.open_read(path) as raw:

@@ -200,7 +200,7 @@ def test_fields_need_a_text() -> None:
         FieldNames(text="", html="")
 
 
-@pytest.mark.parametrize("name", ["x.csv", "x.tsv", "x.pdf", "x.arrow", "x.zim"])
+@pytest.mark.parametrize("name", ["x.xlsx", "x.avro", "x.pdf", "x.zim"])
 def test_a_named_file_of_a_format_that_is_not_read_is_refused(name: str, tmp_path: Path) -> None:
     """Its bytes may well be text; a table taken for one document would be worse than a refusal."""
     (tmp_path / name).write_text("text,url\nsome words,https://example.org/\n")
@@ -313,7 +313,7 @@ def test_what_is_wrong_with_a_list_is_said(folder: Path, tmp_path: Path) -> None
 
 
 def test_files_of_unknown_kind_are_counted_with_an_example(folder: Path) -> None:
-    (folder / "rows.csv").write_text("a,b\n")
+    (folder / "rows.xlsx").write_bytes(b"PK")
     (folder / "README.md").write_text("# Data\n")  # a card beside data: passed over, and of a known kind
     inputs = list_inputs(IngestConfig(inputs=(str(folder),)))
     assert (inputs.num_passed_over, inputs.num_unknown, inputs.unknown) == (3, 2, str(folder / "c.cdx"))

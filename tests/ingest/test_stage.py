@@ -285,9 +285,9 @@ def test_all_archives_of_others_go_through(shared_data: Path, tmp_path: Path) ->
 def test_files_that_are_passed_over_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in/a.jsonl").write_text('{"text": "words"}\n')
-    for name in ("b.csv", "c.csv"):
+    for name in ("b.cdx", "c.cdx"):
         (tmp_path / "in" / name).write_text("a,b\n")
     ingest_run(str(tmp_path / "run"), IngestConfig(inputs=(str(tmp_path / "in"),)), Engine())
     said = capsys.readouterr()
-    example = f"passed over 2 files in folders that show no format it reads, for example {tmp_path}/in/b.csv"
+    example = f"passed over 2 files in folders that show no format it reads, for example {tmp_path}/in/b.cdx"
     assert example in said.out + said.err
