@@ -4,11 +4,16 @@ from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests import corpora
 from tests.commands import Commands
 from tests.runs import Made
+
+# How long a case takes says how busy the machine is.
+hypothesis.settings.register_profile("any speed", deadline=None)
+hypothesis.settings.load_profile("any speed")
 
 # What takes long to make and is only read; the process that makes it runs all tests that want it.
 _SHARED = {"made": "runs", "trained": "trained", "crawl": "crawl", "real_counts": "real_counts"}
