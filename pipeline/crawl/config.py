@@ -10,7 +10,7 @@ from typing import Literal
 from pipeline.crawl.guard import AddressGuard
 from pipeline.errors import SettingError
 from pipeline.optout import PageOptOuts
-from pipeline.urls import canonical_url
+from pipeline.urls import canonical_host, canonical_url
 
 SKIPPED_EXTENSIONS = (
     "7z", "apk", "atom", "avi", "bib", "bin", "bmp", "bz2", "css", "csv", "deb", "dmg", "doc", "docx", "eot", "epub",
@@ -211,6 +211,10 @@ class CrawlConfig:
         if self.seeds or self.seed_files or self.seed_sitemaps:
             check_user_agent(self.user_agent)
         for name, address in self.addresses.items():
+            try:
+                canonical_host(name)
+            except ValueError:
+                raise SettingError(f"crawl.addresses names {name!r}, which is no name of a host") from None
             try:
                 ipaddress.ip_address(address)
             except ValueError:

@@ -9,12 +9,13 @@ import pytest
 from aiohttp import web
 from warcio.archiveiterator import ArchiveIterator
 
-from pipeline.crawl.config import LimitsConfig, PolitenessConfig, ScopeConfig
+from pipeline.crawl.config import CrawlConfig, LimitsConfig, PolitenessConfig, ScopeConfig
 from pipeline.errors import InputError, SettingError
 from pipeline.ingest.payloads import read_pages
 from pipeline.manifests import damaged_files, read_manifest
 from pipeline.records import Page
-from tests.crawl.crawling import FAST, archives_of, config_for, crawled, rows_of, verdicts_of
+from tests.crawl.crawling import AGENT, FAST, archives_of, config_for, crawled, rows_of, verdicts_of
+from tests.site.raw import says, serving_raw
 from tests.site.server import serving
 from tests.site.traps import page
 from tests.site.tree import TreeSite
@@ -291,3 +292,24 @@ def test_manifest_says_what_the_ledger_says(tmp_path: Path) -> None:
     }
     assert manifest.num_records == manifest.counts["kept"] == 11
     assert read_manifest(str(tmp_path / "rejected/pages")).num_records == manifest.counts["rejected"] == 1
+
+
+@pytest.mark.parametrize(
+    ("head", "verdicts"),
+    [
+        (b'200 OK\r\nETag: "caf\xe9"\r\nLast-Modified: 3. M\xe4rz\r\nContent-Type: text/html', {"/": "page"}),
+        (b"200 OK\r\nContent-Type: application/\xe9", {"/": "media_type"}),
+        (b"302 Found\r\nLocation: /\xe9", {"/": "redirect", "/%E9": "redirect"}),
+        (b"302 Found\r\nLocation: http://\xff[", {"/": "bad_redirect"}),
+    ],
+)
+def test_headers_that_are_no_utf_8_do_not_end_a_crawl(tmp_path: Path, head: bytes, verdicts: dict[str, str]) -> None:
+    answer = b"HTTP/1.1 " + head + b"\r\nContent-Length: 4\r\nConnection: close\r\n\r\n<p>a"
+    with serving_raw(says(answer)) as origin:
+        config = CrawlConfig(
+            seeds=(origin + "/",), user_agent=AGENT, allow_private_hosts=("127.0.0.1",), politeness=FAST
+        )
+        crawled(tmp_path / "first", config)
+        crawled(tmp_path / "second", replace(config, previous=str(tmp_path / "first")))
+    assert verdicts_of(tmp_path / "first") == {origin + path: verdict for path, verdict in verdicts.items()}
+    assert verdicts_of(tmp_path / "second") == verdicts_of(tmp_path / "first")
