@@ -226,7 +226,7 @@ def _arc_record(stream: ByteStream, place: Place, line: "re.Match[bytes]") -> Re
     url = line[1].decode("utf-8", "replace").replace(" ", "%20")
     stamp = line[3].decode()[:14].ljust(14, "0")
     date = f"{stamp[:4]}-{stamp[4:6]}-{stamp[6:8]}T{stamp[8:10]}:{stamp[10:12]}:{stamp[12:14]}Z"
-    kind = "response" if url.startswith(_WEB) else "arc_" + url.partition(":")[0].lower()[:20]
+    kind = "response" if url[:6].lower().startswith(_WEB) else "arc_" + url.partition(":")[0].lower()[:20]
     return Record(kind, url, date, {}, int(line[line.re.groups]), place, stream)
 
 
@@ -234,7 +234,7 @@ def found_in_record(record: Record, rules: PageRules) -> Found:
     """What one record is: a page that can be used, one that cannot, or something else."""
     if record.type not in _PAGE_TYPES:
         return Other(kind=record.type)
-    if not record.url.startswith(_WEB):
+    if not record.url[:6].lower().startswith(_WEB):
         return Other(kind=f"{record.type}_not_of_the_web")
     if record.type == "response":
         return _response(record, rules)
