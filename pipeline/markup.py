@@ -5,6 +5,7 @@ with regular expressions instead, which takes time in proportion to its length a
 but odd markup.
 """
 
+import codecs
 import html as entities
 import re
 from collections.abc import Iterator
@@ -22,6 +23,26 @@ _OPTIONS = LexborDocumentOptions.WO_EVENTS
 _WISHES = {"robots": "robots", "x-robots-tag": "robots", "tdm-reservation": "tdm-reservation"}
 _TAG = re.compile(rb"<(a|area|iframe|frame|link|meta|base)(\s[^<>]*)>", re.IGNORECASE)
 _ATTRIBUTE = re.compile(rb"([A-Za-z-]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'>]+))")
+
+_HTML_START = re.compile(
+    rb"<(?:!doctype\s+html|html|head|body|title|meta|script|h1|div|p|a|table|br|b|font|style|iframe)[\s>/]",
+    re.IGNORECASE,
+)
+_BLANKS = b" \t\n\v\f\r\x00"
+
+
+def begins_as_html(start: bytes) -> bool:
+    """Whether the first bytes of a payload are those of an HTML page, comments and declarations left aside."""
+    return _HTML_START.match(_after_comments(start)) is not None
+
+
+def _after_comments(start: bytes) -> bytes:
+    """`start` from its first byte that is no mark, no space and in no comment or XML declaration."""
+    start = start.removeprefix(codecs.BOM_UTF8).lstrip(_BLANKS)
+    while start.startswith((b"<!--", b"<?")):
+        _, _, start = start.partition(b"-->" if start.startswith(b"<!--") else b">")
+        start = start.lstrip(_BLANKS)
+    return start
 
 
 def page_metas(html: bytes) -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ from typing import Any
 import brotli  # type: ignore[import-untyped]
 import zstandard
 
-from pipeline import charset
+from pipeline import charset, markup
 
 try:
     from isal import isal_zlib as fast_zlib  # inflates twice as fast
@@ -25,12 +25,7 @@ _NO_ENCODINGS = frozenset(("", "identity", "none", "binary", "7bit", "8bit"))
 _PAGE_TYPES = {"text/html": "text/html", "application/xhtml+xml": "text/html", "text/plain": "text/plain"}
 _XML_TYPES = frozenset({"text/xml", "application/xml"})
 _UNKNOWN_TYPES = frozenset({"", "unknown/unknown", "application/unknown", "*/*"})
-_HTML_START = re.compile(
-    rb"<(?:!doctype\s+html|html|head|body|title|meta|script|h1|div|p|a|table|br|b|font|style|iframe)[\s>/]",
-    re.IGNORECASE,
-)
 _GZIP_START = b"\x1f\x8b"
-_BLANKS = b" \t\n\v\f\r\x00"
 _CONTROLS = bytes((*range(0x01, 0x09), *range(0x0E, 0x1B)))
 _XHTML_ROOT = re.compile(rb"<html[\s>]", re.IGNORECASE)
 _MAGIC = (
@@ -213,17 +208,8 @@ def page_type(content_type: str, payload: bytes) -> str:
     if name in _XML_TYPES:
         return "text/html" if _XHTML_ROOT.search(start) else ""
     if name in _UNKNOWN_TYPES or "/" not in name:
-        return "text/html" if _HTML_START.match(_after_comments(start)) else "text/plain"
+        return "text/html" if markup.begins_as_html(start) else "text/plain"
     return ""
-
-
-def _after_comments(start: bytes) -> bytes:
-    """`start` from its first byte that is no mark, no space and in no comment or XML declaration."""
-    start = start.removeprefix(codecs.BOM_UTF8).lstrip(_BLANKS)
-    while start.startswith((b"<!--", b"<?")):
-        _, _, start = start.partition(b"-->" if start.startswith(b"<!--") else b">")
-        start = start.lstrip(_BLANKS)
-    return start
 
 
 def _is_binary(start: bytes) -> bool:

@@ -8,14 +8,12 @@ from typing import NamedTuple
 import brotli
 import zstandard
 
+from pipeline.markup import begins_as_html
+
 _STATUS_LINE = re.compile(rb"(?:HTTP[A-Z]?/[\d.]+|ICY|SPDY/\S*)[ \t]+(\d{3})(?:\s|$)", re.IGNORECASE)
 _CHUNK_SIZE = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\n]{0,4096})?\r?\n")
 _CHARSET = re.compile(r"""charset\s*=\s*["']?\s*([^\s"';,]+)""", re.IGNORECASE)
 _MEDIA_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+")
-_HTML = re.compile(
-    rb"\s*(?:\xef\xbb\xbf)?\s*(?:<!--.{0,512}?-->\s*)*<(?:!doctype\s+html|html|head|body|title|meta)\b",
-    re.IGNORECASE | re.DOTALL,
-)
 _ENCODING = "content-encoding"
 HEAD_BYTES = 1 << 18
 _PIECE_BYTES = 1 << 16
@@ -107,7 +105,7 @@ def all_fields(lines: bytes) -> list[tuple[str, str]]:
 
 def looks_like_html(payload: bytes) -> bool:
     """Whether the first bytes are those of an HTML page."""
-    return _HTML.match(payload[:2048]) is not None
+    return begins_as_html(payload[:2048])
 
 
 def dechunked(body: bytes) -> bytes:

@@ -138,6 +138,10 @@ def test_content_types(content_type: str, media_type: str, charset: str) -> None
         (b"<!DOCTYPE html><html>", True),
         (b"\xef\xbb\xbf \n<HTML lang=en>", True),
         (b"<!-- made by hand --><head>", True),
+        (b"<?xml version='1.0'?><!-- > --><!DOCTYPE html>", True),
+        (b"<p>Without a head", True),
+        (b"<!---->" * 100 + b"<html>", True),
+        (b"<!---->" * 100 + b"<x>", False),  # takes no more time than its length
         (b"<?xml version='1.0'?><rss>", False),
         (b"plain text", False),
         (b"%PDF-1.4", False),
