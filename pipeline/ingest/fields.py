@@ -83,6 +83,6 @@ def _text(value: Any) -> str:
         return value.isoformat()
     if isinstance(value, (list, tuple)):
         return ", ".join(part for part in map(_text, value) if part)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         return ""
-    return str(value)
+    return str(value) if isinstance(value, int) or math.isfinite(value) else ""
