@@ -201,6 +201,10 @@ class CrawlConfig:
             raise SettingError(
                 f"crawl.robots_cache_seconds is {self.robots_cache_seconds}; allowed is 0 to 86400 (RFC 9309)"
             )
+        if not self.source or any(character.isspace() or character == "/" for character in self.source):
+            raise SettingError(
+                f"crawl.source {self.source!r} is not a label; use letters, digits, dots, dashes and underscores"
+            )
         for port in self.ports:
             if not 1 <= port <= 65_535:
                 raise SettingError(f"crawl.ports holds {port}; allowed is 1 to 65535")

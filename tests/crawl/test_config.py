@@ -28,6 +28,7 @@ from tests.crawl.crawling import AGENT
         ({"allow_private_hosts": ("10.0.0.0/33",)}, "holds '10.0.0.0/33'; expected host"),
         ({"allow_private_hosts": ("",)}, "holds ''; expected host"),
         ({"addresses": {"http://a.test/": "192.0.2.1"}}, "crawl.addresses names 'http://a.test/', which is no name"),
+        ({"source": "two words"}, "crawl.source 'two words' is not a label"),
         ({"max_pages": 0}, "crawl.max_pages is 0"),
         ({"robots_cache_seconds": 90_000.0}, r"allowed is 0 to 86400 \(RFC 9309\)"),
         ({"addresses": {"a.test": "localhost"}}, "crawl.addresses gives a.test the address 'localhost'"),

@@ -9,6 +9,7 @@ import pytest
 from aiohttp import web
 from warcio.archiveiterator import ArchiveIterator
 
+from jobs.crawl import read_seeds
 from pipeline.crawl.config import CrawlConfig, LimitsConfig, PolitenessConfig, ScopeConfig
 from pipeline.errors import InputError, SettingError
 from pipeline.ingest.payloads import read_pages
@@ -219,6 +220,13 @@ def test_seeds_come_from_files_too(tmp_path: Path) -> None:
         assert crawled(tmp_path / "run", config).counts["kept"] == 2
         with pytest.raises(SettingError, match=r"crawl\.seeds is empty"):
             crawled(tmp_path / "none", replace(config, seed_files=()))
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "utf-8-sig", "utf-16"])  # as editors and shells of Windows write them
+def test_files_of_seeds_may_have_a_mark(tmp_path: Path, charset: str) -> None:
+    (tmp_path / "seeds.txt").write_bytes("https://a.example/é\r\nhttps://b.example/\r\n".encode(charset))
+    config = CrawlConfig(seed_files=(str(tmp_path / "seeds.txt"),), user_agent=AGENT)
+    assert read_seeds(config) == ["https://a.example/%C3%A9", "https://b.example/"]
 
 
 @pytest.mark.slow

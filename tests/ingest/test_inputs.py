@@ -294,7 +294,7 @@ def test_lists_of_paths(folder: Path, tmp_path: Path) -> None:
     for number, pack in enumerate(packs):
         for order in (lines, lines[::-1]):
             path = tmp_path / f"list-{number}"
-            path.write_bytes(pack("\r\n".join(order).encode()))  # type: ignore[operator]
+            path.write_bytes(pack("\r\n".join(order).encode("utf-8-sig")))  # type: ignore[operator]
             config = IngestConfig(input_files=(str(path),), input_prefix=f"file://{folder}/")
             files = list_inputs(config).files
             assert sorted((file.name, file.kind) for file in files) == expected
