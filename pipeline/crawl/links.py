@@ -38,7 +38,7 @@ _SKIPPED_ALTERNATES = (
 )
 _REFRESH = re.compile(r"\s*[\d.]*\s*[;,]?\s*(?:url\s*=)?\s*([\"']?)", re.IGNORECASE)
 _UNENCODABLE = re.compile(rb"&#([0-9]+);")  # a character that the charset of the page lacks
-_ASCII = bytes(range(128))
+_PLAIN_OCTETS = bytes(range(128)).replace(b"#", b"")  # in a query; ISO 2022 writes letters with ASCII, # among it
 _OTHER_SCHEMES = (
     "javascript:",
     "mailto:",
@@ -99,7 +99,7 @@ def _with_query_in(reference: str, charset: str) -> str:
     rest, number_sign, fragment = reference.partition("#")
     path, question_mark, query = rest.partition("?")
     octets = _UNENCODABLE.sub(rb"%26%23\1%3B", query.encode(charset, "xmlcharrefreplace"))
-    return f"{path}{question_mark}{quote(octets, safe=_ASCII)}{number_sign}{fragment}"
+    return f"{path}{question_mark}{quote(octets, safe=_PLAIN_OCTETS)}{number_sign}{fragment}"
 
 
 def _refreshed(content: str) -> str:

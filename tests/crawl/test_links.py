@@ -58,6 +58,7 @@ def test_links(html: str, links: list[str]) -> None:
         ("/日?q=表", "cp932", "/%E6%97%A5?q=%95\\"),  # the second octet of a character may be ASCII
         ("?q=д&amp;r=€#д", "cp1251", "/dir/page.html?q=%E4&r=%88"),
         ("?q=é日", "cp1252", "/dir/page.html?q=%E9%26%2326085%3B"),  # what the charset lacks
+        ("?q=Ａ#x", "iso2022_jp_ext", "/dir/page.html?q=%1B$B%23A%1B(B"),
         ("?q=д", "utf-16-le", "/dir/page.html?q=%D0%B4"),
         ("?q=д", "utf-8", "/dir/page.html?q=%D0%B4"),
     ],
