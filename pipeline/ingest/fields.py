@@ -9,6 +9,7 @@ from pipeline.ingest.captures import Capture, Place, Refusal
 from pipeline.ingest.config import FieldNames
 from pipeline.ingest.kept import NOTHING_KEPT, kept_of
 
+_MAX_LISTS = 16  # within each other; a record may nest them until nothing could read it
 METADATA = ("title", "author", "date", "language", "licence")
 
 
@@ -73,8 +74,8 @@ def _value(record: Any, dotted: str) -> Any:
     return _value(record.get(name), rest) if dot else None
 
 
-def _text(value: Any) -> str:
-    """A field as a line of text: lists are joined, what is neither text, number nor date is left out."""
+def _text(value: Any, depth: int = 0) -> str:
+    """A field as a line of text: lists are joined, what is neither text, number nor date is left out, or lies too deep in lists."""
     if isinstance(value, str):
         return " ".join(value.encode("utf-8", "replace").decode().split())
     if isinstance(value, bytes):
@@ -82,7 +83,8 @@ def _text(value: Any) -> str:
     if isinstance(value, (datetime, date)):
         return value.isoformat()
     if isinstance(value, (list, tuple)):
-        return ", ".join(part for part in map(_text, value) if part)
+        parts = (_text(item, depth + 1) for item in value) if depth < _MAX_LISTS else ()
+        return ", ".join(part for part in parts if part)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return ""
     return str(value) if isinstance(value, int) or math.isfinite(value) else ""

@@ -129,6 +129,14 @@ def test_a_file_of_other_json_is_refused_as_a_whole(data: bytes, sentence: str) 
     assert sentence in found.detail
 
 
+@pytest.mark.parametrize(("depth", "title"), [(1, "x"), (16, "x"), (17, ""), (900, "")])
+def test_lists_in_lists_in_lists(depth: int, title: str) -> None:
+    line = '{"text": "a", "title": ' + "[" * depth + '"x"' + "]" * depth + "}"
+    (capture,) = found_in_lines(plain(line.encode()), FieldNames(keep=("title",)), 1000)
+    assert isinstance(capture, Capture)
+    assert capture.metadata.get("title", "") == title
+
+
 def test_numbers_of_any_size_are_text() -> None:
     capture = found_in_fields({"text": "a", "id": 10**400, "title": float("inf")}, FieldNames(), PLACE, 1000)
     assert isinstance(capture, Capture)
