@@ -23,7 +23,7 @@ from jobs.budgets import has_grown
 from jobs.engine import Engine, explaining, run_pipeline, run_step
 from jobs.progress import Progress
 from jobs.settings import plain
-from pipeline import manifests, storage
+from pipeline import charset, manifests, storage
 from pipeline.crawl import index, progress
 from pipeline.crawl.config import CrawlConfig, check_seed, check_user_agent
 from pipeline.crawl.frontier import shard_of
@@ -115,7 +115,7 @@ def read_seeds(config: CrawlConfig) -> list[str]:
     """
     seeds = {check_seed(seed, "crawl.seeds") for seed in config.seeds}
     for path in config.seed_files:
-        lines = storage.read_bytes(path).decode("utf-8", "replace").splitlines()
+        lines = charset.decode(storage.read_bytes(path), html=False).text.splitlines()
         seeds |= {check_seed(line.strip(), path) for line in lines if line.strip() and not line.startswith("#")}
     if not seeds and not config.seed_sitemaps:
         raise SettingError("crawl.seeds is empty, and so is crawl.seed_files; a crawl needs a URL to start from")

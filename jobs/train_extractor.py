@@ -23,9 +23,9 @@ import trafilatura
 import zstandard
 from selectolax.lexbor import LexborHTMLParser
 
+from pipeline.charset import decode
 from pipeline.errors import InputError
 from pipeline.extract.blocks import read_blocks
-from pipeline.extract.charset import decode
 from pipeline.extract.classifier import ARTICLE, PAGE, Model, model_bytes
 from pipeline.extract.config import ExtractConfig, Scope
 from pipeline.extract.engines import Source, by_blocks

@@ -10,13 +10,12 @@ import html as entities
 import re
 from collections.abc import Iterator
 
-import charset_normalizer
 from selectolax.lexbor import LexborDocumentOptions, LexborHTMLParser
 
+from pipeline import charset
 from pipeline.taming import tamed, without_unseen
 
 MAX_HTML_BYTES = 4 << 20  # of a page that is searched for links; the rest is ignored
-_DETECTED_BYTES = 1 << 16
 _SELECTOR = "a,area,iframe,frame,link,meta,base"  # names alone: twice as fast as with attributes
 # A selected option is not copied into each `selectedcontent`: it brings no new link, and takes time with the square of
 # the number of options.
@@ -24,20 +23,26 @@ _OPTIONS = LexborDocumentOptions.WO_EVENTS
 _WISHES = {"robots": "robots", "x-robots-tag": "robots", "tdm-reservation": "tdm-reservation"}
 _TAG = re.compile(rb"<(a|area|iframe|frame|link|meta|base)(\s[^<>]*)>", re.IGNORECASE)
 _ATTRIBUTE = re.compile(rb"([A-Za-z-]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'>]+))")
-_META_CHARSET = re.compile(rb"<meta[^>]{0,512}?charset\s*=\s*[\"']?\s*([A-Za-z0-9_:.-]+)", re.IGNORECASE)
-_XML_CHARSET = re.compile(rb"^\s*<\?xml[^>]{0,200}?encoding\s*=\s*[\"']([A-Za-z0-9_:.-]+)", re.IGNORECASE)
-_BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
-# WHATWG: labels that browsers read as a larger set.
-_WIDER = {"iso8859-1": "cp1252", "ascii": "cp1252", "gb2312": "gb18030", "gbk": "gb18030", "euc_kr": "cp949", "shift_jis": "cp932", "iso8859-9": "cp1254", "tis-620": "cp874"}  # fmt: skip
 
-_ALIASES = {
-    "x-sjis": "cp932",
-    "windows-31j": "cp932",
-    "x-gbk": "gb18030",
-    "x-euc-jp": "euc_jp",
-    "windows-949": "cp949",
-    "x-cp1251": "cp1251",
-}
+_HTML_START = re.compile(
+    rb"<(?:!doctype\s+html|html|head|body|title|meta|script|h1|div|p|a|table|br|b|font|style|iframe)[\s>/]",
+    re.IGNORECASE,
+)
+_BLANKS = b" \t\n\v\f\r\x00"
+
+
+def begins_as_html(start: bytes) -> bool:
+    """Whether the first bytes of a payload are those of an HTML page, comments and declarations left aside."""
+    return _HTML_START.match(_after_comments(start)) is not None
+
+
+def _after_comments(start: bytes) -> bytes:
+    """`start` from its first byte that is no mark, no space and in no comment or XML declaration."""
+    start = start.removeprefix(codecs.BOM_UTF8).lstrip(_BLANKS)
+    while start.startswith((b"<!--", b"<?")):
+        _, _, start = start.partition(b"-->" if start.startswith(b"<!--") else b">")
+        start = start.lstrip(_BLANKS)
+    return start
 
 
 def page_metas(html: bytes) -> list[tuple[str, str]]:
@@ -89,48 +94,11 @@ def header_charset(content_type: str) -> str:
 
 
 def as_utf8(payload: bytes, content_type: str) -> bytes:
-    """`payload` in UTF-8, for reading markup: charset by byte order mark, header, declaration, detection, in this order."""
-    name = charset_of(payload, content_type)
-    return payload if name == "utf-8" else payload.decode(name, "replace").encode("utf-8", "replace")
+    """`payload` in UTF-8, for reading markup: its charset is found as where documents are made of pages."""
+    return utf8_and_charset(payload, content_type)[0]
 
 
-def charset_of(payload: bytes, content_type: str) -> str:
-    """The charset of a page, as a name that Python knows."""
-    for mark, name in _BOMS:
-        if payload.startswith(mark):
-            return name
-    declared = [
-        header_charset(content_type),
-        *(match[1].decode("ascii").lower() for match in _declarations(payload[:4096])),
-    ]
-    for label in declared:
-        known = _known(label)
-        if known:
-            return known
-    try:
-        payload.decode("utf-8")
-    except UnicodeDecodeError:
-        found = charset_normalizer.from_bytes(payload[:_DETECTED_BYTES]).best()
-        return _known(found.encoding) or "cp1252" if found else "cp1252"
-    return "utf-8"
-
-
-def _declarations(start: bytes) -> list[re.Match[bytes]]:
-    return [match for match in (_XML_CHARSET.search(start), _META_CHARSET.search(start)) if match]
-
-
-def _known(label: str) -> str:
-    """The name that Python has for a text charset, or an empty text."""
-    if not label:
-        return ""
-    try:
-        info = codecs.lookup(_ALIASES.get(label, label))
-    except LookupError:
-        return ""
-    if not getattr(info, "_is_text_encoding", True) or info.name.startswith(
-        ("utf-7", "idna", "punycode", "unicode_escape", "raw_unicode")
-    ):
-        return ""
-    if info.name.startswith("utf-16"):
-        return "utf-8"  # a declaration that can be read as ASCII is wrong; WHATWG says UTF-8
-    return _WIDER.get(info.name, info.name)
+def utf8_and_charset(payload: bytes, content_type: str) -> tuple[bytes, str]:
+    """As `as_utf8`, and the charset that the page is in, as a name that Python knows."""
+    text, name, _ = charset.decode(payload, transport=header_charset(content_type))
+    return (payload if name == "utf-8" else text.encode("utf-8", "replace")), name

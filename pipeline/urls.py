@@ -61,6 +61,7 @@ _TRACKING_NAMES = frozenset(name for name in TRACKING_PARAMETERS if not name.end
 _TRACKING_PREFIXES = tuple(name[:-1] for name in TRACKING_PARAMETERS if name.endswith("*"))
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
 _STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_NOT_IN_HOSTS = re.compile(r"[\s/\\:@?#]")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 # References that the parser leaves as they are, which are most: plain characters, no escapes in the path, no dots at the
@@ -175,6 +176,17 @@ def url_parts(canonical: str) -> UrlParts:
     if not colon or authority.endswith("]"):
         host, port = authority, ""
     return UrlParts(scheme, host.strip("[]"), int(port) if port else _DEFAULT_PORTS[scheme], "/" + path, query)
+
+
+def canonical_host(name: str) -> str:
+    """The name of a host as `url_parts` gives it: in lower case and ASCII.
+
+    Raises:
+        ValueError: it is no name of a host.
+    """
+    if not name or _NOT_IN_HOSTS.search(name):
+        raise ValueError(f"not a host: {name[:200]!r}")
+    return url_parts(canonical_url(f"http://{name}/")).host
 
 
 def registrable_domain(url: str) -> str:

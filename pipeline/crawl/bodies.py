@@ -8,6 +8,8 @@ from typing import Any
 import brotli  # type: ignore[import-untyped]
 import zstandard
 
+from pipeline import charset, markup
+
 try:
     from isal import isal_zlib as fast_zlib  # inflates twice as fast
 except ImportError:
@@ -16,16 +18,14 @@ except ImportError:
 _DAMAGED: Any = (zlib.error, brotli.error, zstandard.ZstdError, EOFError, fast_zlib.error)
 _NUM_ENCODINGS = 5  # as other clients; each may cost as much as the limit
 _STEP_BYTES = 1 << 16
+_WINDOW_BYTES, _MAX_WINDOW_BYTES = 1 << 12, 1 << 20
 _ZSTD_STEP_BYTES = 256
 _ZSTD_WINDOW_BYTES = 1 << 23  # RFC 8878 and browsers: 8 MiB
+_NO_ENCODINGS = frozenset(("", "identity", "none", "binary", "7bit", "8bit"))
 _PAGE_TYPES = {"text/html": "text/html", "application/xhtml+xml": "text/html", "text/plain": "text/plain"}
 _XML_TYPES = frozenset({"text/xml", "application/xml"})
 _UNKNOWN_TYPES = frozenset({"", "unknown/unknown", "application/unknown", "*/*"})
-_HTML_START = re.compile(
-    rb"<(?:!doctype\s+html|html|head|body|title|meta|script|h1|div|p|a|table|br|b|font|style|iframe)[\s>/]",
-    re.IGNORECASE,
-)
-_BLANKS = b" \t\n\v\f\r\x00"
+_GZIP_START = b"\x1f\x8b"
 _CONTROLS = bytes((*range(0x01, 0x09), *range(0x0E, 0x1B)))
 _XHTML_ROOT = re.compile(rb"<html[\s>]", re.IGNORECASE)
 _MAGIC = (
@@ -54,17 +54,18 @@ def decoded(body: bytes, content_encoding: str, limit: int) -> bytes:
     """`body` with its content encodings undone. Memory stays within a few times `limit` whatever the body holds.
 
     Raises:
-        BodyError: it decodes to more than `limit` bytes, is damaged, or has an encoding that nobody knows.
+        BodyError: it decodes to more than `limit` bytes, is damaged, or has an encoding that is not undone here.
     """
     names = [part.strip().lower() for part in content_encoding.split(",")]
     if len(names) > _NUM_ENCODINGS:
         raise BodyError("bad_encoding")
-    for name in reversed(names):
-        if name in ("", "identity", "none"):
-            continue
-        decode = {"gzip": _gunzip, "x-gzip": _gunzip, "deflate": _inflate, "br": _unbrotli, "zstd": _unzstd}.get(name)
-        if decode is None:
-            raise BodyError("unknown_encoding")
+    names = [name for name in names if not _is_no_encoding(name)]
+    if not _DECODERS.keys() >= set(names):
+        raise BodyError("unknown_encoding")
+    for number, name in enumerate(reversed(names)):
+        if number and name.endswith("gzip") and not body.startswith(_GZIP_START):
+            continue  # said twice, by the application and by the server before it, and done once
+        decode = _DECODERS[name]
         try:
             body = decode(body, limit)
         except _DAMAGED:
@@ -72,6 +73,11 @@ def decoded(body: bytes, content_encoding: str, limit: int) -> bytes:
     if len(body) > limit:
         raise BodyError("decoded_too_large")
     return body
+
+
+def _is_no_encoding(name: str) -> bool:
+    """Whether a word says nothing of an encoding: servers put charsets and media types into the header, too."""
+    return name in _NO_ENCODINGS or "/" in name or (name not in _DECODERS and charset.codec_name(name) != "")
 
 
 def decoded_start(body: bytes, content_encoding: str, limit: int) -> bytes | None:
@@ -99,18 +105,22 @@ def decoded_start(body: bytes, content_encoding: str, limit: int) -> bytes | Non
 def _gunzip(body: bytes, limit: int) -> bytes:
     """All gzip members of `body`; what follows them and is none is ignored, as browsers do."""
     parts: list[bytes] = []
-    left = limit + 1
-    rest = body
-    while rest[:2] == b"\x1f\x8b" or not parts:
+    left, position = limit + 1, 0
+    while not parts or body.startswith(_GZIP_START, position):
         member = fast_zlib.decompressobj(31)
-        piece = member.decompress(rest, left)
-        parts.append(piece)
-        left -= len(piece)
-        if left <= 0:
-            raise BodyError("decoded_too_large")
-        if not member.eof:
-            raise EOFError
-        rest = member.unused_data
+        window = _WINDOW_BYTES  # small at first: of a chain of tiny members, what is behind each is copied
+        while not member.eof:
+            fed = body[position : position + window]
+            if not fed:
+                raise EOFError
+            piece = member.decompress(fed, left)
+            parts.append(piece)
+            left -= len(piece)
+            if left <= 0:
+                raise BodyError("decoded_too_large")
+            position += len(fed)
+            window = min(2 * window, _MAX_WINDOW_BYTES)
+        position -= len(member.unused_data)
     return b"".join(parts)
 
 
@@ -172,6 +182,9 @@ def _unzstd(body: bytes, limit: int) -> bytes:
     return b"".join(parts)
 
 
+_DECODERS = {"gzip": _gunzip, "x-gzip": _gunzip, "deflate": _inflate, "br": _unbrotli, "zstd": _unzstd}
+
+
 def header_type(content_type: str) -> str:
     """The media type in a Content-Type header, in lower case, without parameters; of several headers the last one counts."""
     values = [value for value in content_type.split(",") if "/" in value.partition(";")[0]]
@@ -195,17 +208,8 @@ def page_type(content_type: str, payload: bytes) -> str:
     if name in _XML_TYPES:
         return "text/html" if _XHTML_ROOT.search(start) else ""
     if name in _UNKNOWN_TYPES or "/" not in name:
-        return "text/html" if _HTML_START.match(_after_comments(start)) else "text/plain"
+        return "text/html" if markup.begins_as_html(start) else "text/plain"
     return ""
-
-
-def _after_comments(start: bytes) -> bytes:
-    """`start` from its first byte that is no mark, no space and in no comment or XML declaration."""
-    start = start.removeprefix(codecs.BOM_UTF8).lstrip(_BLANKS)
-    while start.startswith((b"<!--", b"<?")):
-        _, _, start = start.partition(b"-->" if start.startswith(b"<!--") else b">")
-        start = start.lstrip(_BLANKS)
-    return start
 
 
 def _is_binary(start: bytes) -> bool:

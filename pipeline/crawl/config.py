@@ -10,7 +10,7 @@ from typing import Literal
 from pipeline.crawl.guard import AddressGuard
 from pipeline.errors import SettingError
 from pipeline.optout import PageOptOuts
-from pipeline.urls import canonical_url
+from pipeline.urls import canonical_host, canonical_url
 
 SKIPPED_EXTENSIONS = (
     "7z", "apk", "atom", "avi", "bib", "bin", "bmp", "bz2", "css", "csv", "deb", "dmg", "doc", "docx", "eot", "epub",
@@ -201,6 +201,10 @@ class CrawlConfig:
             raise SettingError(
                 f"crawl.robots_cache_seconds is {self.robots_cache_seconds}; allowed is 0 to 86400 (RFC 9309)"
             )
+        if not self.source or any(character.isspace() or character == "/" for character in self.source):
+            raise SettingError(
+                f"crawl.source {self.source!r} is not a label; use letters, digits, dots, dashes and underscores"
+            )
         for port in self.ports:
             if not 1 <= port <= 65_535:
                 raise SettingError(f"crawl.ports holds {port}; allowed is 1 to 65535")
@@ -211,6 +215,10 @@ class CrawlConfig:
         if self.seeds or self.seed_files or self.seed_sitemaps:
             check_user_agent(self.user_agent)
         for name, address in self.addresses.items():
+            try:
+                canonical_host(name)
+            except ValueError:
+                raise SettingError(f"crawl.addresses names {name!r}, which is no name of a host") from None
             try:
                 ipaddress.ip_address(address)
             except ValueError:

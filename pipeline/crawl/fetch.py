@@ -27,7 +27,7 @@ from aiohttp.http_exceptions import BadHttpMessage, PayloadEncodingError
 from pipeline.crawl.config import CrawlConfig
 from pipeline.crawl.guard import AddressGuard
 from pipeline.crawl.warc import Exchange
-from pipeline.urls import UrlParts, url_parts
+from pipeline.urls import UrlParts, canonical_host, url_parts
 
 _DNS_SECONDS = 300.0
 _DNS_THREADS = 32
@@ -207,7 +207,7 @@ class Names(AbstractResolver):
     """Host names to addresses, kept for a while, with names that the settings give addresses to."""
 
     def __init__(self, addresses: Mapping[str, str]) -> None:
-        self._addresses = dict(addresses)
+        self._addresses = {canonical_host(name): address for name, address in addresses.items()}
         self._known: dict[str, tuple[float, list[tuple[str, int]]]] = {}
         self._threads = ThreadPoolExecutor(_DNS_THREADS, "dns")  # a name server that hangs takes one of them
 
@@ -258,7 +258,7 @@ def _peer(response: aiohttp.ClientResponse) -> str:
 
 def _explained(error: Exception) -> FetchError:
     """What went wrong, under one of a few names."""
-    detail = " ".join(str(error).split())[:200]
+    detail = " ".join(str(error).encode("utf-8", "replace").decode().split())[:200]
     if _cause(error, AddressRefused):
         return FetchError("address_refused", retry=False, detail=str(_cause(error, AddressRefused)))
     if isinstance(error, (TimeoutError, aiohttp.ServerTimeoutError)):

@@ -5,10 +5,12 @@ IPv4-compatible), so they are unwrapped first. The check is made on the address 
 moment of each connection, whatever name or spelling led there: redirects and DNS rebinding included.
 """
 
+import contextlib
 import ipaddress
 from collections.abc import Iterator, Sequence
 
 from pipeline.errors import SettingError
+from pipeline.urls import canonical_host
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -62,6 +64,10 @@ def _embedded(address: ipaddress.IPv6Address) -> Iterator[ipaddress.IPv4Address]
         yield low
 
 
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdigit() and 1 <= int(text) <= 65_535
+
+
 class AddressGuard:
     """Decides about connections. `allowed` holds "host", "host:port", "address", "address:port" or "network/bits"."""
 
@@ -73,20 +79,20 @@ class AddressGuard:
             self._add(entry)
 
     def _add(self, entry: str) -> None:
-        try:
+        with contextlib.suppress(ValueError):
             self._networks.append((ipaddress.ip_network(entry.strip("[]"), strict=False), None))
             return
+        host, colon, port = entry.rpartition(":")
+        name, number = (host.strip("[]"), int(port)) if _is_port(port) and colon else (entry, None)
+        with contextlib.suppress(ValueError):
+            self._networks.append((ipaddress.ip_network(name, strict=False), number))
+            return
+        try:
+            self._hosts.add((canonical_host(name), number))
         except ValueError:
-            host, colon, port = entry.rpartition(":")
-        if colon and not port.isdigit():
             raise SettingError(
                 f"crawl.allow_private_hosts holds {entry!r}; expected host, host:port, address, address:port or network/bits"
-            )
-        name, number = (host.strip("[]"), int(port)) if colon else (entry, None)
-        try:
-            self._networks.append((ipaddress.ip_network(name, strict=False), number))
-        except ValueError:
-            self._hosts.add((name.lower(), number))
+            ) from None
 
     def allows_port(self, host: str, port: int) -> bool:
         """Whether a URL of `host` may name `port`."""

@@ -2,6 +2,7 @@
 
 import re
 from typing import NamedTuple
+from urllib.parse import quote
 
 from pipeline.markup import MAX_HTML_BYTES, elements, named_meta
 from pipeline.urls import Resolver, canonical_url
@@ -35,7 +36,9 @@ _SKIPPED_ALTERNATES = (
     "text/css",
     "image/",
 )
-_REFRESH = re.compile(r"\s*[\d.]*\s*[;,]?\s*(?:url\s*=)?", re.IGNORECASE)
+_REFRESH = re.compile(r"\s*[\d.]*\s*[;,]?\s*(?:url\s*=)?\s*([\"']?)", re.IGNORECASE)
+_UNENCODABLE = re.compile(rb"&#([0-9]+);")  # a character that the charset of the page lacks
+_PLAIN_OCTETS = bytes(range(128)).replace(b"#", b"")  # in a query; ISO 2022 writes letters with ASCII, # among it
 _OTHER_SCHEMES = (
     "javascript:",
     "mailto:",
@@ -58,10 +61,13 @@ class PageLinks(NamedTuple):
     metas: list[tuple[str, str]]
 
 
-def page_links(html: bytes, url: str, *, limit: int, follow_nofollow: bool = False) -> PageLinks:
+def page_links(
+    html: bytes, url: str, *, limit: int, follow_nofollow: bool = False, charset: str = "utf-8"
+) -> PageLinks:
     """The links of a page (UTF-8) at the canonical URL `url`, at most `limit`, and its named meta elements.
 
-    Links marked `rel=nofollow` (also `ugc` and `sponsored`, which imply it) are left out unless wanted.
+    Links marked `rel=nofollow` (also `ugc` and `sponsored`, which imply it) are left out unless wanted. `charset` is
+    that which the page was in: its queries are sent in it.
     """
     references: list[str] = []
     metas: list[tuple[str, str]] = []
@@ -77,17 +83,31 @@ def page_links(html: bytes, url: str, *, limit: int, follow_nofollow: bool = Fal
                 references.append(attributes.get("href") or "")
         elif tag == "base":
             base = base or attributes.get("href") or ""
-        elif (attributes.get("http-equiv") or "").lower() == "refresh":
+        elif (attributes.get("http-equiv") or "").strip().lower() == "refresh":
             references.append(_refreshed(attributes.get("content") or ""))
         elif meta := named_meta(attributes):
             metas.append(meta)
+    if not charset.startswith("utf"):
+        references = [_with_query_in(reference, charset) for reference in references]
     return PageLinks(_resolved(references, _base(base, url), limit), metas)
+
+
+def _with_query_in(reference: str, charset: str) -> str:
+    """The reference of a page in `charset`: browsers send its path in UTF-8 and its query in that charset (WHATWG URL, 4.4)."""
+    if reference.isascii():
+        return reference
+    rest, number_sign, fragment = reference.partition("#")
+    path, question_mark, query = rest.partition("?")
+    octets = _UNENCODABLE.sub(rb"%26%23\1%3B", query.encode(charset, "xmlcharrefreplace"))
+    return f"{path}{question_mark}{quote(octets, safe=_PLAIN_OCTETS)}{number_sign}{fragment}"
 
 
 def _refreshed(content: str) -> str:
     """The reference in the content of a refresh, `5; url='x'`; empty if the page only asks to be loaded again."""
     start = _REFRESH.match(content)
-    return content[start.end() if start else 0 :].strip().strip("\"'").strip()
+    assert start is not None  # it matches nothing, too
+    reference = content[start.end() :]
+    return (reference.partition(start[1])[0] if start[1] else reference).strip().strip("\"'").strip()
 
 
 def _is_nofollow(relation: str) -> bool:

@@ -4,11 +4,14 @@ Pure: every function gets the time, none asks for it. Times are seconds since th
 can be kept across a restart.
 """
 
+import re
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 from pipeline.crawl.config import PolitenessConfig
+
+_SECONDS = re.compile(r"([0-9]+(?:\.[0-9]*)?)\s*(?:s|secs?|seconds?)?(?:\s*,.*)?", re.IGNORECASE)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -79,10 +82,14 @@ class Pace:
 
 
 def retry_after_seconds(value: str, now: float) -> float | None:
-    """The wait that a Retry-After header asks for, from seconds or from a date; None if it says neither."""
+    """The wait that a Retry-After header asks for, from seconds or from a date; None if it says neither.
+
+    Sites write seconds with a unit, too, or with decimals; of two headers with seconds the first counts.
+    """
     text = value.strip()
-    if text.isascii() and text.isdigit():
-        return float(text[:12])
+    seconds = _SECONDS.fullmatch(text)
+    if seconds:
+        return float(seconds[1][:12])
     try:
         date = parsedate_to_datetime(text)
     except (ValueError, TypeError, IndexError, OverflowError):

@@ -69,7 +69,7 @@ def renewed(answer: Exchange, not_modified: Exchange) -> Exchange:
 
 
 def _redirect(exchange: Exchange) -> Judged:
-    location = exchange.header("location")
+    location = exchange.location
     try:
         target = canonical_url(location, exchange.url) if location else ""
     except ValueError:
@@ -94,15 +94,18 @@ def _judge_payload(exchange: Exchange, payload: bytes, content_type: str, config
     rules = optout.header_rules(headers, config.agent_token, config.opt_out)
     links: Sequence[str] = ()
     if media_type == "text/html":
-        html = markup.as_utf8(payload, content_type)
-        found = page_links(html, exchange.url, limit=config.limits.links, follow_nofollow=not config.opt_out.nofollow)
+        html, charset = markup.utf8_and_charset(payload, content_type)
+        follow_nofollow = not config.opt_out.nofollow
+        found = page_links(
+            html, exchange.url, limit=config.limits.links, follow_nofollow=follow_nofollow, charset=charset
+        )
         signal = signal or optout.meta_signal(found.metas, config.agent_token, config.opt_out)
         rules |= optout.meta_rules(found.metas, config.agent_token, config.opt_out)
         links = () if forbids_following(rules, config.opt_out) else found.links
     if signal:
         return Judged(verdict="opt_out", detail=signal, links=links, keep_body=False)
-    charset = markup.header_charset(content_type)
-    return Judged(verdict="page", payload=payload, media_type=media_type, charset=charset, links=links)
+    stated = markup.header_charset(content_type)
+    return Judged(verdict="page", payload=payload, media_type=media_type, charset=stated, links=links)
 
 
 def judge_sitemap(exchange: Exchange, config: CrawlConfig) -> Judged:

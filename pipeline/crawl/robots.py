@@ -22,9 +22,11 @@ _KEYS = {
     "content-usage": "content-usage",
 }  # fmt: skip
 _LINE_BYTES = 16_663  # longer lines are cut, as Google does; the cut rule still counts
+_BLANKS = " \t\v\f\0\xa0\udca0\ufeff"  # around keys and values; the last but one is a no-break space in Latin-1
 _NUM_RULES = 20_000  # of one file; a match looks at each rule of a group
 _TOKEN = re.compile(r"[A-Za-z_-]+")
 _WORD = re.compile(r"[^\s/]+")
+_NUMBER = re.compile(r"(?:[0-9]{1,12}(?:[.,][0-9]*)?|[.,][0-9]+)(?![0-9])")
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
 _UNSAFE = re.compile(r'[^!-~]|["<>\\^`{|}]')  # RFC 3986: in no URL but escaped
 _PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
@@ -190,13 +192,13 @@ def parse(content: bytes) -> Robots:
 def _lines(content: bytes) -> Iterator[tuple[str, str]]:
     """The known keys of a file with their values, in order."""
     for raw in re.split(rb"[\r\n]+", _utf8(content)):
-        line = raw[:_LINE_BYTES].partition(b"#")[0].strip(b" \t\x00\xa0")
-        name, colon, value = line.partition(b":")
+        line = raw[:_LINE_BYTES].partition(b"#")[0].decode("utf-8", "surrogateescape").strip(_BLANKS)
+        name, colon, value = line.partition(":")
         if not colon:
-            name, _, value = line.replace(b"\t", b" ").partition(b" ")
-        key = _KEYS.get(name.strip().lower().decode("latin-1"))
+            name, _, value = line.replace("\t", " ").partition(" ")
+        key = _KEYS.get(name.strip(_BLANKS).lower())
         if key:
-            yield key, value.strip().decode("utf-8", "surrogateescape")
+            yield key, value.strip(_BLANKS)
 
 
 def _utf8(content: bytes) -> bytes:
@@ -219,11 +221,9 @@ def _name(group: Group, value: str) -> None:
 
 
 def _seconds(value: str, before: float | None) -> float | None:
-    try:
-        seconds = float(value)
-    except ValueError:
-        return before
-    return seconds if 0 <= seconds < float("inf") else before
+    """The number that `value` starts with, whatever unit stands behind it; `before` if there is none."""
+    number = _NUMBER.match(value)
+    return float(number[0].replace(",", ".")) if number else before
 
 
 def _rule(allow: bool, value: str) -> Rule:

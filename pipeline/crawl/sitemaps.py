@@ -5,9 +5,15 @@ import re
 from typing import NamedTuple
 from xml.parsers import expat
 
+from pipeline import charset
 from pipeline.urls import canonical_url
 
 _LONG_TAG = re.compile(rb"<[^<]{65536}")  # in XML, no attribute can hold a `<`
+_CONTROLS = bytes((*range(0x09), 0x0B, 0x0C, *range(0x0E, 0x20)))
+# One that begins no entity that XML knows. In CDATA it stands for itself.
+_BARE_AMPERSAND = re.compile(
+    rb"(<!\[CDATA\[.*?(?:\]\]>|\Z))|&(?!(?:amp|lt|gt|quot|apos|#[0-9]{1,7}|#x[0-9A-Fa-f]{1,6});)", re.DOTALL
+)
 _MAX_DEPTH = 50
 _MAX_PIECES = 100  # of the text of one element, which comments may cut up
 
@@ -24,13 +30,19 @@ def parse_sitemap(content: bytes, url: str, *, limit: int) -> Sitemap:
 
     What is damaged ends early: what came before counts. Declarations of entities end it, too.
     """
-    text = content.lstrip(b"\xef\xbb\xbf \t\r\n")
-    if text.startswith(b"<") or content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+    text = charset.decode(content).text.lstrip("\ufeff \t\r\n")
+    if text.startswith("<"):
         reader = _Reader(limit)
-        reader.read(content.lstrip(b" \t\r\n"))
+        reader.read(_well_formed(text.encode("utf-8", "replace")))
         return Sitemap(_canonical(reader.pages, url), _canonical(reader.sitemaps, url))
-    lines = text.decode("utf-8", "replace").split("\n", limit + 1)[:limit]
+    lines = re.split(r"[\r\n]+", text, maxsplit=limit + 1)[:limit]
     return Sitemap(_canonical([line for line in lines if re.match(r"\s*https?://", line)], url), [])
+
+
+def _well_formed(xml: bytes) -> bytes:
+    """`xml` with what sites write into URLs and XML does not allow made allowed: bare `&` and control characters."""
+    xml = xml.translate(None, _CONTROLS)
+    return _BARE_AMPERSAND.sub(lambda found: found[1] or b"&amp;", xml) if b"&" in xml else xml
 
 
 def _canonical(references: list[str], base: str) -> list[str]:
@@ -41,6 +53,10 @@ def _canonical(references: list[str], base: str) -> list[str]:
         except ValueError:
             continue
     return list(found)
+
+
+def _local(name: str) -> str:
+    return name.rpartition(":")[2].lower()
 
 
 class _Enough(Exception):
@@ -56,7 +72,8 @@ class _Reader:
         self._limit = limit
         self._path: list[str] = []
         self._text: list[str] = []
-        self._parser = expat.ParserCreate(namespace_separator=" ")
+        # Always in UTF-8, whatever is declared. Prefixes are cut off, not looked up: some sites declare none.
+        self._parser = expat.ParserCreate("utf-8")
         self._parser.buffer_text = True
         self._parser.StartElementHandler = self._start
         self._parser.EndElementHandler = self._end
@@ -72,7 +89,7 @@ class _Reader:
             self._parser.Parse(content, True)
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
-        local = name.rpartition(" ")[2].lower()
+        local = _local(name)
         if len(self._path) >= _MAX_DEPTH:
             raise _Enough
         self._path.append(local)

@@ -13,11 +13,13 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from urllib.parse import quote
 
 Headers = Sequence[tuple[str, str]]
 _GZIP_HEAD = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 _STORED_BYTES = 0xFFFF
 _ENCODED = ("gzip", "x-gzip", "br", "zstd", "deflate")
+_ASCII = bytes(range(128))
 REVISIT_IDENTICAL = "http://netpreserve.org/warc/1.1/revisit/identical-payload-digest"
 REVISIT_UNCHANGED = "http://netpreserve.org/warc/1.1/revisit/server-not-modified"
 
@@ -40,8 +42,23 @@ class Exchange:
     version: str = "1.1"  # of HTTP, in the answer
 
     def header(self, name: str) -> str:
-        """The value of a response header, several joined by commas; empty if there is none."""
-        return ", ".join(value for key, value in self.headers if key.lower() == name)
+        """The value of a response header as text, several joined by commas; empty if there is none."""
+        return ", ".join(_as_text(value) for key, value in self.headers if key.lower() == name)
+
+    @property
+    def location(self) -> str:
+        """Where a redirect leads: the first header that says so, bytes above ASCII escaped one by one, as browsers do."""
+        value = next((value for key, value in self.headers if key.lower() == "location"), "")
+        return quote(value.encode("utf-8", "surrogateescape"), safe=_ASCII)
+
+
+def _as_text(value: str) -> str:
+    """A header value in a form that can be written: bytes that are no UTF-8 are Latin-1."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return value.encode("utf-8", "surrogateescape").decode("latin-1")
+    return value
 
 
 def warcinfo_record(fields: Mapping[str, str], *, filename: str, at: float) -> bytes:

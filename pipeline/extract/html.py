@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from selectolax.lexbor import LexborHTMLParser, SelectolaxError
 
+from pipeline.charset import Decoded, decode
 from pipeline.extract.bounds import refuse_markup, refuse_payload
-from pipeline.extract.charset import Decoded, decode
 from pipeline.extract.clutter import drop_clutter, has_clutter
 from pipeline.extract.config import ExtractConfig
 from pipeline.extract.dates import iso_date

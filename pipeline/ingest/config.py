@@ -1,5 +1,6 @@
 """Settings of the ways in: `[ingest]` and `[ingest.fields]`."""
 
+import re
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -98,7 +99,8 @@ class IngestConfig(PageRules):
     max_unreadable_files: int = 0
     # Whether each text file is one document, or each of its lines, or each stretch between empty lines.
     text_unit: Literal["file", "line", "paragraph"] = "file"
-    # Prefixed to the path of an HTML or text file below its input folder to make its URL; empty: it gets a urn.
+    # Put before the path of an HTML or text file below its input folder, with a slash between them, to make its URL;
+    # empty: it gets a urn.
     base_url: str = ""
     fields: FieldNames = field(default_factory=FieldNames)
     # Whether a page that says that it is not to be used for AI training, or not to be indexed, is rejected as opt_out:
@@ -117,6 +119,17 @@ class IngestConfig(PageRules):
         if self.input_prefix and not self.input_files:
             raise SettingError(
                 f"ingest.input_prefix is {self.input_prefix!r}, and ingest.input_files is empty; it is for the lines of those"
+            )
+        for name, inputs in (
+            ("inputs", self.inputs),
+            ("input_files", self.input_files),
+            ("sources", self.sources.values()),
+        ):
+            if any(not path.strip() for path in inputs):
+                raise SettingError(f"ingest.{name} holds an empty path; name files, folders or patterns")
+        if self.base_url and not re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", self.base_url):
+            raise SettingError(
+                f"ingest.base_url is {self.base_url!r}; it must be the start of a URL, as https://example.org/"
             )
         for name, least in (("max_unreadable_files", 0), ("split_bytes", 0), ("group_bytes", 1), ("group_files", 1)):
             if getattr(self, name) < least:

@@ -12,6 +12,7 @@ from pipeline.ingest.kept import NOTHING_KEPT, kept_of
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_MAX_LISTS = 16  # within each other; a record may nest them until nothing could read it
 METADATA = ("title", "author", "date", "language", "licence")
 
 
@@ -85,8 +86,8 @@ def _value(record: Any, dotted: str) -> Any:
     return _value(record.get(name), rest) if dot else None
 
 
-def _text(value: Any) -> str:
-    """A field as a line of text: lists are joined, what is neither text, number nor date is left out."""
+def _text(value: Any, depth: int = 0) -> str:
+    """A field as a line of text: lists are joined, what is neither text, number nor date is left out, or lies too deep in lists."""
     if isinstance(value, str):
         return " ".join(value.encode("utf-8", "replace").decode().split())
     if isinstance(value, bytes):
@@ -94,7 +95,8 @@ def _text(value: Any) -> str:
     if isinstance(value, (datetime, date)):
         return value.isoformat()
     if isinstance(value, (list, tuple)):
-        return ", ".join(part for part in map(_text, value) if part)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        parts = (_text(item, depth + 1) for item in value) if depth < _MAX_LISTS else ()
+        return ", ".join(part for part in parts if part)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         return ""
-    return str(value)
+    return str(value) if isinstance(value, int) or math.isfinite(value) else ""

@@ -8,17 +8,19 @@ from typing import NamedTuple
 import brotli
 import zstandard
 
+from pipeline.markup import begins_as_html
+
 _STATUS_LINE = re.compile(rb"(?:HTTP[A-Z]?/[\d.]+|ICY|SPDY/\S*)[ \t]+(\d{3})(?:\s|$)", re.IGNORECASE)
 _CHUNK_SIZE = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\n]{0,4096})?\r?\n")
 _CHARSET = re.compile(r"""charset\s*=\s*["']?\s*([^\s"';,]+)""", re.IGNORECASE)
 _MEDIA_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+")
-_HTML = re.compile(
-    rb"\s*(?:\xef\xbb\xbf)?\s*(?:<!--.{0,512}?-->\s*)*<(?:!doctype\s+html|html|head|body|title|meta)\b",
-    re.IGNORECASE | re.DOTALL,
-)
+_ENCODING = "content-encoding"
 HEAD_BYTES = 1 << 18
 _PIECE_BYTES = 1 << 16
 _ZSTD_STEP_BYTES = 1 << 12
+_WINDOW_BYTES = 1 << 12
+_GZIP_START = b"\x1f\x8b"
+_ZSTD_START = b"\x28\xb5\x2f\xfd"
 
 
 class TooLarge(Exception):
@@ -30,7 +32,7 @@ class BadEncoding(Exception):
 
 
 class Head(NamedTuple):
-    """Status and header fields (names in lower case, the last of equal ones) of an HTTP response."""
+    """Status and header fields (names in lower case) of an HTTP response: the last of equal ones, but all content encodings."""
 
     status: int
     fields: Mapping[str, str]
@@ -76,7 +78,9 @@ def parse_head(head: bytes) -> Head | None:
     if match is None:
         return None
     _, _, rest = head.partition(b"\n")
-    return Head(int(match[1]), parse_fields(rest))
+    fields = all_fields(rest)
+    encodings = [value for name, value in fields if name == _ENCODING]
+    return Head(int(match[1]), dict(fields) | ({_ENCODING: ", ".join(encodings)} if encodings else {}))
 
 
 def parse_fields(lines: bytes) -> dict[str, str]:
@@ -101,7 +105,7 @@ def all_fields(lines: bytes) -> list[tuple[str, str]]:
 
 def looks_like_html(payload: bytes) -> bool:
     """Whether the first bytes are those of an HTML page."""
-    return _HTML.match(payload[:2048]) is not None
+    return begins_as_html(payload[:2048])
 
 
 def dechunked(body: bytes) -> bytes:
@@ -160,11 +164,21 @@ def _bounded(pieces: Iterator[bytes], undecoded: bytes, limit: int) -> bytes:
 
 
 def _gzip(body: bytes) -> Iterator[bytes]:
+    """All members of `body`; as gzip readers do, what follows a whole one and is none is passed over."""
+    position = 0
     while True:
         codec = zlib.decompressobj(31)
-        yield from _inflate(codec, body)
-        body = codec.unused_data
-        if not body.startswith(b"\x1f\x8b"):  # as gzip readers do, pass over what follows a whole member
+        window = _WINDOW_BYTES  # small at first: of a chain of tiny members, what is behind each is copied
+        while not codec.eof:
+            fed = codec.unconsumed_tail or body[position : position + window]
+            position += 0 if codec.unconsumed_tail else len(fed)
+            out = codec.decompress(fed, _PIECE_BYTES)
+            if not fed and not out and not codec.eof:
+                raise EOFError
+            yield out
+            window = min(2 * window, _PIECE_BYTES)
+        position -= len(codec.unused_data)
+        if not body.startswith(_GZIP_START, position):
             return
 
 
@@ -194,13 +208,19 @@ def _brotli(body: bytes) -> Iterator[bytes]:
 
 
 def _zstd(body: bytes) -> Iterator[bytes]:
-    codec = zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj()
-    for start in range(0, len(body), _ZSTD_STEP_BYTES):
-        if codec.eof:
+    """All frames of `body`; as of gzip, what follows a whole one and is none is passed over."""
+    position = 0
+    while True:
+        codec = zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj()
+        while not codec.eof:
+            fed = body[position : position + _ZSTD_STEP_BYTES]
+            if not fed:
+                raise EOFError
+            yield codec.decompress(fed)
+            position += len(fed)
+        position -= len(codec.unused_data)
+        if not body.startswith(_ZSTD_START, position):
             return
-        yield codec.decompress(body[start : start + _ZSTD_STEP_BYTES])
-    if not codec.eof:
-        raise EOFError
 
 
 _DECODERS: Mapping[str, Callable[[bytes], Iterator[bytes]]] = {

@@ -1,6 +1,6 @@
 """The URL under which a page is known: canonical where it is one, else a urn that does not change."""
 
-from urllib.parse import quote, urljoin
+from urllib.parse import quote
 
 from pipeline.ingest.captures import Capture
 from pipeline.urls import canonical_url
@@ -21,5 +21,7 @@ def url_of(capture: Capture, digest: str, *, source: str, name: str, base_url: s
     if capture.key:
         return f"urn:corpusmill:{source}:{quote(capture.key, safe='/:')}"
     if capture.place.kind in ("html", "text"):
-        return known_url(urljoin(base_url, quote(name))) if base_url else f"urn:corpusmill:{source}:{quote(name)}"
+        return (
+            known_url(f"{base_url.rstrip('/')}/{quote(name)}") if base_url else f"urn:corpusmill:{source}:{quote(name)}"
+        )
     return f"urn:sha256:{digest}"

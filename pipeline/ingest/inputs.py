@@ -175,7 +175,7 @@ def _local_entries(pattern: str, config: IngestConfig) -> Iterator[tuple[_Entry,
     named = (
         [pattern]
         if os.path.exists(pattern) or not _GLOB_CHARACTERS & set(pattern)
-        else sorted(glob.glob(pattern, recursive=True))
+        else sorted(filter(os.path.exists, glob.glob(pattern, recursive=True)))  # a link that leads nowhere is no file
     )
     for path in named:
         if os.path.isdir(path):

@@ -1,5 +1,6 @@
 """Pages in JSON lines. The place of a page is that of its line, in decoded bytes."""
 
+import re
 from collections.abc import Iterator
 
 from pipeline import jsonl
@@ -12,6 +13,9 @@ from pipeline.streams import ByteStream
 _ESCAPED_BYTES = 6
 _OTHER_FIELDS_BYTES = 1 << 20
 _LOOK_BYTES = 64
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+_ARRAY = re.compile(rb"(?:\xef\xbb\xbf)?\s*\[")
+_OPEN_OBJECT = re.compile(rb"(?:\xef\xbb\xbf)?\s*\{[ \t\r]*\n")
 
 
 def found_in_lines(
@@ -23,8 +27,7 @@ def found_in_lines(
     """
     if start:
         stream.skip_line()
-    elif stream.peek(_LOOK_BYTES).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"["):
-        detail = "the file is a JSON array; one object a line is wanted, as `jq -c '.[]'` writes them"
+    elif detail := _no_lines(stream.peek(_LOOK_BYTES)):
         yield Refusal(place=Place(kind="jsonl", position=0), reason="unreadable_file", detail=detail)
         return
     for line in jsonl.lines(stream, limit=longest_line(limit)):
@@ -37,6 +40,17 @@ def found_in_lines(
     if stream.damage is not None:
         place = Place(kind="jsonl", position=stream.damage.position)
         yield Refusal(place=place, reason=stream.damage.reason, detail=stream.damage.detail)
+
+
+def _no_lines(start: bytes) -> str:
+    """Why a file that begins so holds no JSON lines; empty if it may hold some."""
+    if start.startswith(_UTF_16):
+        return "the file is in UTF-16; UTF-8 is wanted, as `iconv -f UTF-16 -t UTF-8` writes it"
+    if _ARRAY.match(start):
+        return "the file is a JSON array; one object a line is wanted, as `jq -c '.[]'` writes them"
+    if _OPEN_OBJECT.match(start):
+        return "the file is JSON over several lines; one object a line is wanted, as `jq -c .` writes them"
+    return ""
 
 
 def found_in_line(line: jsonl.Line, names: FieldNames, limit: int, place: Place) -> Capture | Refusal:

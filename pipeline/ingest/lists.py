@@ -28,7 +28,7 @@ def listed_paths(config: IngestConfig) -> list[str]:
 def _listed_lines(path: str) -> Iterator[str]:
     with open_stream(path) as stream:
         while line := stream.readline(_LINE_BYTES):
-            text = line.decode("utf-8", "replace").strip()
+            text = line.decode("utf-8", "replace").lstrip("\ufeff").strip()
             if len(line) == _LINE_BYTES or "\0" in text:
                 raise InputError(f"{path}, of ingest.input_files, is no list of one path a line")
             if text and not text.startswith("#"):

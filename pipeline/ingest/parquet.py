@@ -91,7 +91,34 @@ def _rows(file: pq.ParquetFile, names: FieldNames, groups: Sequence[int]) -> Ite
         for batch in file.iter_batches(
             batch_size=min(max(rows, 1), _BATCH_ROWS), row_groups=[group], columns=columns, use_threads=False
         ):
-            yield from (_Row(row, ours) for row in batch.to_pylist())
+            yield from (_Row(row, ours) for row in _records(batch))
+
+
+def _records(batch: pa.RecordBatch) -> list[dict[str, Any]]:
+    try:
+        rows: list[dict[str, Any]] = batch.to_pylist()
+    except (ValueError, OverflowError):  # some value is none that Python has; the others count
+        columns = [[_value(scalar) for scalar in column] for column in batch.columns]
+        rows = [dict(zip(batch.schema.names, values, strict=True)) for values in zip(*columns, strict=True)]
+    return rows
+
+
+def _value(scalar: pa.Scalar) -> Any:
+    """A value; bytes where text is not UTF-8, text where a time is outside of the years 1 to 9999, None for what is neither."""
+    try:
+        return scalar.as_py()
+    except UnicodeDecodeError:
+        return scalar.as_buffer().to_pybytes() if hasattr(scalar, "as_buffer") else None
+    except (ValueError, OverflowError):
+        return _as_text(scalar)
+
+
+def _as_text(scalar: pa.Scalar) -> str | None:
+    try:
+        text = scalar.cast(pa.string()).as_py()
+    except (pa.ArrowException, ValueError, OverflowError):
+        return None
+    return None if text is None or text.startswith("<") else str(text)  # `<value out of range: …>`
 
 
 class _Row(NamedTuple):

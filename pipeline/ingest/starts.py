@@ -18,7 +18,7 @@ _MEMBER = {
     # The literal comes first: a pattern that begins with a look back is tried at every byte, 60 times slower.
     "": re.compile(rb"WARC/(?:(?<=\n\r\nWARC/)|(?<=\n\nWARC/))\d\.\d+\r?\n"),
 }
-_RECORD = re.compile(rb"\s*(?:WARC/\d\.\d+\r?\n|\S+ \S+ \d{12,17} \S+ )")
+_RECORD = re.compile(rb"\s*(?:WARC/\d\.\d+\r?\n|\S+ \S+ \d{12,17} )")
 
 
 def next_start(

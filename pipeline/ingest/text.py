@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from pipeline.ingest.captures import Capture, Found, Place, Refusal
 from pipeline.streams import ByteStream
 
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+
 
 def found_in_file(stream: ByteStream, kind: str, limit: int) -> Iterator[Capture | Refusal]:
     """The one page that a file is; `kind` is `html` or `text`. A file that is damaged is no page."""
@@ -27,6 +29,10 @@ def found_in_units(
     A stream of lines must begin one byte before `start`; paragraphs are read from the start of their file only.
     """
     kind = f"text_{unit}"
+    if not start and stream.peek(2) in _UTF_16:
+        detail = f"the file is in UTF-16, which has no {unit}s of bytes; UTF-8 is wanted, as `iconv -f UTF-16 -t UTF-8` writes it"
+        yield Refusal(place=Place(kind=kind, position=0), reason="unreadable_file", detail=detail)
+        return
     if start:
         stream.skip_line()  # the line that the range before this one has begun
     while True:
@@ -72,6 +78,6 @@ def found_in_unit(payload: bytes, kind: str, place: Place) -> Capture | Refusal:
     """The page that the bytes of a file, a line or a paragraph are."""
     if not payload.strip():
         return Refusal(place=place, reason="empty", detail="there is nothing in it")
-    if kind != "html" and b"\0" in payload[:4096] and not payload.startswith((b"\xff\xfe", b"\xfe\xff")):
+    if kind != "html" and b"\0" in payload[:4096] and not payload.startswith(_UTF_16):
         return Refusal(place=place, reason="media_type", detail="not text: it holds null bytes")
     return Capture(place=place, url="", payload=payload, media_type="text/html" if kind == "html" else "text/plain")

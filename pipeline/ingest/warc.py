@@ -22,10 +22,13 @@ from pipeline.streams import ByteStream
 
 _LINE_BYTES = 1 << 16
 _HEAD_BYTES = 1 << 18
-_ARC_1 = re.compile(rb"(\S.*?) (\S+) (\d{12,17}) (\S+) (\d+)\s*$")
+# The media type of some has parameters, that of others is missing.
+_ARC_1 = re.compile(rb"(\S.*?) (\S+) (\d{12,17}) (?:(.*) )?(\d+)\s*$")
 _ARC_2 = re.compile(rb"(\S.*?) (\S+) (\d{12,17}) (\S+) (\S+) (\S+) (\S+) (\d+) (\S+) (\d+)\s*$")
 _WEB = ("http:", "https:")
 _WISHES = tuple(name.encode() for name in sorted(HEADERS))
+# Types that leave open whether it is a page: its first bytes tell.
+_UNSTATED = frozenset(("", "unknown/unknown", "application/unknown", "text/xml", "application/xml"))
 _PAGE_TYPES = frozenset(("response", "resource", "conversion"))
 
 
@@ -226,7 +229,7 @@ def _arc_record(stream: ByteStream, place: Place, line: "re.Match[bytes]") -> Re
     url = line[1].decode("utf-8", "replace").replace(" ", "%20")
     stamp = line[3].decode()[:14].ljust(14, "0")
     date = f"{stamp[:4]}-{stamp[4:6]}-{stamp[6:8]}T{stamp[8:10]}:{stamp[10:12]}:{stamp[12:14]}Z"
-    kind = "response" if url.startswith(_WEB) else "arc_" + url.partition(":")[0].lower()[:20]
+    kind = "response" if url[:6].lower().startswith(_WEB) else "arc_" + url.partition(":")[0].lower()[:20]
     return Record(kind, url, date, {}, int(line[line.re.groups]), place, stream)
 
 
@@ -234,7 +237,7 @@ def found_in_record(record: Record, rules: PageRules) -> Found:
     """What one record is: a page that can be used, one that cannot, or something else."""
     if record.type not in _PAGE_TYPES:
         return Other(kind=record.type)
-    if not record.url.startswith(_WEB):
+    if not record.url[:6].lower().startswith(_WEB):
         return Other(kind=f"{record.type}_not_of_the_web")
     if record.type == "response":
         return _response(record, rules)
@@ -245,6 +248,9 @@ def _response(record: Record, rules: PageRules) -> Capture | Refusal:
     block = record.read(http.HEAD_BYTES)
     head_bytes, body = http.split_head(block)
     head = http.parse_head(head_bytes)
+    while head is not None and 100 <= head.status < 200 and body.startswith(b"HTTP/"):  # what came before the answer
+        head_bytes, body = http.split_head(body)
+        head = http.parse_head(head_bytes)
     if head is None:
         return _refuse(record, "malformed", f"no HTTP status line but {block[:40]!r}")
     if head.status not in rules.statuses:
@@ -253,7 +259,7 @@ def _response(record: Record, rules: PageRules) -> Capture | Refusal:
     if cut and not rules.keep_truncated:
         return _refuse(record, "truncated", f"WARC-Truncated: {cut[:40]}")
     media_type = usable_media_type(head.media_type)
-    if head.media_type and not media_type:
+    if not media_type and head.media_type not in _UNSTATED:
         return _refuse(record, "media_type", head.media_type[:80])
     found = _payload(record, rules, head, media_type, body)
     wishes = _wishes(head_bytes)
@@ -304,7 +310,7 @@ def _checked(record: Record, rules: PageRules, payload: bytes, media_type: str, 
     if len(payload) > rules.max_page_bytes:
         return _refuse(record, "too_large", "the body is too large", value=len(payload), threshold=rules.max_page_bytes)
     if not media_type and not http.looks_like_html(payload):
-        return _refuse(record, "media_type", "none stated, and the body does not begin as HTML")
+        return _refuse(record, "media_type", "none of a page stated, and the body does not begin as HTML")
     if record.type == "conversion" and not charset:
         charset = "utf-8"
     return Capture(

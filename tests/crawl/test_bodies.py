@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.crawl.bodies import BodyError, decoded, decoded_start, may_be_page, page_type
-from pipeline.markup import charset_of, header_charset
+from pipeline.markup import header_charset, utf8_and_charset
 
 ENCODERS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress,
@@ -75,8 +75,14 @@ def test_oddities_of_servers() -> None:
     bare = zlib.compressobj(wbits=-15)
     assert decoded(bare.compress(b"bare deflate") + bare.flush(), "deflate", 100) == b"bare deflate"
     assert decoded(gzip.compress(b"a") + gzip.compress(b"b") + b"\0\0", "GZIP", 100) == b"ab"
-    with pytest.raises(BodyError, match="unknown_encoding"):
-        decoded(b"x", "compress", 100)
+    assert decoded(gzip.compress(b"") * 20_000 + gzip.compress(b"a"), "gzip", 100) == b"a"
+    assert decoded(gzip.compress(b"a"), "gzip, gzip", 100) == b"a"  # said twice, done once
+    assert decoded(gzip.compress(gzip.compress(b"a")), "gzip, gzip", 100) == b"a"
+    for word in ("UTF-8", "none", "binary", "text/html"):  # the header says something else than an encoding
+        assert decoded(b"a", word, 100) == b"a"
+    for name in ("compress", "gzip, xz", "rot13"):
+        with pytest.raises(BodyError, match="unknown_encoding"):
+            decoded(b"x", name, 100)
 
 
 def test_start_of_a_cut_file_ends_with_a_line() -> None:
@@ -119,23 +125,32 @@ def test_media_type_by_header_and_bytes(content_type: str, payload: bytes, kind:
     assert may_be_page(content_type) or kind == ""
 
 
+LINK = '<a href="/日本?日本">'
+
+
 @pytest.mark.parametrize(
     ("content_type", "payload", "charset"),
     [
         ("text/html", b"\xef\xbb\xbf<meta charset=latin-1>", "utf-8"),  # the mark comes first
-        ("text/html; charset=koi8-r", b"<meta charset=latin-1>", "koi8-r"),  # then the header
-        ("text/html", b"<meta charset='euc-kr'>", "cp949"),
-        ("text/html", b'<meta http-equiv=content-type content="text/html; charset=windows-1251">', "cp1251"),
-        ("text/html", b'<?xml version="1.0" encoding="shift_jis"?><html>', "cp932"),
+        ("text/html; charset=koi8-r", "<meta charset=latin-1>о чём речь".encode("koi8-r"), "koi8-r"),  # then the header
+        ("text/html", "<meta charset='euc-kr'>한국어".encode("euc-kr"), "cp949"),
+        ("text/html", '<?xml version="1.0" encoding="shift_jis"?><html>日本'.encode("shift_jis"), "cp932"),
         ("text/html; charset=none-such", b"<p>", "utf-8"),
-        ("text/html", b'<meta charset="utf-16">', "utf-8"),  # could be read, so it is wrong
+        ("text/html", b'<meta charset="utf-16"><p>', "utf-8"),  # could be read, so it is wrong
         ("text/html; charset=base64", b"<p>", "utf-8"),  # known to Python, and no charset
-        ("text/html", "<p>naïve café, déjà vu".encode("latin-1"), None),  # any that can read it
+        ("text/html; charset=latin-1", LINK.encode(), "utf-8"),  # nothing but UTF-8 looks like it
+        ("text/html", LINK.encode("utf-16"), "utf-16-le"),
+        ("text/html", LINK.encode("utf-16-be"), "utf-16-be"),  # without a mark
+        ("text/html; charset=utf-16le", LINK.encode("utf-16-le"), "utf-16-le"),
+        ("text/html", LINK.encode("utf-32"), "utf-32-le"),
+        ("text/html; charset=windows-31j", LINK.encode("cp932"), "cp932"),
+        ("text/html; charset=iso-2022-jp", LINK.encode("iso2022_jp"), "iso2022_jp_ext"),
     ],
 )
-def test_charset(content_type: str, payload: bytes, charset: str | None) -> None:
-    found = charset_of(payload, content_type)
-    assert found == charset or (charset is None and payload.decode(found))
+def test_markup_is_read_in_the_charset_of_its_page(content_type: str, payload: bytes, charset: str) -> None:
+    html, found = utf8_and_charset(payload, content_type)
+    assert found == charset
+    assert b"<a" not in payload.replace(b"\0", b"") or LINK in html.decode()
 
 
 def test_charset_of_a_header() -> None:

@@ -52,6 +52,13 @@ def test_what_the_settings_name_is_allowed() -> None:
     assert guard.allows_port("127.0.0.1", 8080)
 
 
+def test_hosts_are_named_in_any_spelling() -> None:
+    guard = AddressGuard(("Wiki.Internal", "bücher.test:8080", "127.1:99"), ports=())
+    assert guard.is_named("wiki.internal", 80)
+    assert guard.is_named("xn--bcher-kva.test", 8080)
+    assert guard.is_named("127.0.0.1", 99)
+
+
 def test_entry_without_a_number_for_its_port_is_refused() -> None:
     with pytest.raises(SettingError, match=r"allow_private_hosts.*'host:http'"):
         AddressGuard(("host:http",), ports=())

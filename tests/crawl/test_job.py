@@ -9,12 +9,14 @@ import pytest
 from aiohttp import web
 from warcio.archiveiterator import ArchiveIterator
 
-from pipeline.crawl.config import LimitsConfig, PolitenessConfig, ScopeConfig
+from jobs.crawl import read_seeds
+from pipeline.crawl.config import CrawlConfig, LimitsConfig, PolitenessConfig, ScopeConfig
 from pipeline.errors import InputError, SettingError
 from pipeline.ingest.payloads import read_pages
 from pipeline.manifests import damaged_files, read_manifest
 from pipeline.records import Page
-from tests.crawl.crawling import FAST, archives_of, config_for, crawled, rows_of, verdicts_of
+from tests.crawl.crawling import AGENT, FAST, archives_of, config_for, crawled, rows_of, verdicts_of
+from tests.site.raw import says, serving_raw
 from tests.site.server import serving
 from tests.site.traps import page
 from tests.site.tree import TreeSite
@@ -220,6 +222,13 @@ def test_seeds_come_from_files_too(tmp_path: Path) -> None:
             crawled(tmp_path / "none", replace(config, seed_files=()))
 
 
+@pytest.mark.parametrize("charset", ["utf-8", "utf-8-sig", "utf-16"])  # as editors and shells of Windows write them
+def test_files_of_seeds_may_have_a_mark(tmp_path: Path, charset: str) -> None:
+    (tmp_path / "seeds.txt").write_bytes("https://a.example/é\r\nhttps://b.example/\r\n".encode(charset))
+    config = CrawlConfig(seed_files=(str(tmp_path / "seeds.txt"),), user_agent=AGENT)
+    assert read_seeds(config) == ["https://a.example/%C3%A9", "https://b.example/"]
+
+
 @pytest.mark.slow
 def test_delay_lasts_from_round_to_round(tmp_path: Path) -> None:
     site = TreeSite(HOSTS[:1], 6)
@@ -291,3 +300,24 @@ def test_manifest_says_what_the_ledger_says(tmp_path: Path) -> None:
     }
     assert manifest.num_records == manifest.counts["kept"] == 11
     assert read_manifest(str(tmp_path / "rejected/pages")).num_records == manifest.counts["rejected"] == 1
+
+
+@pytest.mark.parametrize(
+    ("head", "verdicts"),
+    [
+        (b'200 OK\r\nETag: "caf\xe9"\r\nLast-Modified: 3. M\xe4rz\r\nContent-Type: text/html', {"/": "page"}),
+        (b"200 OK\r\nContent-Type: application/\xe9", {"/": "media_type"}),
+        (b"302 Found\r\nLocation: /\xe9", {"/": "redirect", "/%E9": "redirect"}),
+        (b"302 Found\r\nLocation: http://\xff[", {"/": "bad_redirect"}),
+    ],
+)
+def test_headers_that_are_no_utf_8_do_not_end_a_crawl(tmp_path: Path, head: bytes, verdicts: dict[str, str]) -> None:
+    answer = b"HTTP/1.1 " + head + b"\r\nContent-Length: 4\r\nConnection: close\r\n\r\n<p>a"
+    with serving_raw(says(answer)) as origin:
+        config = CrawlConfig(
+            seeds=(origin + "/",), user_agent=AGENT, allow_private_hosts=("127.0.0.1",), politeness=FAST
+        )
+        crawled(tmp_path / "first", config)
+        crawled(tmp_path / "second", replace(config, previous=str(tmp_path / "first")))
+    assert verdicts_of(tmp_path / "first") == {origin + path: verdict for path, verdict in verdicts.items()}
+    assert verdicts_of(tmp_path / "second") == verdicts_of(tmp_path / "first")

@@ -35,6 +35,7 @@ URL = "http://example.com/dir/page.html"
         ),
         ('<meta http-equiv="Refresh" content="0;URL=\'r\'">', ["http://example.com/dir/r"]),
         ('<meta http-equiv=refresh content=" 5.5 , r s ">', ["http://example.com/dir/r%20s"]),
+        ("<meta http-equiv=' refresh ' content=\"0; url = '/q' ; x\">", ["http://example.com/q"]),  # up to the quote
         ("<meta http-equiv=refresh content=30>", []),
         ("<noscript><a href=n></noscript>", ["http://example.com/dir/n"]),
         (
@@ -48,6 +49,23 @@ URL = "http://example.com/dir/page.html"
 )
 def test_links(html: str, links: list[str]) -> None:
     assert page_links(html.encode(), URL, limit=100).links == links
+
+
+@pytest.mark.parametrize(
+    ("reference", "charset", "link"),
+    [
+        ("/д?q=д", "cp1251", "/%D0%B4?q=%E4"),  # the path is sent in UTF-8, the query as the page is written
+        ("/日?q=表", "cp932", "/%E6%97%A5?q=%95\\"),  # the second octet of a character may be ASCII
+        ("?q=д&amp;r=€#д", "cp1251", "/dir/page.html?q=%E4&r=%88"),
+        ("?q=é日", "cp1252", "/dir/page.html?q=%E9%26%2326085%3B"),  # what the charset lacks
+        ("?q=Ａ#x", "iso2022_jp_ext", "/dir/page.html?q=%1B$B%23A%1B(B"),
+        ("?q=д", "utf-16-le", "/dir/page.html?q=%D0%B4"),
+        ("?q=д", "utf-8", "/dir/page.html?q=%D0%B4"),
+    ],
+)
+def test_queries_are_sent_in_the_charset_of_the_page(reference: str, charset: str, link: str) -> None:
+    html = f'<a href="{reference}">'.encode()
+    assert page_links(html, URL, limit=9, charset=charset).links == ["http://example.com" + link]
 
 
 def test_metas() -> None:

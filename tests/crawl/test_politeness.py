@@ -94,6 +94,11 @@ def test_delay_that_becomes_known_late_counts_from_the_last_request() -> None:
         ("Tuesday, 14-Nov-23 22:14:50 GMT", 90.0),  # as RFC 850
         ("Tue Nov 14 22:14:50 2023", 90.0),  # as asctime
         ("Tue, 14 Nov 2023 23:14:50 +0100", 90.0),
+        ("120, 120", 120.0),  # sent twice
+        ("1.5", 1.5),
+        ("30 seconds", 30.0),
+        ("10s", 10.0),
+        ("2 minutes", None),
         ("soon", None),
         ("-5", None),
         ("", None),

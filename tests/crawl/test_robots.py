@@ -93,7 +93,43 @@ def test_crawl_delay_of_the_right_group() -> None:
     parsed = parse(b"User-agent: bot\nCrawl-delay: 2.5\nUser-agent: *\nCrawl-delay: 10\nCrawl-delay: x\n")
     assert parsed.crawl_delay("bot") == 2.5
     assert parsed.crawl_delay("other") == 10
-    assert parse(b"User-agent: *\nCrawl-delay: -1\n").crawl_delay("bot") is None
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("10", 10.0),
+        ("10 seconds", 10.0),  # a number counts, whatever stands behind it
+        ("10s", 10.0),
+        ("1,5", 1.5),
+        (".5", 0.5),
+        ("5-10", 5.0),
+        ("-1", None),
+        ("none", None),
+        ("inf", None),
+        ("9" * 400, None),
+    ],
+)
+def test_crawl_delay(value: str, seconds: float | None) -> None:
+    assert parse(f"User-agent: *\nCrawl-delay: {value}\n".encode()).crawl_delay("bot") == seconds
+
+
+@pytest.mark.parametrize(
+    ("line", "target", "allowed"),
+    [
+        ("Disallow: /voilà".encode(), "/voil%C3%A0", False),
+        (
+            "Disallow: /voilà".encode(),
+            "/voil%C3%A9",
+            True,
+        ),  # the last octet of `à` alone is a no-break space in Latin-1
+        ("Disallow:\xa0/x\xa0".encode(), "/x/y", False),
+        (b"Disallow: /x\xa0", "/x/y", False),
+        ("\ufeffDisallow: /x".encode(), "/x", False),  # files put together, each with a mark
+    ],
+)
+def test_blanks_around_values(line: bytes, target: str, allowed: bool) -> None:
+    assert parse(b"User-agent: *\n" + line).allows("bot", target) is allowed
 
 
 def test_utf_16_with_a_mark() -> None:

@@ -43,7 +43,20 @@ SPACE = 'xmlns="http://www.sitemaps.org/schemas/sitemap/0.9"'
             [],
         ),
         ("\ufeffhttp://example.com/a\r\nhttp://example.com/b\nnot a link\n", ["/a", "/b"], []),
+        ("http://example.com/a\rhttp://example.com/b\r", ["/a", "/b"], []),
         ("<urlset><url><loc>/a</loc></url><url><loc>/b", ["/a"], []),  # cut
+        (  # a prefix that is not declared
+            "<urlset><url><loc>/a</loc><image:image><image:loc>/a.png</image:loc></image:image></url><url><loc>/b</loc></url></urlset>",
+            ["/a", "/b"],
+            [],
+        ),
+        ("<s:urlset xmlns:s='x'><s:url><s:loc>/a</s:loc></s:url></s:urlset>", ["/a"], []),
+        (  # what XML does not allow
+            "<urlset><url><loc>/a?x=1&y=2&#38;z</loc></url><url><loc><![CDATA[/b?x=1&y=2]]>\x0b</loc></url></urlset>",
+            ["/a?x=1&y=2&z", "/b?x=1&y=2"],
+            [],
+        ),
+        ("<urlset><url><loc>/a</loc></url><![CDATA[" * 2, ["/a"], []),
         ('<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><urlset><url><loc>/&b;</loc></url></urlset>', [], []),
         ('<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]><urlset><url><loc>/&a;</loc></url></urlset>', [], []),
         ("", [], []),
@@ -53,6 +66,30 @@ def test_reads(content: str, pages: list[str], sitemaps: list[str]) -> None:
     found = parse_sitemap(content.encode(), URL, limit=100)
     assert found.pages == ["http://example.com" + path for path in pages]
     assert found.sitemaps == ["http://example.com" + path for path in sitemaps]
+
+
+@pytest.mark.parametrize(
+    ("declared", "charset"),
+    [
+        ("gb2312", "gb2312"),  # the XML parser knows no charset of several bytes a character
+        ("Shift_JIS", "cp932"),
+        ("windows-1251", "cp1251"),
+        ("none-such", "utf-8"),
+        ("UTF-8", "cp1251"),  # a lie
+        ("utf-16", "utf-16"),
+    ],
+)
+def test_charsets(declared: str, charset: str) -> None:
+    letters = {"cp1251": "привет", "cp932": "日本語"}.get(charset, "你好")
+    content = f"<?xml version='1.0' encoding='{declared}'?><urlset><url><loc>/a</loc></url><!-- {letters} --><url><loc>/b</loc></url></urlset>"
+    assert parse_sitemap(content.encode(charset), URL, limit=9).pages == [
+        "http://example.com/a",
+        "http://example.com/b",
+    ]
+
+
+def test_text_in_utf_16() -> None:
+    assert parse_sitemap("http://example.com/a\n".encode("utf-16"), URL, limit=9).pages == ["http://example.com/a"]
 
 
 def test_limit() -> None:

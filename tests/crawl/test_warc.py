@@ -89,3 +89,23 @@ def test_cut_body_is_marked(truncated: bool) -> None:
     made = exchange_records(replace(exchange(b"x"), truncated=truncated), [])
     headers = next(iter(ArchiveIterator(io.BytesIO(made)))).rec_headers
     assert headers.get_header("WARC-Truncated") == ("length" if truncated else None)
+
+
+@pytest.mark.parametrize(
+    ("sent", "location"),
+    [
+        (b"/a b", "/a b"),
+        ("/café".encode(), "/caf%C3%A9"),
+        (b"/caf\xe9", "/caf%E9"),  # Latin-1: the octets are sent back as they came
+        (b"", ""),
+    ],
+)
+def test_where_a_redirect_leads(sent: bytes, location: str) -> None:
+    first, second = (value.decode("utf-8", "surrogateescape") for value in (sent, b"/other"))
+    assert exchange(b"", [("Location", first), ("location", second)]).location == location
+    assert exchange(b"").location == ""
+
+
+def test_header_is_text_that_can_be_written() -> None:
+    sent = exchange(b"", [("ETag", b'"caf\xe9"'.decode("utf-8", "surrogateescape")), ("X", "é"), ("x", "2")])
+    assert (sent.header("etag"), sent.header("x")) == ('"café"', "é, 2")

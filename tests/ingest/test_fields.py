@@ -113,13 +113,34 @@ def test_bad_lines_are_refused_where_they_are(compression: str) -> None:
     assert found[4].place.length == len(b'{"text":""}\n') + 2_000_000
 
 
-@pytest.mark.parametrize("data", [b'[{"text": "a"}]', b'\xef\xbb\xbf [\n {"text": "a"},\n {"text": "b"}\n]'])
-def test_a_file_that_is_one_json_array_is_refused_as_a_whole(data: bytes) -> None:
-    """Line by line, the last record of an array would pass and the others not."""
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (b'[{"text": "a"}]', "is a JSON array"),  # line by line, its last record would pass and the others not
+        (b'\xef\xbb\xbf [\n {"text": "a"},\n {"text": "b"}\n]', "is a JSON array"),
+        (b'{\r\n "text": "a"\r\n}\r\n', "JSON over several lines"),
+        ('{"text": "a"}\n{"text": "b"}\n'.encode("utf-16"), "in UTF-16"),
+    ],
+)
+def test_a_file_of_other_json_is_refused_as_a_whole(data: bytes, sentence: str) -> None:
     (found,) = found_in_lines(ByteStream(io.BytesIO(data), compression=""), FieldNames(), 1000)
     assert isinstance(found, Refusal)
     assert found.is_of_file
-    assert "is a JSON array" in found.detail
+    assert sentence in found.detail
+
+
+@pytest.mark.parametrize(("depth", "title"), [(1, "x"), (16, "x"), (17, ""), (900, "")])
+def test_lists_in_lists_in_lists(depth: int, title: str) -> None:
+    line = '{"text": "a", "title": ' + "[" * depth + '"x"' + "]" * depth + "}"
+    (capture,) = found_in_lines(plain(line.encode()), FieldNames(keep=("title",)), 1000)
+    assert isinstance(capture, Capture)
+    assert capture.metadata.get("title", "") == title
+
+
+def test_numbers_of_any_size_are_text() -> None:
+    capture = found_in_fields({"text": "a", "id": 10**400, "title": float("inf")}, FieldNames(), PLACE, 1000)
+    assert isinstance(capture, Capture)
+    assert (capture.key, capture.metadata) == ("1" + "0" * 400, {})
 
 
 def test_a_cut_file_of_lines_gives_its_whole_lines() -> None:
@@ -172,6 +193,44 @@ def test_parquet_without_the_text_column_is_refused_row_by_row() -> None:
     ]
 
 
+def odd_values(kind: pa.DataType, octets: bytes) -> pa.Array:
+    """Two values of a type of fixed width, as they lie in memory."""
+    return pa.Array.from_buffers(kind, 2, [None, pa.py_buffer(octets)])
+
+
+@pytest.mark.parametrize(
+    ("column", "expected"),
+    [
+        # Milliseconds where seconds are meant: a year that Python does not have.
+        (pa.array([568_971_820_800, 0], pa.timestamp("s")), ["20000-01-01 00:00:00.000", "1970-01-01T00:00:00"]),
+        (pa.array([10**7, 0], pa.date32()), ["29349-01-26", "1970-01-01"]),
+        (odd_values(pa.timestamp("ms"), (2**62).to_bytes(8, "little") + bytes(8)), ["", "1970-01-01T00:00:00"]),
+        (  # text that is not UTF-8
+            pa.StringArray.from_buffers(2, pa.py_buffer(bytes((0, 0, 0, 0, 4, 0, 0, 0, 5, 0, 0, 0))), pa.py_buffer(b"caf\xe9x")),
+            ["caf\ufffd", "x"],
+        ),
+    ],
+)  # fmt: skip
+def test_values_that_python_lacks_cost_no_file(column: pa.Array, expected: list[str]) -> None:
+    out = io.BytesIO()
+    pq.write_table(pa.table({"text": ["one", "two"], "date": column}), out)
+    names = FieldNames(keep=("date",))
+    found = list(found_in_rows(out, names, 99))
+    assert [each.metadata.get("date", "") for each in found if isinstance(each, Capture)] == expected
+    assert [json.loads(each.kept.text).get("date", "") for each in found if isinstance(each, Capture)] == expected
+    reader = RowReader(out, names, 99)
+    assert [reader.at(1, 0), reader.at(0, 0)] == found[::-1]
+
+
+def test_text_that_is_not_utf_8_is_read_as_a_page_is() -> None:
+    column = pa.StringArray.from_buffers(1, pa.py_buffer(bytes((0, 0, 0, 0, 4, 0, 0, 0))), pa.py_buffer(b"caf\xe9"))
+    out = io.BytesIO()
+    pq.write_table(pa.table({"text": column}), out)
+    (capture,) = found_in_rows(out, FieldNames(), 99)
+    assert isinstance(capture, Capture)
+    assert (capture.payload, capture.charset) == (b"caf\xe9", "")
+
+
 def plain(data: bytes, start: int = 0) -> ByteStream:
     return ByteStream(io.BytesIO(data), compression="", start=start)
 
@@ -198,6 +257,14 @@ def test_lines_and_paragraphs_are_pages() -> None:
     assert texts(paragraphs) == ["one\ntwo", "too_large", "four"]
     for each in lines[:3]:
         assert data[each.place.position :].startswith(texts([each])[0].encode())
+
+
+@pytest.mark.parametrize("unit", ["line", "paragraph"])
+def test_units_of_utf_16_are_refused_as_a_whole(unit: str) -> None:
+    (found,) = found_in_units(plain("one\ntwo\n".encode("utf-16")), unit, 100)
+    assert isinstance(found, Refusal)
+    assert found.is_of_file
+    assert "in UTF-16" in found.detail
 
 
 def test_ranges_of_text_lines_hold_each_line_once() -> None:

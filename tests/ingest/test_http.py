@@ -37,6 +37,9 @@ ENCODED = {
         ("deflate, gzip", gzip.compress(zlib.compress(BODY))),  # applied in order, undone in reverse
         ("gzip", gzip.compress(BODY[:100]) + gzip.compress(BODY[100:])),  # two members
         ("gzip", gzip.compress(BODY) + b"\0\0\0 trailing rubbish"),
+        ("gzip", gzip.compress(b"") * 20_000 + gzip.compress(BODY)),  # takes time with its length, not its square
+        ("gzip, gzip", gzip.compress(BODY)),  # said twice, done once
+        ("zstd", zstandard.compress(BODY[:100]) + zstandard.compress(BODY[100:]) + b"rubbish"),  # two frames
         ("", BODY),
         ("identity", BODY),
         ("utf-8", BODY),  # nonsense is taken as no encoding
@@ -101,6 +104,12 @@ def test_status_lines(line: bytes, status: int | None) -> None:
     assert (head.status if head else None) == status
 
 
+def test_all_content_encodings_count_and_the_last_of_other_fields() -> None:
+    head = http.parse_head(b"HTTP/1.1 200\r\nX: 1\r\nContent-Encoding: deflate\r\nX: 2\r\ncontent-encoding: gzip\r\n")
+    assert head is not None
+    assert head.fields == {"x": "2", "content-encoding": "deflate, gzip"}
+
+
 def test_fields_are_lenient() -> None:
     fields = http.parse_fields(
         b"Content-Type : Text/HTML;\r\n charset=UTF-8\r\nno colon\r\nX: 1\r\nx: 2\r\n: empty\r\nY:\xff\r\n"
@@ -129,6 +138,10 @@ def test_content_types(content_type: str, media_type: str, charset: str) -> None
         (b"<!DOCTYPE html><html>", True),
         (b"\xef\xbb\xbf \n<HTML lang=en>", True),
         (b"<!-- made by hand --><head>", True),
+        (b"<?xml version='1.0'?><!-- > --><!DOCTYPE html>", True),
+        (b"<p>Without a head", True),
+        (b"<!---->" * 100 + b"<html>", True),
+        (b"<!---->" * 100 + b"<x>", False),  # takes no more time than its length
         (b"<?xml version='1.0'?><rss>", False),
         (b"plain text", False),
         (b"%PDF-1.4", False),

@@ -12,7 +12,9 @@ import pytest
 import zstandard
 
 from pipeline.errors import InputError, SettingError
+from pipeline.ingest.captures import Capture, Place
 from pipeline.ingest.config import FieldNames, IngestConfig
+from pipeline.ingest.identity import url_of
 from pipeline.ingest.inputs import InputFile, kind_by_name, list_inputs
 from pipeline.ingest.sharing import items_of, listed, shards
 from pipeline.manifests import hash_of
@@ -187,6 +189,9 @@ def test_large_files_are_split_where_their_format_allows_it(tmp_path: Path) -> N
         ({"max_unreadable_files": -1}, "ingest.max_unreadable_files is -1"),
         ({"source": "two words"}, "'two words' is not a label"),
         ({"sources": {"a/b": "x"}}, "'a/b' is not a label"),
+        ({"inputs": ("a", "")}, "ingest.inputs holds an empty path"),  # it would be the folder where the command runs
+        ({"sources": {"a": " "}}, "ingest.sources holds an empty path"),
+        ({"base_url": "example.org/"}, "ingest.base_url is 'example.org/'; it must be the start of a URL"),
     ],
 )
 def test_wrong_settings_are_named(values: dict[str, object], sentence: str) -> None:
@@ -226,6 +231,24 @@ def test_links_in_circles_and_to_nowhere_are_passed_over(tmp_path: Path) -> None
     (tmp_path / "also.jsonl").symlink_to("sub/x.jsonl")
     found = list_inputs(IngestConfig(inputs=(str(tmp_path),))).files
     assert [file.name for file in found] == ["also.jsonl", "sub/x.jsonl"]
+    matched = list_inputs(IngestConfig(inputs=(str(tmp_path / "*.jsonl"),))).files
+    assert [file.name for file in matched] == ["also.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("base_url", "name", "url"),
+    [
+        ("https://example.org/", "a/b.html", "https://example.org/a/b.html"),
+        ("https://example.org/docs", "b.html", "https://example.org/docs/b.html"),  # with a slash between them
+        ("https://example.org", "b.html", "https://example.org/b.html"),
+        ("https://example.org/", "a #1?%20ü.html", "https://example.org/a%20%231%3F%2520%C3%BC.html"),
+        ("https://example.org/", "a:b.html", "https://example.org/a%3Ab.html"),
+        ("", "a b.html", "urn:corpusmill:books:a%20b.html"),
+    ],
+)
+def test_urls_of_files(base_url: str, name: str, url: str) -> None:
+    capture = Capture(place=Place(kind="html", position=0), url="", payload=b"x", media_type="text/html")
+    assert url_of(capture, "0", source="books", name=name, base_url=base_url) == url
 
 
 def test_a_name_that_is_not_utf8_is_one_sentence(tmp_path: Path) -> None:
@@ -271,7 +294,7 @@ def test_lists_of_paths(folder: Path, tmp_path: Path) -> None:
     for number, pack in enumerate(packs):
         for order in (lines, lines[::-1]):
             path = tmp_path / f"list-{number}"
-            path.write_bytes(pack("\r\n".join(order).encode()))  # type: ignore[operator]
+            path.write_bytes(pack("\r\n".join(order).encode("utf-8-sig")))  # type: ignore[operator]
             config = IngestConfig(input_files=(str(path),), input_prefix=f"file://{folder}/")
             files = list_inputs(config).files
             assert sorted((file.name, file.kind) for file in files) == expected

@@ -49,6 +49,13 @@ def reasons(results: list[Found]) -> list[str]:
         (record("response", "http://a/", http(b"words", content_type="text/plain")), "page"),
         (record("response", "http://a/", http(html(1), content_type="")), "page"),  # recognised by its first bytes
         (record("response", "http://a/", http(b"?", content_type="")), "media_type"),
+        (record("response", "http://a/", http(html(1), content_type="unknown/unknown")), "page"),
+        (record("response", "http://a/", http(b"<?xml version='1.0'?><html><p>a", content_type="text/xml")), "page"),
+        (record("response", "http://a/", http(b"<?xml version='1.0'?><rss>", content_type="text/xml")), "media_type"),
+        (record("response", "HTTP://A/", http(html(1))), "page"),
+        (record("response", "http://a/", b"HTTP/1.1 100 Continue\r\n\r\n" + http(html(1))), "page"),
+        (record("response", "http://a/", http(b"", status="103 Early Hints") * 2 + http(html(1))), "page"),
+        (record("response", "http://a/", http(b"", status="101 Switching Protocols")), "http_status"),
         (record("response", "http://a/", http(b" \r\n ")), "empty"),
         (record("response", "http://a/", http(html(1)), WARC_Truncated="length"), "truncated"),
         (record("response", "http://a/", b"no http at all"), "malformed"),
@@ -184,8 +191,10 @@ def test_arc_records_are_read() -> None:
     data += b"http://a/b c 1.2.3.4 20080430204826 text/html %d\n%b\n" % (len(body), body)
     data += b"dns:a 1.2.3.4 20080430204826 text/dns 3\nabc\n"
     data += b"http://a/2 1.2.3.4 20080430204826 text/html 200 - - 99 x.arc %d\n%b\n" % (len(body), body)  # version 2
+    data += b"http://a/3 1.2.3.4 20080430204826 text/html; charset=x %d\n%b\n" % (len(body), body)
+    data += b"http://a/4 1.2.3.4 20080430204826  %d\n%b\n" % (len(body), body)  # no type
     results = found(data)
-    assert reasons(results) == ["arc_filedesc", "page", "arc_dns", "page"]
+    assert reasons(results) == ["arc_filedesc", "page", "arc_dns", "page", "page", "page"]
     first = results[1]
     assert isinstance(first, Capture)
     assert (first.url, first.date) == ("http://a/b%20c", "2008-04-30T20:48:26Z")

@@ -9,7 +9,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.extract.charset import codec_name, decode
+from pipeline.charset import codec_name, decode
 
 RUSSIAN = "Все люди рождаются свободными и равными в своём достоинстве и правах. " * 8
 KOI8 = b'<meta charset="koi8-r">'
