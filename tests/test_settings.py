@@ -202,3 +202,32 @@ def test_true_is_not_one() -> None:
         build(Every, {"must": 1, "either": 2})
     with pytest.raises(SettingError, match="must is True"):
         build(Every, {"must": True})
+
+
+def test_a_folder_that_is_set_comes_before_that_of_the_run(tmp_path: Path) -> None:
+    """Else who wants the settings of a run for another one would change the first."""
+    config.write_resolved(build(RunConfig, {"run": {"folder": str(tmp_path / "run")}}))
+    assert config.load(str(tmp_path / "run") + "/", ["run.folder=elsewhere"]).run.folder == "elsewhere"
+    (tmp_path / "run").rename(tmp_path / "moved")
+    assert config.load(str(tmp_path / "moved")).run.folder == str(tmp_path / "moved")
+
+
+def test_the_settings_file_of_a_run_that_moved_is_not_used_for_the_other(tmp_path: Path) -> None:
+    config.write_resolved(build(RunConfig, {"run": {"folder": str(tmp_path / "run")}}))
+    file = tmp_path / "copy/run.toml"
+    file.parent.mkdir()
+    file.write_bytes((tmp_path / "run/run.toml").read_bytes())
+    assert config.load(str(file)).run.folder == str(tmp_path / "run"), "a file of settings as any other"
+    (tmp_path / "copy/pages").mkdir()
+    (tmp_path / "copy/pages/manifest.json").write_text("{}")
+    with pytest.raises(SettingError, match=r"run.folder in .*/copy/run.toml is .*/run, but the file lies in the run"):
+        config.load(str(file))
+    assert config.load(str(file), ["run.folder=mine"]).run.folder == "mine"
+    (tmp_path / "link").symlink_to(tmp_path / "copy")
+    assert config.load(str(file), [f"run.folder={tmp_path}/link"]).run.folder == f"{tmp_path}/link"
+
+
+def test_a_home_folder_is_one_in_a_file_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    (tmp_path / "mine.toml").write_text('[run]\nfolder = "~/runs/mine"\n')
+    assert config.load(str(tmp_path / "mine.toml")).run.folder == "/home/somebody/runs/mine"
