@@ -9,6 +9,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from jobs.commands import classifier, cluster, duplicates, filters, readers, steps, tools
@@ -41,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _quieten(getattr(options, "debug", False))
     try:
         options.handler(options)
+        if sys.stdout is not None:  # it is closed
+            sys.stdout.flush()
     except KeyboardInterrupt:
         return _failed(_INTERRUPTED, 130)
     except SettingError as error:
@@ -48,12 +51,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CorpusmillError as error:
         return _failed(str(error), 1)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forget_output()
         return 1
     except Exception as error:  # those of object stores are of their libraries' own kinds
         sentence = explained(error)
         if getattr(options, "debug", False) or sentence is None:
             raise
+        _forget_output()
         return _failed(sentence, 1)
     return 0
 
@@ -63,10 +67,16 @@ def entry() -> NoReturn:
     for number in (signal.SIGINT, signal.SIGTERM):  # a scheduler that wants the machine back asks by the second
         signal.signal(number, _interrupted)
     code = main()
-    sys.stdout.flush()
     if code:
         os._exit(code)
     sys.exit(0)
+
+
+def _forget_output() -> None:
+    """Lets what standard output has not taken go: nobody reads it, or its disk is full."""
+    if sys.stdout is not None:
+        with suppress(OSError, ValueError):  # no file stands behind it
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _interrupted(*_signal: object) -> NoReturn:
