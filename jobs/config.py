@@ -40,7 +40,8 @@ class RunSettings:
 
     # The folder of the run, or an object-store URL. Default: runs/ and the name of the settings file.
     folder: str = ""
-    # The largest share of pages that may end as `error/…` (an unforeseen exception) before the job fails.
+    # The largest share of pages that may end as `error/…` (an unforeseen exception) before the job fails; and of those
+    # that are no longer in their files as they were indexed.
     max_error_share: float = 0.05
     # A job on worker processes or a cluster ends when none of its workers gave a sign of life for so long.
     stall_seconds: float = 900.0
@@ -113,7 +114,7 @@ def _built(tables: dict[str, Any], assignments: Sequence[str], folder: str = "")
         tables["run"]["folder"] = folder
     config = build(RunConfig, override(tables, assignments))
     expanded = os.path.expanduser(config.run.folder)  # no shell has done so in a file
-    return replace(config, run=replace(config.run, folder=expanded))
+    return replace(config, run=replace(config.run, folder=expanded or folder))
 
 
 def _check_moved(path: str, folder: str, assignments: Sequence[str]) -> None:
