@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import io
 import logging
 import os
 import signal
@@ -66,6 +67,7 @@ def entry() -> NoReturn:
     """Ends the process with the exit code of its command: at once after a failure, as engines may have threads still at work."""
     for number in (signal.SIGINT, signal.SIGTERM):  # a scheduler that wants the machine back asks by the second
         signal.signal(number, _interrupted)
+    _take_any_text()
     code = main()
     if code:
         os._exit(code)
@@ -77,6 +79,13 @@ def _forget_output() -> None:
     if sys.stdout is not None:
         with suppress(OSError, ValueError):  # no file stands behind it
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _take_any_text() -> None:
+    """Texts hold what a terminal may have no form for, and bytes come in that its encoding does not know."""
+    for stream, errors in ((sys.stdout, "backslashreplace"), (sys.stdin, "replace")):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors=errors)
 
 
 def _interrupted(*_signal: object) -> NoReturn:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from jobs.lock import held
 from pipeline import manifests
 from tests import corpora
 from tests.commands import Commands, Ended
@@ -381,6 +382,41 @@ def test_verify_says_what_is_wrong_with_a_dataset(
     assert len(ended.sentences) == 1
     assert "does not verify" in ended.sentences[0]
     assert part in ended.sentences[0]
+
+
+def test_pages_that_changed_since_they_were_indexed_are_no_small_corpus(tmp_path: Path, commands: Commands) -> None:
+    inputs = corpora.write_inputs(tmp_path / "inputs", corpora.records(12), files=1)
+    settings = corpora.write_settings(tmp_path / "my.toml", run=tmp_path / "run", inputs=inputs)
+    assert commands.run("ingest", settings).code == 0
+    (file,) = inputs.iterdir()
+    first, *others = file.read_text().splitlines(keepends=True)
+    file.write_text("".join([first.replace("a", "ab"), *others]))  # all that follows lies elsewhere now
+    ended = commands.run("curate", settings)
+    assert_one_sentence(ended, 1, "are no longer in their files as they were", "corpusmill ingest")
+    assert not (tmp_path / "run/documents").exists()
+    for job in ("ingest", "curate"):
+        ended = commands.run(job, settings)
+        assert ended.code == 0, ended.err
+
+
+@pytest.mark.parametrize("job", ["export", "merge-counts"])
+def test_two_do_not_write_into_one_folder(
+    job: str, copy: Callable[[], Made], commands: Commands, tmp_path: Path
+) -> None:
+    mine = copy()
+    given = [mine.run] if job == "export" else [tmp_path / "sum", mine.run / "counts"]
+    with held(str(given[0])):
+        assert_one_sentence(commands.run(job, *given), 1, "another process is working in")
+    ended = commands.run(job, *given)
+    assert ended.code == 0, ended.err
+
+
+def test_a_terminal_that_knows_no_such_sign(copy: Callable[[], Made]) -> None:
+    command = [sys.executable, "-m", "jobs", "replay", str(copy().run), "--set", "filter.gopher_quality.min_words=140"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "LC_ALL": "C", "COLUMNS": "20"}
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=100, env=environment)
+    assert ended.returncode == 0, ended.stderr
+    assert "\\u2192" in ended.stdout
 
 
 def test_counts_that_changed_make_no_tokenizer(copy: Callable[[], Made], commands: Commands) -> None:
