@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import io
 import logging
 import os
 import signal
@@ -9,6 +10,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from jobs.commands import classifier, cluster, duplicates, filters, readers, steps, tools
@@ -41,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _quieten(getattr(options, "debug", False))
     try:
         options.handler(options)
+        if sys.stdout is not None:  # it is closed
+            sys.stdout.flush()
     except KeyboardInterrupt:
         return _failed(_INTERRUPTED, 130)
     except SettingError as error:
@@ -48,12 +52,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CorpusmillError as error:
         return _failed(str(error), 1)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forget_output()
         return 1
     except Exception as error:  # those of object stores are of their libraries' own kinds
         sentence = explained(error)
         if getattr(options, "debug", False) or sentence is None:
             raise
+        _forget_output()
         return _failed(sentence, 1)
     return 0
 
@@ -62,11 +67,25 @@ def entry() -> NoReturn:
     """Ends the process with the exit code of its command: at once after a failure, as engines may have threads still at work."""
     for number in (signal.SIGINT, signal.SIGTERM):  # a scheduler that wants the machine back asks by the second
         signal.signal(number, _interrupted)
+    _take_any_text()
     code = main()
-    sys.stdout.flush()
     if code:
         os._exit(code)
     sys.exit(0)
+
+
+def _forget_output() -> None:
+    """Lets what standard output has not taken go: nobody reads it, or its disk is full."""
+    if sys.stdout is not None:
+        with suppress(OSError, ValueError):  # no file stands behind it
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _take_any_text() -> None:
+    """Texts hold what a terminal may have no form for, and bytes come in that its encoding does not know."""
+    for stream, errors in ((sys.stdout, "backslashreplace"), (sys.stdin, "replace")):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors=errors)
 
 
 def _interrupted(*_signal: object) -> NoReturn:

@@ -6,6 +6,7 @@ import posixpath
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 from jobs.cluster.maven import MavenSettings
 from jobs.settings import build, override, read_toml, to_toml
@@ -20,10 +21,16 @@ from pipeline.errors import InputError, SettingError
 from pipeline.extract.config import ExtractConfig
 from pipeline.filter.config import FilterConfig
 from pipeline.ingest.config import IngestConfig
-from pipeline.manifests import RUN_FILE
+from pipeline.manifests import MANIFEST, RUN_FILE
 from pipeline.pack.config import PackConfig
+from pipeline.steps import ATTEMPTS
 from tokenizer.config import TokenizerConfig
 
+# The folders of a run that hold datasets.
+DATASETS = (
+    "pages", "filtered", "measures", "documents", "duplicates", "rejected",
+    "counts", "tokenizer", "encoded", "shards", "model", "evaluation",
+)  # fmt: skip
 _VERSIONED = ("corpusmill", "apache-beam", "pyarrow", "trafilatura", "tokenizers", "torch", "numpy")
 
 
@@ -33,7 +40,8 @@ class RunSettings:
 
     # The folder of the run, or an object-store URL. Default: runs/ and the name of the settings file.
     folder: str = ""
-    # The largest share of pages that may end as `error/…` (an unforeseen exception) before the job fails.
+    # The largest share of pages that may end as `error/…` (an unforeseen exception) before the job fails; and of those
+    # that are no longer in their files as they were indexed.
     max_error_share: float = 0.05
     # A job on worker processes or a cluster ends when none of its workers gave a sign of life for so long.
     stall_seconds: float = 900.0
@@ -90,13 +98,51 @@ def load(path: str, assignments: Sequence[str] = ()) -> RunConfig:
     """
     run_file = storage.join(path, RUN_FILE)
     if not path.endswith(".toml") and storage.exists(run_file):
-        config = build(RunConfig, override(read_toml(run_file), assignments))
-        return replace(config, run=replace(config.run, folder=path.rstrip("/")))
+        return _built(read_toml(run_file), assignments, path.rstrip("/") or path)
     if not path.endswith(".toml") and _is_folder_or_nothing(path):
         raise InputError(f"{path} is neither a settings file nor the folder of a run, which holds a {RUN_FILE}")
-    config = build(RunConfig, override(read_toml(path), assignments))
+    config = _built(read_toml(path), assignments)
     name = posixpath.basename(path).removesuffix(".toml")
-    return config if config.run.folder else replace(config, run=replace(config.run, folder=f"runs/{name}"))
+    config = config if config.run.folder else replace(config, run=replace(config.run, folder=f"runs/{name}"))
+    _check_moved(path, config.run.folder, assignments)
+    return config
+
+
+def _built(tables: dict[str, Any], assignments: Sequence[str], folder: str = "") -> RunConfig:
+    """The settings of a file, those of the run in `folder` if it is named; `run.folder` among the assignments comes last."""
+    if folder and isinstance(tables.setdefault("run", {}), dict):
+        tables["run"]["folder"] = folder
+    config = build(RunConfig, override(tables, assignments))
+    expanded = os.path.expanduser(config.run.folder)  # no shell has done so in a file
+    return replace(config, run=replace(config.run, folder=expanded or folder))
+
+
+def _check_moved(path: str, folder: str, assignments: Sequence[str]) -> None:
+    """Refuses the run.toml of a run that was copied or moved and still names the folder of the other one.
+
+    Raises:
+        SettingError: it does, and nobody says which of the two is meant.
+    """
+    around = posixpath.dirname(path) or "."
+    named = any(assignment.partition("=")[0].replace(" ", "") == "run.folder" for assignment in assignments)
+    if named or posixpath.basename(path) != RUN_FILE or not storage.is_local(path) or not holds_datasets(around):
+        return
+    if os.path.realpath(around) != os.path.realpath(folder):
+        raise SettingError(
+            f"run.folder in {path} is {folder}, but the file lies in the run {around}; "
+            f"name one of these folders in place of the file, or give run.folder with --set"
+        )
+
+
+def holds_datasets(folder: str) -> bool:
+    """Whether a folder has a complete dataset of a run, or one under way."""
+    places = (storage.join(folder, name, MANIFEST) for name in DATASETS)
+    return any(map(storage.exists, places)) or bool(storage.list_files(storage.join(folder, ATTEMPTS)))
+
+
+def is_record(content: bytes) -> bool:
+    """Whether the content of a run.toml was written by `write_resolved`, and not by a person."""
+    return content.startswith(f"# {_VERSIONED[0]} ".encode())
 
 
 def _is_folder_or_nothing(path: str) -> bool:

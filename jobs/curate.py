@@ -42,7 +42,7 @@ def filter_pages(config: RunConfig, engine: Engine, *, force: bool = False) -> M
     """The manifest of RUN/filtered, made now unless it is up to date.
 
     Raises:
-        DataError: more pages than `run.max_error_share` ended in unforeseen exceptions.
+        DataError: more pages than `run.max_error_share` ended in unforeseen exceptions, or have changed in their files.
     """
     step = filter_step(config)
     refilter.put_in_place(step)
@@ -152,6 +152,12 @@ def _check_languages(config: RunConfig) -> None:
 
 
 def _check_errors(manifest: Manifest, max_share: float) -> None:
+    changed = sum(count for name, count in manifest.counts.items() if name.endswith("/payload_changed"))
+    if changed > max_share * manifest.counts["read"]:
+        raise DataError(
+            f"{changed} of {manifest.counts['read']} pages are no longer in their files as they were when these were indexed, "
+            f"and run.max_error_share allows {max_share:.1%}; rejected/filter says which pages, `corpusmill ingest` indexes the files again"
+        )
     errors = {name: count for name, count in manifest.counts.items() if "/error/" in name}
     share = sum(errors.values()) / max(1, manifest.counts["read"])
     if share > max_share:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from jobs.config import load
 from jobs.page_text import rows, text_of
 from jobs.progress import Progress
-from jobs.replay import Rulebook
+from jobs.replay import Rulebook, decided_by
 from jobs.summary import manifest_of
 from pipeline.errors import InputError
 from pipeline.filter.decisions import refusals
@@ -68,6 +68,7 @@ def lines(run: str, page: str) -> Iterator[str]:
 def _key(page: str) -> tuple[str, str]:
     if len(page) == 32 and set(page) <= set("0123456789abcdef"):
         return "id", page
+    page = page.encode(errors="backslashreplace").decode()  # bytes of a terminal that are no UTF-8
     try:
         return "url", canonical_url(page)
     except ValueError:
@@ -133,7 +134,7 @@ def _kept_fields(run: str, id: str) -> Iterator[str]:
 
 def _rulebook(run: str) -> Rulebook | None:
     """All that decided about the documents of a run; nothing where its settings are missing."""
-    return Rulebook.of(load(run).filter) if exists(join(run, RUN_FILE)) else None
+    return Rulebook.of(decided_by(load(run))) if exists(join(run, RUN_FILE)) else None
 
 
 def _measures(row: Mapping[str, Any], book: Rulebook | None) -> Iterator[str]:

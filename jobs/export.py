@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any, get_args
 
 from jobs.engine import Engine
+from jobs.lock import held
 from jobs.progress import Progress
 from jobs.times import duration
 from pipeline import steps
@@ -41,6 +42,7 @@ def export_run(run: str, format: Format, out: str = "", *, force: bool = False) 
     Raises:
         SettingError: there is no such format, or the folder holds something else than an earlier export.
         InputError: the run has no shards.
+        CorpusmillError: another process writes there.
     """
     if format not in get_args(Format):
         raise SettingError(f"format is {format!r}; allowed are {', '.join(get_args(Format))}")
@@ -55,10 +57,11 @@ def export_run(run: str, format: Format, out: str = "", *, force: bool = False) 
         return read_manifest(step.folder(name))
     started = time.monotonic()
     step.check_place()
-    step.begin(force=True)
-    entries = _export(shards, step.folder(name), format)
-    steps.write_receipt(step.attempt_folder, Receipt(shard="all", files={name: tuple(entries)}))
-    manifest = step.commit(["all"])
+    with held(base):
+        step.begin(force=True)
+        entries = _export(shards, step.folder(name), format)
+        steps.write_receipt(step.attempt_folder, Receipt(shard="all", files={name: tuple(entries)}))
+        manifest = step.commit(["all"])
     Progress.note(
         f"export to {format}: {len(entries):,} files, in {duration(time.monotonic() - started)} → {step.folder(name)}"
     )

@@ -56,6 +56,11 @@ def differences(run: str) -> Iterator[str]:
             yield f"step {balance.step}: {came_in[0]} came in, {kept[0]} were kept and {rejected[0]} rejected"
         elif came_in[1] != (kept[1] + rejected[1]) % _MODULUS:
             yield f"step {balance.step}: the ids that came in are not those that were kept or rejected"
+        counts = manifests.read_manifest(folders[1]).counts
+        told = {"read": came_in[0], "kept": kept[0], "rejected": rejected[0]}
+        for name in sorted(told.keys() & counts.keys()):
+            if counts[name] != told[name]:
+                yield f"step {balance.step}: the manifest of {folders[1]} counts {counts[name]} {name}, the files hold {told[name]}"
 
 
 def _differing_pages(run: str) -> Iterator[str]:

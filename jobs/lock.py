@@ -4,16 +4,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from jobs.config import RunConfig, write_resolved
+from jobs.config import DATASETS, RunConfig, holds_datasets, is_record, write_resolved
 from pipeline.errors import CorpusmillError, DataError, InputError, SettingError
 from pipeline.manifests import MANIFEST, RUN_FILE
 from pipeline.steps import ATTEMPTS, noting_begun
 from pipeline.storage import exists, is_local, join, list_files, read_bytes, remove_tree, write_bytes
 
-_DATASETS = (
-    "pages", "filtered", "measures", "documents", "duplicates", "rejected",
-    "counts", "tokenizer", "encoded", "shards", "model", "evaluation",
-)  # fmt: skip
 OPENED = "CORPUSMILL_OPENED"  # set for processes that work in a run which the one that started them holds
 
 
@@ -37,14 +33,19 @@ def opened(config: RunConfig) -> Iterator[None]:
 
 
 def _check_own(run: str) -> None:
-    if exists(join(run, RUN_FILE)) or list_files(join(run, ATTEMPTS)):
+    file = join(run, RUN_FILE)
+    if (exists(file) and is_record(read_bytes(file))) or list_files(join(run, ATTEMPTS)):
         return
-    for folder in (join(run, name) for name in _DATASETS):
+    for folder in (join(run, name) for name in DATASETS):
         files = list_files(folder)
         if files and not any(path.endswith(f"/{MANIFEST}") for path in files):
             raise SettingError(
                 f"run.folder is {run}, which is no run and holds {folder}, whose files a run would replace; choose another folder"
             )
+    if exists(file) and not holds_datasets(run):
+        raise SettingError(
+            f"run.folder is {run}, where a run would replace {file}, which somebody has written; choose another folder"
+        )
 
 
 @contextmanager

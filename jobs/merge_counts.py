@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
+from jobs.lock import held
 from jobs.progress import Progress
 from jobs.times import duration
 from pipeline.count.config import CountConfig
@@ -42,6 +43,7 @@ def main(output: str, tables: Sequence[str], *, min_count: int = 1, force: bool 
         SettingError: OUT/counts is something else than an earlier sum, or one of the tables to add.
         InputError: tables were counted in different ways.
         DataError: a table is damaged.
+        CorpusmillError: another process writes there.
     """
     CountConfig(min_count=min_count)  # refuses what is out of range
     infos = [read_info(join(table, GROUPS_FILE)) for table in tables]
@@ -56,8 +58,9 @@ def main(output: str, tables: Sequence[str], *, min_count: int = 1, force: bool 
     started = time.monotonic()
     step.check_place()
     _check_apart(step.folder(COUNTS), tables)
-    step.begin(force=force)
-    manifest = _merge(step, tables, infos, min_count)
+    with held(output):
+        step.begin(force=force)
+        manifest = _merge(step, tables, infos, min_count)
     Progress.note(
         f"merge-counts: {manifest.counts['rows']:,} rows of {manifest.counts['read']:,} documents from {len(tables)} "
         f"table{'s' * (len(tables) != 1)}, in {duration(time.monotonic() - started)} → {step.folder(COUNTS)}"

@@ -11,13 +11,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
+from jobs.settings import build
 from pipeline.errors import SettingError
 from pipeline.filter.classifiers import Thresholds, read_thresholds
 from pipeline.filter.config import C4_LINE_SETTINGS, FilterConfig
 from pipeline.filter.decisions import CLASSIFIERS, MODELS, refusals, thresholds_of
 from pipeline.filter.rules import Rule, chosen_rules, failures
-from pipeline.manifests import dataset_files
-from pipeline.storage import join
+from pipeline.manifests import MANIFEST, dataset_files, read_manifest
+from pipeline.storage import exists, join
 from pipeline.tables import read_rows
 
 if TYPE_CHECKING:
@@ -117,13 +118,27 @@ class Rulebook:
 def main(before: "RunConfig", after: "RunConfig") -> Replay:
     """Prints and returns what changes in the run of `before` under the settings of `after`.
 
+    What the run was decided by stands in its manifests: the settings of `before` may have changed since.
+
     Raises:
         SettingError: a changed setting needs the texts again.
     """
-    check_replayable(before.filter, after.filter)
-    outcome = replay(join(before.run.folder, MEASURES), Rulebook.of(before.filter), Rulebook.of(after.filter))
+    made_by = decided_by(before)
+    check_replayable(made_by, after.filter)
+    outcome = replay(join(before.run.folder, MEASURES), Rulebook.of(made_by), Rulebook.of(after.filter))
     print(outcome.table())
     return outcome
+
+
+def decided_by(config: "RunConfig") -> FilterConfig:
+    """The settings that the documents of a run were filtered by; those of `config` where another version wrote them."""
+    folder = join(config.run.folder, MEASURES)
+    if not exists(join(folder, MANIFEST)):
+        return config.filter
+    try:
+        return build(FilterConfig, read_manifest(folder).settings["filter"], "filter")
+    except (SettingError, KeyError):
+        return config.filter
 
 
 def check_replayable(before: FilterConfig, after: FilterConfig) -> None:

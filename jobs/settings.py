@@ -63,9 +63,10 @@ def _copied(value: Any) -> Any:
 
 def _toml_value(text: str) -> Any:
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        found = tomllib.loads(f"value = {text}")
     except tomllib.TOMLDecodeError:
         return text
+    return found["value"] if len(found) == 1 else text  # a second line would be dropped
 
 
 def build(cls: type[T], table: Any, path: str = "") -> T:
@@ -129,7 +130,7 @@ def _list_of(path: str, value: Any) -> str:
     """How a text would look as a list, for who forgot brackets, or quotes that the shell leaves in place."""
     if not isinstance(value, str):
         return ""
-    items = [item.strip() for item in value.strip("[]").split(",")]
+    items = [item.strip(" \t\"'") for item in value.strip("[]").split(",")]
     return f""", for example --set '{path}=[{", ".join(f'"{item}"' for item in items)}]'"""
 
 
@@ -161,6 +162,8 @@ def _scalar(kind: Any, value: Any, path: str) -> Any:
         raise SettingError(f"{path} is {value!r}; expected a finite number")
     if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
         raise SettingError(f"{path} is {value!r}; expected {_SCALARS[kind]}")
+    if isinstance(value, str) and "\0" in value:
+        raise SettingError(f"{path} is {value!r}; no text may hold a NUL, and no file has one in its name")
     return value
 
 

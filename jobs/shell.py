@@ -26,6 +26,7 @@ from pipeline.jsonl import Line, RecordWriter, numbered_records, read_records, w
 from pipeline.language_codes import language_code
 from pipeline.records import Document, Page, Rejection, page_id
 from pipeline.stage import Judge, judge_one
+from pipeline.storage import is_local
 
 Fields = Mapping[str, Any]
 Change = Callable[[Fields, int], Fields | Rejection]
@@ -37,10 +38,13 @@ class UnusableError(ValueError):
     """A record lacks what a filter reads; the message says what."""
 
 
-def rejected_path(target: str) -> str:
-    """Where refused records go by default: beside `target`, with `.rejected` before its ending."""
+def rejected_path(label: str, target: str) -> str:
+    """Where refused records go by default: beside `target`, with `.rejected` before its ending.
+
+    Of what goes to standard output, in a file that has the name of the filter: several may follow each other in a pipe.
+    """
     if target == "-":
-        return "rejected.jsonl"
+        return f"{label}.rejected.jsonl"
     stem, ending = target, ""
     for suffix in (".zst", ".gz", ".jsonl"):
         if stem.endswith(suffix):
@@ -50,8 +54,8 @@ def rejected_path(target: str) -> str:
 
 def apply(label: str, change: Change, source: str, target: str, rejected: str = "") -> Counter[str]:
     """Passes every record of `source` through `change`; returns the counts `read`, `kept` and `rejected`."""
-    refused_path = rejected or rejected_path(target)
-    _three_files(label, source, target, refused_path)
+    refused_path = rejected or rejected_path(label, target)
+    _different_files(label, source, target, refused_path)
     counts: Counter[str] = Counter(read=0, kept=0, rejected=0)
     with (
         Progress(label, total=None, unit="records") as progress,
@@ -76,16 +80,20 @@ def apply(label: str, change: Change, source: str, target: str, rejected: str = 
                 progress.set(counts["read"], records=counts["read"])
         if counts["read"] and unusable.number == counts["read"]:
             raise InputError(f"{source}: {unusable.first}; so it is with every record of it")
-    if not counts["rejected"] and not rejected and os.path.exists(refused_path):
+    if not counts["rejected"] and not rejected and os.path.isfile(refused_path):
         os.unlink(refused_path)
     _report(label, counts, refused_path)
     return counts
 
 
-def _three_files(label: str, *paths: str) -> None:
-    files = [os.path.realpath(path) for path in paths if path != "-"]
+def _different_files(label: str, *paths: str) -> None:
+    """Raises InputError if one file is to be read and written, or written twice."""
+    files = [os.path.realpath(path.removeprefix("file://")) for path in paths if path != "-" and is_local(path)]
+    files = [file for file in files if not os.path.exists(file) or os.path.isfile(file)]  # all may go to /dev/null
     if len(set(files)) < len(files):
-        raise InputError(f"{label}: input, output and rejected records must be three different files")
+        raise InputError(
+            f"{label}: what is read and what is written must be different files; given are {', '.join(paths)}"
+        )
 
 
 class _Unusable:
@@ -250,8 +258,8 @@ def dedup(config: RunConfig, source: str, target: str, rejected: str = "") -> Ma
     """Records with `text` stay if they are no duplicates of others."""
     from pipeline.dedup.filtering import deduplicate_records
 
-    refused_path = rejected or rejected_path(target)
-    _three_files("dedup", source, target, refused_path)
+    refused_path = rejected or rejected_path("dedup", target)
+    _different_files("dedup", source, target, refused_path)
     warn = partial(print, "dedup:", file=sys.stderr)
     counts = Counter(deduplicate_records(source, target, config.dedup, rejected=refused_path, warn=warn))
     _report("dedup", counts, refused_path)
@@ -263,6 +271,7 @@ def tokenize(tokenizer: str, source: str, target: str) -> None:
     from pipeline.pack.encoder import open_encoder
     from pipeline.pack.plain import tokenize_records
 
+    _different_files("tokenize", source, target, tokenizer)
     with writing(target) as kept:
         number = 0
         for record in tokenize_records(read_records(source), open_encoder(tokenizer)):
@@ -276,6 +285,7 @@ def pack(config: RunConfig, tokenizer: str, source: str, target: str) -> None:
     from pipeline.pack.encoder import open_encoder
     from pipeline.pack.plain import pack_records
 
+    _different_files("pack", source, target, tokenizer)
     number = 0
     with writing(target) as kept:
         for row in pack_records(read_records(source), config.pack, open_encoder(tokenizer)):

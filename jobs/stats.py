@@ -16,11 +16,11 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
 from jobs.progress import Progress
-from jobs.replay import Rulebook
+from jobs.replay import Rulebook, decided_by
 from pipeline.corpus import FILTERED, MEASURES, REJECTED
 from pipeline.errors import InputError, SettingError
 from pipeline.manifests import MANIFEST, dataset_files
-from pipeline.storage import AtomicFile, exists, join
+from pipeline.storage import AtomicFile, exists, followed, join
 from pipeline.tables import KEPT, document_schema, read_batches
 from pipeline.urls import domain_of_host
 
@@ -54,7 +54,7 @@ def main(config: "RunConfig", *, by: str = "domain", top: int = 20, out: str = "
         Progress.note(f"stats: {groups.num_rows:,} groups → {out}")
     if exists(join(run, MEASURES, MANIFEST)):
         print()
-        print("\n".join(measure_lines(join(run, MEASURES), Rulebook.of(config.filter))))
+        print("\n".join(measure_lines(join(run, MEASURES), Rulebook.of(decided_by(config)))))
 
 
 def grouped(run: str, by: str) -> pa.Table:
@@ -180,7 +180,7 @@ def _totals(groups: pa.Table) -> dict[str, int]:
 def _write_csv(groups: pa.Table, by: str, path: str) -> None:
     told = groups if by in _OF_PAGES else groups.select(["key", *_COUNTS])
     table = told.rename_columns([by, *told.column_names[1:]])
-    with AtomicFile(path) as file:
+    with AtomicFile(followed(path)) as file:
         pa_csv.write_csv(table, pa.PythonFile(file, mode="w"))
 
 

@@ -30,6 +30,7 @@ from jobs.classifier_scores import (
 from jobs.fasttext_training import fasttext_bytes
 from jobs.linear_training import Pieces, calibration_of, costs_of, learn, rounded
 from pipeline import storage
+from pipeline.errors import CorpusmillError, SettingError
 from pipeline.filter.classifiers import (
     LABEL,
     SUFFIXES,
@@ -80,6 +81,7 @@ class Judged:
 
 def train(config: TrainingConfig, folder: str, *, fifth: int = 0) -> dict[str, Any]:
     """Trains, measures and writes the model; returns its card (what `NAME.json` holds). `fifth` is held out."""
+    _check_place(config, folder)
     split = read_split(config.sources, config.clean, config.clean_documents, fifth=fifth)
     examples = [*split.train, *_clean_pieces(config, split.clean_train), *clean_sentences(config.sentences)[0]]
     trained = _linear(config, examples) if config.kind == "linear" else _fasttext(config, examples)
@@ -99,6 +101,28 @@ def train(config: TrainingConfig, folder: str, *, fifth: int = 0) -> dict[str, A
     }
     storage.write_json(join(folder, f"{config.name}.json"), card)
     return _measured(config, folder, card, split, inside)
+
+
+def _check_place(config: TrainingConfig, folder: str) -> None:
+    """Raises SettingError if the model or its card would be written over something else."""
+    if not config.name or config.name != os.path.basename(config.name) or config.name.startswith("."):
+        raise SettingError(f"NAME is {config.name!r}; allowed is what may begin the name of a file, without folders")
+    names = [f"{config.name}.{ending}" for ending in (SUFFIXES[config.kind], "json", "md")]
+    outputs = {os.path.realpath(join(folder, name)): join(folder, name) for name in names}
+    for source in (*config.sources, *config.clean, *config.sentences, *config.unseen_sentences):
+        if (path := os.path.realpath(source.path)) in outputs:
+            raise SettingError(f"{outputs[path]} would replace the input {source.path}; name another folder")
+    taken = [path for path in outputs.values() if storage.exists(path)]
+    if taken and not _is_card(join(folder, names[1])):
+        raise SettingError(f"{taken[0]} is there and of no earlier model; choose another NAME or folder")
+
+
+def _is_card(path: str) -> bool:
+    try:
+        value = storage.read_json(path)
+    except CorpusmillError:  # there is none, or it is no JSON
+        return False
+    return isinstance(value, dict) and {"kind", "sha256", "thresholds"} <= value.keys()
 
 
 def _clean_pieces(config: TrainingConfig, documents: Sequence[Example]) -> list[Example]:

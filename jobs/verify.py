@@ -3,13 +3,15 @@
 Of the shards: each document of `documents` is there once, whole, in its place, and nothing else is.
 """
 
+import os
 from collections.abc import Iterator
 
 from jobs import ledger
+from jobs.config import DATASETS
 from jobs.progress import Progress
 from jobs.replaced import REPLACED
 from pipeline import manifests, storage
-from pipeline.errors import DataError, InputError
+from pipeline.errors import CorpusmillError, DataError, InputError
 from pipeline.manifests import MANIFEST
 from pipeline.pack.format import SHARDS
 from pipeline.pack.verification import shard_problems
@@ -41,9 +43,19 @@ def main(run: str) -> str:
 
 def datasets(run: str) -> list[str]:
     """The folders of all complete datasets of a run; not of what was set aside."""
-    manifests = (path for path in storage.list_files(run) if path.endswith("/" + MANIFEST))
+    manifests = (path for path in _files(run) if path.endswith("/" + MANIFEST))
     found = (path.removesuffix("/" + MANIFEST) for path in manifests if not _passed_over("/" + path[len(run) :]))
-    return [folder for folder in found if not _is_round(run, folder)]
+    return sorted(folder for folder in found if not _is_round(run, folder))
+
+
+def _files(run: str) -> Iterator[str]:
+    """The files of a run, and those of the datasets that lie elsewhere and are linked to."""
+    yield from storage.list_files(run)
+    for root, names, _ in os.walk(run.removeprefix("file://")) if storage.is_local(run) else ():
+        below = os.path.relpath(root, run.removeprefix("file://")).replace(os.sep, "/")
+        for folder in (join(run, name) if below == "." else join(run, below, name) for name in names):
+            if storage.is_link(folder):
+                yield from storage.list_files(folder)
 
 
 def _passed_over(path: str) -> bool:
@@ -57,17 +69,37 @@ def _is_round(run: str, folder: str) -> bool:
 
 
 def _faults(run: str, folders: list[str]) -> Iterator[str]:
+    damaged: set[str] = set()
     with Progress("verify", total=len(folders), unit="datasets") as progress:
-        for number, folder in enumerate(folders):
-            damaged = list(manifests.damaged_files(folder))
-            yield from damaged
-            if folder == join(run, SHARDS) and not damaged:
-                yield from shard_problems(folder, _documents_of(run, folder))
-            progress.set(number + 1)
+        for number, folder in enumerate(folders, start=1):
+            for fault in _said(manifests.damaged_files(folder)):
+                damaged.add(folder)
+                yield fault
+            progress.set(number)
+    yield from _incomplete(run)
+    shards = join(run, SHARDS)
+    if shards in folders and not damaged & {shards, join(run, DOCUMENTS)}:
+        yield from _said(shard_problems(shards, _documents_of(run, shards)))
+    yield from (
+        fault for fault in _said(ledger.differences(run)) if not damaged
+    )  # it would say the same in other words
+
+
+def _said(faults: Iterator[str]) -> Iterator[str]:
+    """`faults`, and what ended the search for them."""
     try:
-        yield from ledger.differences(run)
-    except DataError as error:
+        yield from faults
+    except CorpusmillError as error:
         yield str(error)
+
+
+def _incomplete(run: str) -> Iterator[str]:
+    """One sentence for each dataset that has files but no manifest, where no step is under way that makes it."""
+    if storage.list_files(join(run, ATTEMPTS)):
+        return
+    for folder in (join(run, name) for name in DATASETS):
+        if storage.list_files(folder) and not any(path.endswith(f"/{MANIFEST}") for path in storage.list_files(folder)):
+            yield f"{folder} holds files, but its {MANIFEST} is missing"
 
 
 def _documents_of(run: str, shards: str) -> str:

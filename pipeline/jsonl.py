@@ -16,7 +16,7 @@ import zstandard
 
 from pipeline.codecs import compression_of
 from pipeline.errors import InputError
-from pipeline.storage import AtomicFile
+from pipeline.storage import AtomicFile, followed
 from pipeline.streams import ByteStream, open_stream
 
 MAX_LINE_BYTES = 512 << 20
@@ -197,7 +197,7 @@ def writing(path: str) -> Iterator[RecordWriter]:
         yield writer
         sys.stdout.buffer.flush()
         return
-    with AtomicFile(path) as file:
+    with AtomicFile(followed(path)) as file:
         writer = RecordWriter(file, _compression_for(path))
         yield writer
         writer.finish()

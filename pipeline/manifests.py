@@ -95,10 +95,16 @@ def dataset_files(folder: str) -> list[str]:
 def damaged_files(folder: str) -> Iterator[str]:
     """One sentence for each file of the dataset that is missing or not what its manifest says."""
     for entry in read_manifest(folder).files:
-        path = join(folder, entry.path)
-        if not exists(path):
-            yield f"{path} is missing"
-            continue
-        sha256, num_bytes = checksum(path)
-        if (sha256, num_bytes) != (entry.sha256, entry.num_bytes):
-            yield f"{path} has changed: SHA-256 {sha256[:12]}…, {num_bytes} bytes; the manifest says {entry.sha256[:12]}…, {entry.num_bytes} bytes"
+        if fault := damage_of(folder, entry):
+            yield fault
+
+
+def damage_of(folder: str, entry: FileEntry) -> str:
+    """A sentence if a file of the dataset in `folder` is missing or not what its manifest says; else empty."""
+    path = join(folder, entry.path)
+    if not exists(path):
+        return f"{path} is missing"
+    sha256, num_bytes = checksum(path)
+    if (sha256, num_bytes) == (entry.sha256, entry.num_bytes):
+        return ""
+    return f"{path} has changed: SHA-256 {sha256[:12]}…, {num_bytes} bytes; the manifest says {entry.sha256[:12]}…, {entry.num_bytes} bytes"

@@ -155,8 +155,9 @@ class Step:
         begun = _begun.get()
         if begun is not None and not self.passing:
             begun.append(self.name)
-        for output in self.outputs:
-            storage.remove_tree(join(self.folder(output), manifests.MANIFEST))
+        for folder in map(self.folder, self.outputs):  # what a link leads to belongs to somebody else
+            linked = not same and storage.is_link(folder)
+            storage.remove_tree(folder if linked else join(folder, manifests.MANIFEST))
         if not same:
             storage.remove_tree(self.attempt_folder)
             for output in self.outputs:

@@ -4,10 +4,13 @@ Any path may be an fsspec URL (`s3://`, `gs://`, `memory://`, …). A file appea
 (temporary name, fsync and rename on a disk; on an object store an object appears when it is closed).
 """
 
+import errno
 import hashlib
 import json
 import os
 import posixpath
+import shutil
+import stat
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 
 _CHUNK_BYTES = 1 << 20
 _FILES_AT_A_TIME = 256
+_NO_SUCH_FILE = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG))
 # Where an object appears only when it is closed, and where listings must not be remembered: other processes write, too.
 _OBJECT_STORES = frozenset(("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss"))
 
@@ -117,7 +121,7 @@ def exists(path: str) -> bool:
         OSError: that cannot be told; taking it for "no" would have finished work thrown away.
     """
     if is_local(path):
-        return os.path.exists(path.removeprefix("file://"))
+        return _status(path.removeprefix("file://")) is not None
     fs, inner = filesystem(path)
     try:
         with naming(path):
@@ -127,8 +131,25 @@ def exists(path: str) -> bool:
     return True
 
 
+def _status(path: str) -> os.stat_result | None:
+    """What the disk says of a path, links followed; None where nothing has this name."""
+    try:
+        return os.stat(path)
+    except ValueError:  # no name may hold a NUL
+        return None
+    except OSError as error:
+        if error.errno in _NO_SUCH_FILE:
+            return None
+        raise
+
+
+def is_link(path: str) -> bool:
+    """Whether `path` is a symbolic link on a disk."""
+    return is_local(path) and os.path.islink(path.removeprefix("file://"))
+
+
 def list_files(path: str) -> list[str]:
-    """Every file below the folder `path`, sorted, as paths of the same form as `path`."""
+    """Every file below the folder `path`, sorted, as paths of the same form as `path`. Links to other folders are not followed."""
     if is_local(path):
         return sorted(_local_files(path))
     fs, inner = filesystem(path)
@@ -156,11 +177,22 @@ def _raise(error: OSError) -> None:
 
 
 def remove_tree(path: str) -> None:
-    """Removes the folder or file `path`; nothing happens where there is none."""
+    """Removes the folder or file `path`; nothing happens where there is none. Of a link the link alone is removed."""
+    if is_local(path):
+        with naming(path), suppress(FileNotFoundError, NotADirectoryError):
+            _remove(path.removeprefix("file://"))
+        return
     fs, inner = filesystem(path)
     if exists(path):
         with naming(path):
             fs.rm(inner, recursive=True)
+
+
+def _remove(path: str) -> None:
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path)
+    else:
+        os.unlink(path)
 
 
 def move_tree(source: str, target: str) -> None:
@@ -284,6 +316,19 @@ class FileEntry:
         )
 
 
+def _is_special(path: str) -> bool:
+    """Whether something has this name that is neither a file nor a folder: a pipe, a device."""
+    status = _status(path)
+    return status is not None and not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode)
+
+
+def followed(path: str) -> str:
+    """What a link of the user's leads to, so that writing does not put a file in place of the link; else `path`."""
+    if not is_link(path) or _is_special(path.removeprefix("file://")):
+        return path
+    return os.path.realpath(path.removeprefix("file://"))
+
+
 @contextmanager
 def only_while(check: Callable[[], None]) -> Iterator[None]:
     """Calls `check` before each file that this block writes gets its name; what it raises keeps the file from it."""
@@ -297,7 +342,8 @@ def only_while(check: Callable[[], None]) -> Iterator[None]:
 class AtomicFile:
     """A file that is written under another name and takes its own when it is whole.
 
-    Use as a context manager; if the block raises, nothing appears at `path`. It hashes what passes
+    Use as a context manager; if the block raises, nothing appears at `path`. A pipe or a device, like /dev/null,
+    takes what is written at once, and stays what it is. It hashes what passes
     through, so it can only be appended to. Safe against two writers of the same bytes. One that is not `durable` may be
     lost with the power, and spares the disk a wait.
     """
@@ -318,8 +364,9 @@ class AtomicFile:
             if is_local(self.path):
                 self._target = self.path.removeprefix("file://")
                 os.makedirs(os.path.dirname(self._target) or ".", exist_ok=True)
-                self._temporary = f"{self._target}.{uuid.uuid4().hex[:8]}.tmp"
-                self._file = open(self._temporary, "wb")
+                if not _is_special(self._target):
+                    self._temporary = f"{self._target}.{uuid.uuid4().hex[:8]}.tmp"
+                self._file = open(self._temporary or self._target, "wb")
             else:
                 self._fs, self._target = filesystem(self.path)
                 if not _is_object_store(self.path):
@@ -382,27 +429,27 @@ class AtomicFile:
         if check is not None:
             check()
         file.flush()
-        if self._fs is None and self._durable:
+        if self._fs is None and self._temporary and self._durable:
             os.fsync(file.fileno())
         file.close()
-        if self._fs is None:
+        if self._fs is None and self._temporary:
             os.replace(self._temporary, self._target)
-        elif self._temporary:
+        elif self._fs is not None and self._temporary:
             self._fs.mv(self._temporary, self._target)
 
     def _abandon(self) -> None:
         """Leaves nothing behind, as far as the storage still answers."""
         file: Any = self._file
         with suppress(OSError):  # a full disk fails once more on the flush
-            if self._temporary:
+            if self._temporary or self._fs is None:
                 file.close()
             else:
                 file.discard()
                 file.closed = True  # or else fsspec closes, and so completes, the object when it is collected
-        if self._fs is None:
+        if self._fs is None and self._temporary:
             with suppress(FileNotFoundError):
                 os.unlink(self._temporary)
-        elif self._temporary:
+        elif self._fs is not None and self._temporary:
             with suppress(OSError):
                 self._fs.rm_file(self._temporary)
 

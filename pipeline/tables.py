@@ -1,6 +1,7 @@
 """Records as Parquet: one schema a kind of record, streaming readers and writers, deterministic bytes."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Self
 
 import pyarrow as pa
@@ -148,10 +149,18 @@ def read_batches(path: str, columns: list[str] | None = None, batch_rows: int = 
     Raises:
         DataError: the file is not readable as Parquet.
     """
+    with as_parquet(path), open_read(path) as file, pq.ParquetFile(file) as parquet:
+        yield from parquet.iter_batches(batch_size=batch_rows, columns=columns)
+
+
+@contextmanager
+def as_parquet(path: str) -> Iterator[None]:
+    """Says of what fails in the block, and is no failure of the disk, that the file `path` is not readable as Parquet."""
     try:
-        with open_read(path) as file, pq.ParquetFile(file) as parquet:
-            yield from parquet.iter_batches(batch_size=batch_rows, columns=columns)
-    except (pa.ArrowInvalid, pa.ArrowException) as error:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and (type(error) is not OSError or error.errno is not None):
+            raise  # the disk or the store failed, not the data
         raise DataError(f"{path} is not readable as Parquet: {error}") from None
 
 
@@ -169,7 +178,7 @@ def read_documents(path: str) -> Iterator[Document]:
 
 def document_schema(path: str) -> pa.Schema:
     """The schema of the documents in one file of a document dataset: with the column of kept fields or without."""
-    with open_read(path) as file:
+    with as_parquet(path), open_read(path) as file:
         return DOCUMENTS_WITH_KEPT if KEPT in pq.read_schema(file).names else DOCUMENTS
 
 

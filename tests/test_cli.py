@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from jobs.lock import held
 from pipeline import manifests
 from tests import corpora
 from tests.commands import Commands, Ended
@@ -211,8 +212,59 @@ def test_an_output_that_is_a_folder(tmp_path: Path, commands: Commands) -> None:
 def test_a_filter_does_not_write_over_its_input(job: str, tmp_path: Path, commands: Commands) -> None:
     (tmp_path / "in.jsonl").write_text('{"text": "fine"}\n')
     ended = commands.run(job, tmp_path / "in.jsonl", tmp_path / "in.jsonl")
-    assert_one_sentence(ended, 1, "three different files")
+    assert_one_sentence(ended, 1, "must be different files")
     assert (tmp_path / "in.jsonl").read_text() == '{"text": "fine"}\n'
+
+
+@pytest.mark.parametrize("job", ["tokenize", "pack"])
+@pytest.mark.parametrize("out", ["in.jsonl", "tokenizer.json"])
+def test_a_filter_with_a_tokenizer_does_not_write_over_what_it_reads(
+    job: str, out: str, tmp_path: Path, commands: Commands
+) -> None:
+    for name in ("in.jsonl", "tokenizer.json"):
+        (tmp_path / name).write_text('{"text": "fine"}\n')
+    ended = commands.run(job, tmp_path / "in.jsonl", tmp_path / out, "--tokenizer", tmp_path / "tokenizer.json")
+    assert_one_sentence(ended, 1, "must be different files")
+    assert (tmp_path / out).read_text() == '{"text": "fine"}\n'
+
+
+def test_filters_in_a_pipe_write_over_no_file_of_refused_records(tmp_path: Path) -> None:
+    commands = Commands(tmp_path)
+    (tmp_path / "rejected.jsonl").write_text("mine")
+    for job in ("langid", "mask"):  # langid refuses nothing, mask neither: their files go, and no other
+        assert commands.run(job, "-", "-", stdin='{"text": "fine"}\n').code == 0
+    refused = commands.run("filter", "-", "-", stdin='{"text": "too short"}\n')
+    assert "→ filter.rejected.jsonl" in refused.err
+    assert (tmp_path / "rejected.jsonl").read_text() == "mine"
+    assert [path.name for path in tmp_path.glob("*.rejected.jsonl")] == ["filter.rejected.jsonl"]
+
+
+def test_a_link_to_an_output_is_followed(tmp_path: Path, commands: Commands) -> None:
+    (tmp_path / "in.jsonl").write_text('{"text": "fine"}\n')
+    (tmp_path / "far").mkdir()
+    (tmp_path / "out.jsonl").symlink_to(tmp_path / "far/out.jsonl")
+    assert commands.run("langid", tmp_path / "in.jsonl", tmp_path / "out.jsonl").code == 0
+    assert (tmp_path / "out.jsonl").is_symlink()
+    assert (tmp_path / "far/out.jsonl").is_file()
+
+
+# Where standard output goes, the exit code, and what is said: never a traceback.
+_OUTPUTS = [
+    (">/dev/full", 1, "No space left on device"),
+    ("| true", 1, ""),  # nobody reads
+    (">&-", 0, ""),  # closed
+]
+
+
+@pytest.mark.parametrize(("output", "code", "part"), _OUTPUTS)
+def test_an_output_that_takes_nothing(output: str, code: int, part: str) -> None:
+    command = f"set -o pipefail; {sys.executable} -m jobs dedup-curve {output}"
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=100, env=environment)
+    assert ended.returncode == code, ended.stderr
+    assert part in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert "Exception ignored" not in ended.stderr
 
 
 @pytest.mark.parametrize("name", ["pages.jsonl.gz", "pages.warc.gz", "pages.parquet"])
@@ -288,6 +340,112 @@ def test_a_run_that_another_process_works_in(copy: Callable[[], Made], commands:
         ended = commands.run("pack", mine.settings, "--set", "pack.sequence_length=32")
         assert_one_sentence(ended, 1, "another process is working in", str(mine.run))
         assert (mine.run / "run.toml").read_bytes() == before, "the settings of the run at work were overwritten"
+
+
+# The dataset, what is done to its largest file or to it, and what `verify` says.
+_DAMAGES = [
+    ("documents", "missing", "parquet is missing"),
+    ("documents", "garbled", "parquet has changed"),
+    ("rejected/dedup", "missing", "parquet is missing"),
+    ("counts", "garbled", "arrow has changed"),
+    ("documents", "miscounted", "the manifest of"),
+    ("documents", "no manifest", "holds files, but its manifest.json is missing"),
+    ("documents", "linked", "parquet has changed"),  # what lies on another disk is looked at, too
+]
+
+
+@pytest.mark.parametrize(("dataset", "damage", "part"), _DAMAGES)
+def test_verify_says_what_is_wrong_with_a_dataset(
+    dataset: str, damage: str, part: str, copy: Callable[[], Made], commands: Commands
+) -> None:
+    mine = copy()
+    folder = mine.run / dataset
+    victim = max(folder.glob("part-*"), key=lambda path: path.stat().st_size)
+    manifest = folder / "manifest.json"
+    if damage == "missing":
+        victim.unlink()
+    elif damage == "no manifest":
+        manifest.unlink()
+    elif damage == "miscounted":
+        value = json.loads(manifest.read_text())
+        value["counts"]["kept"] += 1
+        manifest.write_text(json.dumps(value))
+    else:
+        content = bytearray(victim.read_bytes())
+        content[100] ^= 1  # in an id
+        victim.write_bytes(content)
+    if damage == "linked":
+        folder.rename(mine.run.parent / "elsewhere")
+        folder.symlink_to(mine.run.parent / "elsewhere")
+    ended = commands.run("verify", mine.run)
+    assert ended.code == 1, ended.err
+    assert len(ended.sentences) == 1
+    assert "does not verify" in ended.sentences[0]
+    assert part in ended.sentences[0]
+
+
+def test_pages_that_changed_since_they_were_indexed_are_no_small_corpus(tmp_path: Path, commands: Commands) -> None:
+    inputs = corpora.write_inputs(tmp_path / "inputs", corpora.records(12), files=1)
+    settings = corpora.write_settings(tmp_path / "my.toml", run=tmp_path / "run", inputs=inputs)
+    assert commands.run("ingest", settings).code == 0
+    (file,) = inputs.iterdir()
+    first, *others = file.read_text().splitlines(keepends=True)
+    file.write_text("".join([first.replace("a", "ab"), *others]))  # all that follows lies elsewhere now
+    ended = commands.run("curate", settings)
+    assert_one_sentence(ended, 1, "are no longer in their files as they were", "corpusmill ingest")
+    assert not (tmp_path / "run/documents").exists()
+    for job in ("ingest", "curate"):
+        ended = commands.run(job, settings)
+        assert ended.code == 0, ended.err
+
+
+@pytest.mark.parametrize("job", ["export", "merge-counts"])
+def test_two_do_not_write_into_one_folder(
+    job: str, copy: Callable[[], Made], commands: Commands, tmp_path: Path
+) -> None:
+    mine = copy()
+    given = [mine.run] if job == "export" else [tmp_path / "sum", mine.run / "counts"]
+    with held(str(given[0])):
+        assert_one_sentence(commands.run(job, *given), 1, "another process is working in")
+    ended = commands.run(job, *given)
+    assert ended.code == 0, ended.err
+
+
+def test_a_terminal_that_knows_no_such_sign(copy: Callable[[], Made]) -> None:
+    command = [sys.executable, "-m", "jobs", "replay", str(copy().run), "--set", "filter.gopher_quality.min_words=140"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "LC_ALL": "C", "COLUMNS": "20"}
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=100, env=environment)
+    assert ended.returncode == 0, ended.stderr
+    assert "\\u2192" in ended.stdout
+
+
+def test_counts_that_changed_make_no_tokenizer(copy: Callable[[], Made], commands: Commands) -> None:
+    mine = copy()
+    victim = max((mine.run / "counts").glob("*.arrow"), key=lambda path: path.stat().st_size)
+    content = bytearray(victim.read_bytes())
+    content[len(content) // 2] ^= 1
+    victim.write_bytes(content)
+    ended = commands.run("train-tokenizer", mine.run, "--set", "tokenizer.vocab_size=500")
+    assert_one_sentence(ended, 1, f"{victim} has changed")
+
+
+def test_a_page_index_that_was_emptied_is_named(copy: Callable[[], Made], commands: Commands) -> None:
+    mine = copy()
+    victim = sorted((mine.run / "pages").glob("part-*.parquet"))[0]
+    victim.write_bytes(b"")
+    ended = commands.run("curate", mine.run, "--force")
+    assert_one_sentence(ended, 1, str(victim), "not readable as Parquet")
+
+
+def test_replay_compares_with_what_the_run_was_made_by(copy: Callable[[], Made], commands: Commands) -> None:
+    """Not with settings that have been edited since: those are what is asked about."""
+    mine = copy()
+    mine.settings.write_text(mine.settings.read_text() + "\n[filter.gopher_quality]\nmin_words = 140\n")
+    given = commands.run("replay", mine.settings)
+    asked = commands.run("replay", mine.run, "--set", "filter.gopher_quality.min_words=140")
+    assert given.code == asked.code == 0
+    assert given.out == asked.out
+    assert "(0 gained, 0 lost)" not in given.out
 
 
 @pytest.mark.parametrize("damage", ["changed", "missing", "manifest"])

@@ -154,3 +154,34 @@ def test_a_folder_of_something_else_is_not_made_a_run(files: dict[str, str], all
         pass
     assert {name: (folder / name).read_text() for name in files} == files
     assert (folder / "run.toml").exists() == allowed
+
+
+OWN = '# what I wrote\n[run]\nfolder = "."\n'
+
+
+@pytest.mark.parametrize(
+    ("files", "part"),
+    [
+        ({"run.toml": OWN, "documents/thesis.txt": "mine"}, "whose files a run would replace"),
+        ({"run.toml": OWN}, "which somebody has written"),
+        # a run whose settings somebody has edited stays one
+        ({"run.toml": OWN, "pages/manifest.json": "{}"}, ""),
+        ({"run.toml": "# corpusmill 0.1.0\n", "documents/part-000000.parquet": ""}, ""),  # killed between two files
+    ],
+)
+def test_a_settings_file_of_that_name_makes_no_run(
+    files: dict[str, str], part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content)
+    with (
+        pytest.raises(SettingError, match=part) if part else nullcontext(),
+        opened(RunConfig(run=RunSettings(folder="."))),
+    ):
+        pass
+    if part:
+        assert {
+            str(path.relative_to(tmp_path)): path.read_text() for path in tmp_path.rglob("*") if path.is_file()
+        } == files

@@ -32,6 +32,8 @@ TABLES = [each.name for each in fields(RunConfig)]
         ("[pack]\nseparate_sources = 1", r"pack.separate_sources is 1; expected true or false"),
         ("[ingest]\ninputs = 'one'", r"ingest.inputs is 'one'; expected a list"),
         ("[filter]\nlanguages = '[en,de]'", r"\[en,de\]'; expected a list, for example --set 'filter.languages=\[\"en\", \"de\"\]'"),
+        ("[filter]\nlanguages = '[\"en\"'", r"for example --set 'filter.languages=\[\"en\"\]'"),
+        ("[run]\nfolder = \"a\\u0000b\"", r"run.folder is 'a\\x00b'; no text may hold a NUL"),
         ("[ingest]\ninputs = ['one', 2]", r"ingest.inputs\[1\] is 2; expected a text in quotes"),
         ("[ingest.sources]\nbooks = 3", r"ingest.sources.books is 3; expected a text in quotes"),
         ("pack = 3", r"\[pack\] must be a table, not 3"),
@@ -111,6 +113,7 @@ def test_each_table_survives_a_round_trip(name: str) -> None:
         ("ingest.sources.more=/data/*.jsonl", "/data/*.jsonl"),  # into a table of a user's own names
         ("filter.gopher_quality.min_words=3", 3),
         ("train.device=cuda:1", "cuda:1"),
+        ("ingest.sources.more='a'\nb=3", "'a'\nb=3"),  # no second setting, and nothing is dropped
     ],
 )
 def test_settings_can_be_overridden(assignment: str, value: object) -> None:
@@ -202,3 +205,32 @@ def test_true_is_not_one() -> None:
         build(Every, {"must": 1, "either": 2})
     with pytest.raises(SettingError, match="must is True"):
         build(Every, {"must": True})
+
+
+def test_a_folder_that_is_set_comes_before_that_of_the_run(tmp_path: Path) -> None:
+    """Else who wants the settings of a run for another one would change the first."""
+    config.write_resolved(build(RunConfig, {"run": {"folder": str(tmp_path / "run")}}))
+    assert config.load(str(tmp_path / "run") + "/", ["run.folder=elsewhere"]).run.folder == "elsewhere"
+    (tmp_path / "run").rename(tmp_path / "moved")
+    assert config.load(str(tmp_path / "moved")).run.folder == str(tmp_path / "moved")
+
+
+def test_the_settings_file_of_a_run_that_moved_is_not_used_for_the_other(tmp_path: Path) -> None:
+    config.write_resolved(build(RunConfig, {"run": {"folder": str(tmp_path / "run")}}))
+    file = tmp_path / "copy/run.toml"
+    file.parent.mkdir()
+    file.write_bytes((tmp_path / "run/run.toml").read_bytes())
+    assert config.load(str(file)).run.folder == str(tmp_path / "run"), "a file of settings as any other"
+    (tmp_path / "copy/pages").mkdir()
+    (tmp_path / "copy/pages/manifest.json").write_text("{}")
+    with pytest.raises(SettingError, match=r"run.folder in .*/copy/run.toml is .*/run, but the file lies in the run"):
+        config.load(str(file))
+    assert config.load(str(file), ["run.folder=mine"]).run.folder == "mine"
+    (tmp_path / "link").symlink_to(tmp_path / "copy")
+    assert config.load(str(file), [f"run.folder={tmp_path}/link"]).run.folder == f"{tmp_path}/link"
+
+
+def test_a_home_folder_is_one_in_a_file_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "mine.toml").write_text('[run]\nfolder = "~/runs/mine"\n')
+    assert config.load(str(tmp_path / "mine.toml")).run.folder == f"{tmp_path}/runs/mine"

@@ -320,3 +320,24 @@ def test_a_worker_whose_attempt_was_replaced_writes_nothing_any_more(tmp_path: P
     assert (tmp_path / "run/made/a.txt").read_text() == "a made of new settings"
     assert list(manifests.damaged_files(join(run, "made"))) == []
     assert not [path for path in storage.list_files(run) if path.endswith(".tmp")]
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_dataset_that_is_linked_to_stays_as_it_is(force: bool, tmp_path: Path) -> None:
+    """The run that shares its pages by a link loses nothing when the other one makes pages of its own."""
+    one, other = (
+        step_of(str(tmp_path / "one")),
+        step_of(str(tmp_path / "other"), settings={"a": 1 if not force else (1, 2)}),
+    )
+    one.begin()
+    do(one, "a")
+    one.commit(["a"])
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/made").symlink_to(tmp_path / "one/made")
+    other.begin(force=force)
+    do(other, "b")
+    other.commit(["b"])
+    assert one.is_current()
+    assert list(manifests.damaged_files(one.folder("made"))) == []
+    assert not (tmp_path / "other/made").is_symlink()
+    assert other.is_current()

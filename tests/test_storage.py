@@ -2,6 +2,8 @@
 
 import errno
 import os
+import re
+import stat
 import subprocess
 import sys
 import textwrap
@@ -226,3 +228,72 @@ def test_other_processes_can_write_the_same_file_at_once(tmp_path: Path) -> None
             second.write(b"same")
     assert storage.read_bytes(path) == b"same"
     assert os.listdir(tmp_path) == ["x.bin"]
+
+
+def test_a_pipe_takes_what_is_written_and_stays_a_pipe(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    descriptor = os.open(pipe, os.O_RDWR)  # opening it for writing waits for a reader otherwise
+    try:
+        storage.write_bytes(str(pipe), b"abc")
+        assert os.read(descriptor, 8) == b"abc"
+        assert stat.S_ISFIFO(pipe.lstat().st_mode), "a file took the place of the pipe"
+    finally:
+        os.close(descriptor)
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
+
+
+@pytest.mark.parametrize(
+    ("number", "answer"),
+    [
+        (errno.ENOENT, False),
+        (errno.ENOTDIR, False),  # a file where a folder of the path would be
+        (errno.ENAMETOOLONG, False),
+        (errno.EACCES, None),  # it may be there; taking it for missing has finished work made again
+        (errno.EIO, None),
+    ],
+)
+def test_a_disk_that_does_not_answer_is_not_taken_for_empty(
+    number: int, answer: bool | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(path: str) -> None:
+        raise OSError(number, os.strerror(number), path)
+
+    monkeypatch.setattr("pipeline.storage.os.stat", failing)
+    if answer is None:
+        with pytest.raises(OSError, match=re.escape(os.strerror(number))):
+            storage.exists("/anything")
+    else:
+        assert storage.exists("/anything") is answer
+
+
+def test_of_a_link_the_link_alone_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder/file").write_text("somebody else's")
+    for name, target in (("one", "folder"), ("other", "folder/file"), ("none", "nowhere")):
+        (tmp_path / name).symlink_to(tmp_path / target)
+        storage.remove_tree(str(tmp_path / name))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder"]
+    assert (tmp_path / "folder/file").read_text() == "somebody else's"
+
+
+def test_no_name_of_the_disk_is_taken_for_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for place in ("home/run", "here/~/run"):
+        (tmp_path / place).mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path / "here")
+    storage.remove_tree("~/run")
+    assert not (tmp_path / "here/~/run").exists()
+    assert (tmp_path / "home/run").exists()
+
+
+def test_pages_that_do_not_decompress_are_a_damaged_file(tmp_path: Path) -> None:
+    path = tmp_path / "part.parquet"
+    with TableWriter(str(path), SCHEMA) as table:
+        for number in range(4000):
+            table.append({"id": f"{number * 7919:x}", "number": number})
+    content = bytearray(path.read_bytes())
+    content[len(content) // 4 : len(content) // 2] = bytes(len(content) // 2 - len(content) // 4)
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"part.parquet is not readable as Parquet"):
+        list(read_rows(str(path)))

@@ -3,6 +3,7 @@
 import socket
 import time
 import tomllib
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib.resources import files
 
@@ -13,16 +14,19 @@ from jobs.engine import Engine
 from jobs.lock import opened
 from jobs.progress import Progress
 from jobs.settings import build, override
+from pipeline.errors import SettingError
 from pipeline.storage import join
 
 SETTINGS = "demo.toml"
 # Fixed, so that the addresses of the pages, and with them all ids and shards, are the same each time.
 PORTS = (41_977, 41_978)
+_FOR_SITE = ("crawl.seeds", "crawl.allow_private_hosts", "crawl.ports")
 
 
 def main(engine: Engine, *, folder: str = "runs/demo", assignments: tuple[str, ...] = (), force: bool = False) -> None:
     """Runs the demo into `folder`."""
     started = time.monotonic()
+    _check_own(assignments)
     tables = override(tomllib.loads(files("jobs.configs").joinpath(SETTINGS).read_text()), assignments)
     Progress.note("demo: rendering the documentation of this Python as a web site …")
     Progress.note("demo: the first time on a machine some steps begin with a minute of compiling")
@@ -34,6 +38,14 @@ def main(engine: Engine, *, folder: str = "runs/demo", assignments: tuple[str, .
         with opened(config):
             whole_run.main(config, engine, force=force)
     Progress.note(f"demo: done in {time.monotonic() - started:.0f} s; open {join(folder, 'report.html')} in a browser")
+
+
+def _check_own(assignments: Sequence[str]) -> None:
+    """Refuses settings that the demo gives itself; they would be dropped."""
+    own = {"run.folder": "give --folder", **dict.fromkeys(_FOR_SITE, "the demo crawls its own site")}
+    for name in (assignment.partition("=")[0].replace(" ", "") for assignment in assignments):
+        if name in own:
+            raise SettingError(f"--set {name} is not for the demo: {own[name]}")
 
 
 def _free_ports() -> tuple[int, int]:

@@ -20,7 +20,7 @@ from pipeline.count.table import (
     spelled,
 )
 from pipeline.errors import DataError
-from pipeline.manifests import dataset_files
+from pipeline.manifests import damage_of, read_manifest
 from pipeline.storage import join
 from tokenizer.training import LARGEST_MASS, WordCounts, narrowed
 
@@ -70,10 +70,17 @@ def load_table(folder: str, *, weights: Mapping[str, int] | None = None) -> Tabl
 
 
 def read_table(folder: str, partition: int | None = None) -> pa.Table:
-    """The rows of one partition of a table, or of all of them one behind the other."""
-    paths = [path for path in dataset_files(folder) if path.endswith(".arrow")]
-    chosen = paths if partition is None else paths[partition : partition + 1]
-    return joined(batch for path in chosen for batch in read_batches(path)).combine_chunks()
+    """The rows of one partition of a table, or of all of them one behind the other.
+
+    Raises:
+        DataError: a file is not what the manifest says: counts that changed would make another tokenizer.
+    """
+    entries = [entry for entry in read_manifest(folder).files if entry.path.endswith(".arrow")]
+    chosen = entries if partition is None else entries[partition : partition + 1]
+    for entry in chosen:
+        if fault := damage_of(folder, entry):
+            raise DataError(fault)
+    return joined(batch for entry in chosen for batch in read_batches(join(folder, entry.path))).combine_chunks()
 
 
 def prune(words: WordCounts, min_count: int) -> tuple[WordCounts, tuple[int, int]]:

@@ -25,7 +25,7 @@ from pipeline.ingest.text import found_in_file, found_in_unit, next_unit
 from pipeline.ingest.warc import found_at
 from pipeline.records import Page, Rejection, payload_digest
 from pipeline.streams import READ_BYTES, ByteStream, open_stream
-from pipeline.tables import PAGES, read_rows
+from pipeline.tables import PAGES, as_parquet, read_rows
 
 _OPEN_FILES = 8
 FIELDS_KEY = b"corpusmill.fields"
@@ -131,7 +131,7 @@ def index_schema(names: FieldNames) -> Any:
 
 
 def _field_names(index_file: str) -> FieldNames:
-    with storage.open_read(index_file) as file:
+    with as_parquet(index_file), storage.open_read(index_file) as file:
         metadata = pq.read_schema(file).metadata or {}
     if FIELDS_KEY not in metadata:
         return FieldNames()

@@ -3,6 +3,7 @@
 import json
 import math
 import random
+import re
 import shutil
 from pathlib import Path
 from typing import Literal
@@ -26,7 +27,7 @@ from jobs.curate import filter_step
 from jobs.linear_training import Pieces, calibration_of, learn
 from jobs.shipped_classifiers import NAMES
 from jobs.train_classifier import Source, TrainingConfig, train
-from pipeline.errors import DataError, InputError
+from pipeline.errors import DataError, InputError, SettingError
 from pipeline.filter.classifiers import Classifier, Thresholds, read_card
 from pipeline.filter.config import ClassifierConfig, FilterConfig
 from pipeline.filter.decisions import MODELS, refusals
@@ -423,3 +424,25 @@ def test_training_needs_labels_of_both_kinds(labelled: Path, tmp_path: Path) -> 
         train(
             TrainingConfig(name="ads", sources=(Source(path=str(tmp_path / "odd.jsonl"), bad=("ad",)),)), str(tmp_path)
         )
+
+
+@pytest.mark.parametrize(
+    ("name", "there", "part"),
+    [
+        ("ads", {"ads.json": '[{"text": "mine"}]'}, "ads.json is there and of no earlier model"),
+        ("README", {"README.md": "mine"}, "README.md is there and of no earlier model"),
+        ("input", {}, "input.json would replace the input"),
+        ("../ads", {}, "NAME is '../ads'"),
+        ("", {}, "NAME is ''"),
+    ],
+)
+def test_a_model_is_written_over_nothing_but_an_earlier_one(
+    name: str, there: dict[str, str], part: str, tmp_path: Path
+) -> None:
+    labelled = tmp_path / "input.json"
+    files = {"input.json": '{"text": "buy", "label": "ad"}', **there}
+    for file, content in files.items():
+        (tmp_path / file).write_text(content)
+    with pytest.raises(SettingError, match=re.escape(part)):
+        train(TrainingConfig(name=name, sources=(Source(path=str(labelled), bad=("ad",)),)), str(tmp_path))
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == files
