@@ -91,10 +91,11 @@ def _rows(file: pq.ParquetFile, names: FieldNames, groups: Sequence[int]) -> Ite
         for batch in file.iter_batches(
             batch_size=min(max(rows, 1), _BATCH_ROWS), row_groups=[group], columns=columns, use_threads=False
         ):
-            yield from (_Row(row, ours) for row in _records(batch))
+            yield from (_Row(row, ours) for row in records_of(batch))
 
 
-def _records(batch: pa.RecordBatch) -> list[dict[str, Any]]:
+def records_of(batch: pa.RecordBatch) -> list[dict[str, Any]]:
+    """The rows of a batch by column; of a value that Python does not have what `_value` makes of it."""
     try:
         rows: list[dict[str, Any]] = batch.to_pylist()
     except (ValueError, OverflowError):  # some value is none that Python has; the others count

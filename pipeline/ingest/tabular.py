@@ -16,6 +16,7 @@ from pipeline import storage
 from pipeline.ingest.captures import Found, Place, Refusal
 from pipeline.ingest.config import FieldNames
 from pipeline.ingest.fields import columns_among, found_in_fields
+from pipeline.ingest.parquet import records_of
 from pipeline.streams import ByteStream, open_stream
 
 _FILE_MAGIC = b"ARROW1"
@@ -111,7 +112,7 @@ def _arrow_rows(raw: IO[bytes], names: FieldNames) -> Iterator[dict[str, Any]]:
         batch.validate(full=True)  # offsets of a hostile file lead out of it
         wanted = batch.select(columns)
         for start in range(0, wanted.num_rows, _ROWS_AT_A_TIME):
-            yield from wanted.slice(start, _ROWS_AT_A_TIME).to_pylist()
+            yield from records_of(wanted.slice(start, _ROWS_AT_A_TIME))
 
 
 def _csv_rows(stream: ByteStream, limit: int) -> Iterator[_Row]:

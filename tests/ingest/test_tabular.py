@@ -56,6 +56,16 @@ def test_the_rows_of_arrow_files(tmp_path: Path, stream: bool, compression: str 
     reader.close()
 
 
+def test_a_value_that_python_lacks_costs_nothing(tmp_path: Path) -> None:
+    """A date of the year 50,000: seconds taken for milliseconds."""
+    path = tmp_path / "a.arrow"
+    dates = pa.array([1_600_000_000, 1_600_000_000_000], pa.timestamp("s"))
+    table = pa.table({"text": ["one", "two"], "date": dates})
+    with pa.ipc.new_stream(str(path), table.schema) as writer:
+        writer.write_table(table)
+    assert texts(path, "arrow") == ["one", "two"]
+
+
 def test_damaged_arrow_files_end_in_a_refusal(tmp_path: Path) -> None:
     path = tmp_path / "a.arrow"
     write_arrow(path, ROWS, stream=True)
