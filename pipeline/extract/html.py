@@ -11,6 +11,7 @@ from selectolax.lexbor import LexborHTMLParser, SelectolaxError
 from pipeline.extract.bounds import refuse_markup, refuse_payload
 from pipeline.extract.charset import Decoded, decode
 from pipeline.extract.clutter import drop_clutter, has_clutter
+from pipeline.extract.code_rows import has_code_rows, join_code_rows
 from pipeline.extract.config import ExtractConfig
 from pipeline.extract.dates import iso_date
 from pipeline.extract.engines import Source, TextFinder
@@ -73,10 +74,11 @@ def extract_html(
     except SelectolaxError as error:
         return Refused(reason="unparsable", detail=str(error))
     metadata = read_metadata(tree, url, html)
-    # Both are asked: each changes the tree.
+    # All are asked: each changes the tree.
     formulas = has_formulas(html) and write_formulas(tree)
     clutter = has_clutter(html) and drop_clutter(tree)
-    if formulas or clutter:
+    code = has_code_rows(html) and join_code_rows(tree)
+    if formulas or clutter or code:
         html = tree.html or html  # for the engines that parse it themselves
     found = (finder or TextFinder(config)).find(Source(html, tree, metadata.kind == "article"))
     if found.text and found.expected_f1 < config.min_expected_f1:
