@@ -19,9 +19,11 @@ _ONE_LINE_PARTS = frozenset(("tr", "td", "th", "li", "dt", "dd"))
 _NEAR, _FAR = 3, 8
 _MAX_FAR_BLOCKS = 3
 # What a cell may hold to be part of a line.
+_HEADINGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
 _PLAIN = frozenset(("p", "div", "center", "section", "td", "th"))
 _MAX_CELL_CHARS = 300
-_MAX_CELL_BLOCKS = 3
+# With several blocks or lines; longer ones are the paragraphs of a text, such as the posts of an old forum.
+_MAX_BROKEN_CELL_CHARS = 120
 _MAX_ROW_BLOCKS = 100
 
 
@@ -30,6 +32,7 @@ def render(page: Blocks, chosen: list[int]) -> str:
     pieces: list[str] = []
     before: Element | None = None
     before_block: Block | None = None
+    marked: set[int] = set()
     for row, group in groupby(chosen, lambda index: _row_of(page, page.blocks[index])):
         indices = list(group)
         line = _line(page, indices) if len(indices) > 1 and _is_plain(page, row) else ""
@@ -39,7 +42,8 @@ def render(page: Blocks, chosen: list[int]) -> str:
             if pieces:
                 together = (before is not None and _continues(before, holder)) or _in_one_pre(page, before_block, block)
                 pieces.append("\n" if together else "\n\n")
-            pieces.append(line or _marked(page, block, index))
+            pieces.append(line or _marked(page, block, holder, first=id(holder) not in marked))
+            marked.add(id(holder))
             before, before_block = holder, block
     return "".join(pieces)
 
@@ -71,9 +75,9 @@ def _line(page: Blocks, indices: list[int]) -> str:
     """The blocks of one row as a line, or empty if they are too long for one, or all in one cell."""
     cells: list[tuple[int, str]] = []
     for cell, group in groupby(indices, lambda index: _cell_of(page, page.blocks[index])):
-        texts = [page.blocks[index].text for index in group]
-        text = " ".join(" ".join(texts).split("\n"))
-        if len(texts) > _MAX_CELL_BLOCKS or len(text) > _MAX_CELL_CHARS:
+        lines = "\n".join(page.blocks[index].text for index in group).split("\n")
+        text = " ".join(lines)
+        if len(text) > (_MAX_CELL_CHARS if len(lines) == 1 else _MAX_BROKEN_CELL_CHARS):
             return ""
         cells.append((page.elements[cell].item, text))
     if len(cells) < 2 or sum(len(text) for _, text in cells) > MAX_ROW_CHARS:
@@ -91,13 +95,18 @@ def _cell_of(page: Blocks, block: Block) -> int:
 def _holder(page: Blocks, block: Block) -> Element:
     """The list item or cell that a block is in, if it is near, else its own element."""
     for distance, element in enumerate(_upwards(page, block, _FAR)):
-        if element.tag in _ONE_LINE_PARTS and (distance < _NEAR or _is_small_item(element)):
+        if element.tag == "li" and _is_item(page, element, distance):
+            return element
+        if element.tag in _ONE_LINE_PARTS and distance < _NEAR and element.tag != "li":
             return element
     return page.elements[block.element]
 
 
-def _is_small_item(element: Element) -> bool:
-    return element.tag == "li" and element.end_block - element.first_block <= _MAX_FAR_BLOCKS
+def _is_item(page: Blocks, item: Element, distance: int) -> bool:
+    """Whether an item is one for readers: those that begin with a heading or hold much far inside are parts of the page."""
+    if distance >= _NEAR and item.end_block - item.first_block > _MAX_FAR_BLOCKS:
+        return False
+    return page.elements[page.blocks[item.first_block].element].tag not in _HEADINGS
 
 
 def _upwards(page: Blocks, block: Block, limit: int) -> Iterator[Element]:
@@ -114,9 +123,13 @@ def _continues(before: Element, now: Element) -> bool:
         if before.tag == "li":  # another list begins where the depth stays and the parent does not
             return before.parent == now.parent or before.list_depth != now.list_depth
         return before.tag in ("dt", "dd") and before.list_depth < now.list_depth
-    if before.tag in _TABLE_PARTS:  # in one cell they are paragraphs
-        return now.tag in _TABLE_PARTS and now is not before
+    if before.tag in _TABLE_PARTS:
+        return now.tag in _TABLE_PARTS and not (_holds_paragraphs(before) or _holds_paragraphs(now))
     return (now.tag == "dd" and before.tag in ("dt", "dd")) or before.tag == now.tag == "dt"
+
+
+def _holds_paragraphs(part: Element) -> bool:
+    return part.tag != "tr" and part.end_block - part.first_block > 1
 
 
 def _in_one_pre(page: Blocks, before: Block | None, now: Block) -> bool:
@@ -132,15 +145,12 @@ def _pre_of(page: Blocks, block: Block) -> int:
     return found
 
 
-def _marked(page: Blocks, block: Block, index: int) -> str:
+def _marked(page: Blocks, block: Block, holder: Element, *, first: bool) -> str:
     """The text of a block, with the mark of its list item where it is the first in it. Lines of code have no marks."""
-    if page.elements[block.element].ancestors & PRE:
+    if holder.tag != "li" or page.elements[block.element].ancestors & PRE:
         return block.text
-    item = _holder(page, block)
-    if item.tag != "li":
-        return block.text
-    indent = "  " * max(0, item.list_depth - 1)
-    counts = page.elements[item.parent].counts if item.parent >= 0 else ""
-    first = mark(item.item, counts) if item.first_block == index else "  "
+    indent = "  " * max(0, holder.list_depth - 1)
+    counts = page.elements[holder.parent].counts if holder.parent >= 0 else ""
+    marks = mark(holder.item, counts) if first else "  "
     lines = block.text.split("\n")
-    return "\n".join(indent + (first if number == 0 else "  ") + line for number, line in enumerate(lines))
+    return "\n".join(indent + (marks if number == 0 else "  ") + line for number, line in enumerate(lines))

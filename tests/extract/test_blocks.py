@@ -131,11 +131,14 @@ def test_any_markup_gives_blocks_with_true_ranges(html: str) -> None:
             "<dl><dt>term<dd>meaning<ul><li>a<li>b</ul><dt>other<dd><ol><li>x</ol></dl>",
             "term\nmeaning\n  - a\n  - b\n\nother\n  1. x",
         ),
+        # parts of a page
+        ("<ul><li><h3>head</h3><p>x</p><li><h3>next</h3><p>y</p></ul>", "head\n\nx\n\nnext\n\ny"),
         # cells with paragraphs and lines of their own are cells of a row, if they are short
         ("<table><tr><td><p>a</p><td><p>b<br>c</p><p>d</p></table>", "a | b c d"),
         ("<table><tr><td><p>a</p><td><td><p>b</p></table>", "a | | b"),
         ("<table><tr><td><p>a</p><td><p>" + "b" * 301 + "</p></table>", "a\n" + "b" * 301),
-        ("<table><tr><td><h2>a</h2><p>b<td><p>c</table>", "a\n\nb\nc"),  # a table for layout
+        ("<table><tr><td>a<td><p>" + "b" * 60 + "<p>" + "c" * 60 + "</table>", "a\n\n" + "b" * 60 + "\n\n" + "c" * 60),
+        ("<table><tr><td><h2>a</h2><p>b<td><p>c</table>", "a\n\nb\n\nc"),  # a table for layout
         ("<table><tr><td><p>a</p><p>b</p>c<br><br>d</table>", "a\n\nb\n\nc\n\nd"),
         ("<table><tr><td>a<td><ul><li>b<li>c</ul></table>", "a\n\n- b\n- c"),
         ("<table><tr><td>a<td><pre>b\n  c</pre></table>", "a\nb\n  c"),
@@ -158,6 +161,7 @@ def test_render_leaves_out_what_is_not_chosen() -> None:
     page = blocks_of("<p>a<p>b<ul><li>c<li>d</ul>")
     assert render(page, [0, 3]) == "a\n\n- d"
     assert render(page, []) == ""
+    assert render(blocks_of("<ol><li><p>a<p>b<p>c"), [1, 2]) == "1. b\n  c"  # the first that is there has the mark
 
 
 def test_words_of_names() -> None:
