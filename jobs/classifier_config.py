@@ -6,6 +6,25 @@ from typing import Literal
 from jobs.classifier_data import Source
 from pipeline.errors import SettingError
 
+# The least and the most of each number; NaN is in no range.
+_RANGES: dict[str, tuple[float, float]] = {
+    "clean_documents": (0, 1 << 31),
+    "clean_every": (1, 1 << 31),
+    "folds": (2, 100),
+    "epochs": (1, 10_000),
+    "buckets": (1, 1 << 31),
+    "contrast": (0, 2),
+    "learning_rate": (1e-6, 5),
+    "dimensions": (1, 1000),
+    "word_ngrams": (1, 10),
+    "min_char_ngram": (0, 100),
+    "max_char_ngram": (0, 100),
+    "max_features": (1, 1 << 31),
+    "max_repeats": (1, 10_000),
+    "seed": (0, (1 << 31) - 1),
+}
+_SHARES = ("min_precision", "max_missed", "max_sentences_refused", "max_clean_refused")
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
@@ -59,17 +78,13 @@ class TrainingConfig:
             raise SettingError("train-classifier needs at least one --input")
         if self.kind not in ("fasttext", "linear"):
             raise SettingError(f"kind is {self.kind!r}; allowed are fasttext, linear")
-        if not 0 <= self.min_precision < 1:
-            raise SettingError(f"min_precision is {self.min_precision}; allowed is 0 to 1, 1 excluded")
-        if not 0 <= self.max_missed < 1:
-            raise SettingError(f"max_missed is {self.max_missed}; allowed is 0 to 1, 1 excluded")
-        if not 0 <= self.max_sentences_refused < 1:
-            raise SettingError(f"max_sentences_refused is {self.max_sentences_refused}; allowed is 0 to 1, 1 excluded")
+        if self.name in ("", ".", "..") or "/" in self.name:
+            raise SettingError(f"name is {self.name!r}; allowed is the name of a file, without a folder")
+        for setting in _SHARES:
+            if not 0 <= getattr(self, setting) < 1:
+                raise SettingError(f"{setting} is {getattr(self, setting)}; allowed is 0 to 1, 1 excluded")
+        for setting, (least, most) in _RANGES.items():
+            if not least <= getattr(self, setting) <= most:
+                raise SettingError(f"{setting} is {getattr(self, setting)}; allowed is {least} to {most}")
         if self.kind != "linear" and (self.contrast or self.signs):
             raise SettingError(f"contrast and signs are for kind linear; kind is {self.kind}")
-        if not 0 <= self.contrast <= 2:
-            raise SettingError(f"contrast is {self.contrast}; allowed is 0 to 2")
-        if self.folds < 2:
-            raise SettingError(f"folds is {self.folds}; allowed is 2 or more")
-        if not 1 <= self.buckets <= 1 << 31:
-            raise SettingError(f"buckets is {self.buckets}; allowed is 1 to {1 << 31}")

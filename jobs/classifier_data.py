@@ -113,7 +113,10 @@ def read_split(
         for example in clean_examples(source, clean_documents):
             (split.clean_heldout if is_held_out(example.key, fifth) else split.clean_train).append(example)
     if not {True, False} <= {example.bad for example in split.train} | ({False} if split.clean_train else set()):
-        raise InputError("the labelled records are all good or all bad; a classifier needs both")
+        raise InputError(
+            f"the texts to learn from are all good or all bad; a classifier needs both. Left out are the fifth that is held out and "
+            f"{split.num_near} texts that are like one of it"
+        )
     return split
 
 
@@ -122,10 +125,13 @@ def clean_examples(source: Source, number: int) -> Iterator[Example]:
     for count, record in enumerate(read_records(source.path)):
         if count >= number:
             return
-        text = str(record[source.text_field])
+        if not isinstance(text := record.get(source.text_field), str):
+            raise InputError(
+                f"{source.path}: record {count + 1} lacks a `{source.text_field}` that is a string; it has {', '.join(record) or 'nothing'}"
+            )
         piece = text[40_000:56_000] or text[:16_000]
         yield Example(
-            source=source.name, language=str(record.get("lang", "")), text=piece, bad=False, key=key_of(piece)
+            source=source.name, language=str(record.get("lang") or ""), text=piece, bad=False, key=key_of(piece)
         )
 
 
@@ -133,13 +139,20 @@ def clean_sentences(sources: Sequence[Source]) -> tuple[list[Example], list[Exam
     """The sentences of `sources` in their languages, each once: those to use, and the fifth held out.
 
     A code of three letters becomes one of two. Of records with a `kind` only sentences are taken.
+
+    Raises:
+        InputError: a record lacks text or language.
     """
     used: list[Example] = []
     heldout: list[Example] = []
     seen: set[bytes] = set()
     for source in sources:
-        for record in read_records(source.path):
-            text, language = str(record["text"]), language_code(str(record["lang"]))
+        for place, record in enumerate(read_records(source.path), start=1):
+            if not isinstance(record.get("text"), str) or not isinstance(record.get("lang"), str):
+                raise InputError(
+                    f"{source.path}: record {place} lacks a `lang` or a `text` that are strings; it has {', '.join(record) or 'nothing'}"
+                )
+            text, language = record["text"], language_code(record["lang"])
             if language not in source.languages or record.get("kind", "sentences") != "sentences":
                 continue
             example = Example(source=source.name, language=language, text=text, bad=False, key=key_of(text), weight=source.weight)  # fmt: skip
@@ -216,7 +229,7 @@ def _example(source: Source, record: dict[str, Any], place: int) -> Example | No
         has = ", ".join(sorted(record))
         raise InputError(f"{source.path}: record {place} lacks a `label`, or a `text` that is a string; it has {has}")
     label = str(record["label"])
-    language = str(record.get("lang", ""))
+    language = str(record.get("lang") or "")
     if label in source.skip or (source.languages and language not in source.languages):
         return None
     text = record["text"]

@@ -33,6 +33,7 @@ def main(run: str, page: str, *, text: bool = False) -> None:
     Raises:
         InputError: the run has seen no such page, or there is no text to show.
     """
+    page = page.encode("utf-8", "replace").decode()  # a command line may hold any bytes
     if manifest_of(run, "pages") is None:
         raise InputError(f"{run} is no run that has pages: it holds no complete dataset pages/")
     if not text:

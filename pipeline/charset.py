@@ -2,7 +2,8 @@
 
 Browsers believe the labels first. Real pages lie often enough, and bytes that are not UTF-8 hardly
 ever look like it, so here UTF-8, also with a few wrong bytes in it, goes before every label. Servers that know nothing
-say Latin-1, so that label is believed only of bytes that may be Latin letters.
+say Latin-1, so that label is believed only of bytes that may be Latin letters. A text that was encoded twice from end to end is
+decoded twice.
 """
 
 import codecs
@@ -11,6 +12,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from resiliparse.parse.encoding import detect_encoding, map_encoding_to_html5
+
+from pipeline.double_encoding import undo_double_encoding
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -75,7 +78,7 @@ def decode(payload: bytes, *, transport: str = "", html: bool = True) -> Decoded
         return _decoded(payload, charset)
     if _SHIFT not in payload and (text := _as_utf8(payload)) is not None:
         num_controls = len(payload) - len(payload.translate(None, _CONTROL_BYTES))
-        return Decoded(text, "utf-8", num_controls / max(1, len(text)))
+        return Decoded(undo_double_encoding(text), "utf-8", num_controls / max(1, len(text)))
     if _mostly_utf8(payload):
         return _decoded(payload, "utf-8")
     best: Decoded | None = None

@@ -325,9 +325,10 @@ def test_a_folder_that_is_no_run(tmp_path: Path, commands: Commands) -> None:
     assert_one_sentence(commands.run("generate", tmp_path, "--prompt", "x"), 1, str(tmp_path))
 
 
-@pytest.mark.parametrize("page", ["https://example.org/never-seen", "0" * 32, "neither"])
+@pytest.mark.parametrize("page", ["https://example.org/never-seen", "0" * 32, "neither", "no\udcfftext"])
 def test_an_unknown_page(made: Made, commands: Commands, page: str) -> None:
-    assert_one_sentence(commands.run("explain", made.run, page), 1, "has seen no page", page)
+    shown = page.replace("\udcff", "?")
+    assert_one_sentence(commands.run("explain", made.run, page), 1, "has seen no page", shown)
 
 
 def test_a_run_that_another_process_works_in(copy: Callable[[], Made], commands: Commands) -> None:

@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
+from pipeline.extract.numbering import integer, start_of_list
+from pipeline.extract.rows import Columns, row_text
+
 
 def _set(words: str) -> frozenset[str]:
     return frozenset(words.split())
@@ -59,24 +62,31 @@ ANCESTORS = (
 )
 _ANCESTOR_BIT = {tag: 1 << bit for bit, tag in enumerate(ANCESTORS)}
 PRE = _ANCESTOR_BIT["pre"]
+TABLE = _ANCESTOR_BIT["table"]
+_ANCESTOR_BIT |= dict.fromkeys(("listing", "xmp", "plaintext"), PRE)
 HIDDEN = 1 << len(ANCESTORS)
 _LISTS = frozenset(("ul", "ol", "menu", "dl"))
 _CELLS = frozenset(("td", "th"))
+_COUNTED = frozenset(("li", "ol", "tr", "td", "th"))
 _MAX_CELLS = 40
-_MAX_ROW_CHARS = 600
+MAX_ROW_CHARS = 600
 _BREAK = "\x1e"
 # What the walk does with an element; those with other names are blocks.
-_BLOCK, _INLINE_KIND, _LINK, _TEXT, _BR, _RULE, _NOTHING_INSIDE = range(7)
+_BLOCK, _INLINE_KIND, _LINK, _TEXT, _BR, _RULE, _NOTHING_INSIDE, _RAISED, _BUTTON = range(9)
 _KINDS: dict[str | None, int] = {
     **dict.fromkeys(_INLINE, _INLINE_KIND),
     **dict.fromkeys((*_SKIPPED, "-comment", "!doctype", "img", "wbr"), _NOTHING_INSIDE),
-    "-text": _TEXT, "a": _LINK, "br": _BR, "hr": _RULE,
+    "-text": _TEXT, "a": _LINK, "br": _BR, "hr": _RULE, "sup": _RAISED, "button": _BUTTON,
 }  # fmt: skip
 _DISPLAY_NONE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
 # Inside these, which hold no blocks, elements of a page's own are words of a sentence.
 _PHRASES = frozenset(("p", "h1", "h2", "h3", "h4", "h5", "h6", "pre"))
 # Links from a heading to itself.
 _ANCHOR_SIGNS = frozenset(("¶", "#", "§", "🔗", "⚓", "∞"))
+# What a button of these stands for is their text: the question above an answer that it unfolds.
+_UNFOLDED_BY = frozenset(("h1", "h2", "h3", "h4", "h5", "h6", "dt"))
+_POWER = re.compile(r"[-\u2212+]?\d{1,4}")
+_RAISES_POWER = re.compile(r"(?:\d|(?:^|[^\w'\u2019])[A-Za-z])\Z")
 _MAX_NAME_CHARS = 300
 
 
@@ -85,7 +95,8 @@ class Element:
     """One block-level element: its parent (an index), its place, and the range of blocks inside it.
 
     `ancestors` has the bits of `ANCESTORS` and `HIDDEN` that hold for it, `names` its classes, id, role and itemprop;
-    `item` counts list items, in a list those so far and in an item its own number.
+    `item` counts: in a list, the items so far, in an item its own number; in a row, its columns so far, in a cell its own.
+    `counts` says how the items of an ordered list are numbered.
     """
 
     parent: int
@@ -97,6 +108,7 @@ class Element:
     first_block: int
     end_block: int = 0
     item: int = 0
+    counts: str = ""
 
 
 _NOTHING = Element(-1, "", 0, "", -1, 0, 0)
@@ -143,6 +155,7 @@ class _Walk:
         self._element = -1
         self._in_pre = 0
         self._starts = True
+        self._columns = Columns()
 
     def walk(self, body: LexborNode) -> None:
         """Visits everything below `body`."""
@@ -173,9 +186,13 @@ class _Walk:
                 if kind == _RULE:
                     self._flush()
                     continue
+                if kind == _BUTTON and not self._is_question(node):
+                    continue
                 if kind == _LINK:
                     self._links += 1
                     self._num_links += 1
+                elif kind == _RAISED:
+                    self._raise(node)
                 elif kind == _BLOCK and self._is_word(tag):
                     kind = _INLINE_KIND
                 elif kind == _BLOCK:
@@ -193,6 +210,20 @@ class _Walk:
     def _is_word(self, tag: str) -> bool:
         """Whether an element of another vocabulary stands inside a sentence: `o:p` of office programs, custom elements in a paragraph."""
         return ":" in tag or ("-" in tag and self._page.elements[self._element].tag in _PHRASES)
+
+    def _is_question(self, button: LexborNode) -> bool:
+        """Whether a button is the text of a heading, and unfolds what is below it."""
+        attributes = button.attributes
+        return self._page.elements[self._element].tag in _UNFOLDED_BY and (
+            "aria-expanded" in attributes or "aria-controls" in attributes
+        )
+
+    def _raise(self, raised: LexborNode) -> None:
+        """Sets a sign between a number and its power, which would else be one number. References to notes are left."""
+        if not self._pieces or self._links or not _RAISES_POWER.search("".join(self._pieces[-2:])[-2:]):
+            return
+        if _POWER.fullmatch(raised.text().strip()) and raised.css_first("a") is None:
+            self._pieces.append("^")
 
     def _close(self) -> None:
         self._flush()
@@ -215,26 +246,36 @@ class _Walk:
         names = ""
         if attributes := node.attributes:
             names = _names(attributes)
-            if "hidden" in attributes or ((style := attributes.get("style")) and _DISPLAY_NONE.search(style[:200])):
+            if _is_hidden(attributes) or ((style := attributes.get("style")) and _DISPLAY_NONE.search(style[:200])):
                 ancestors |= HIDDEN
         self._in_pre = ancestors & PRE
-        item = 0
-        if tag == "li":
-            item = parent.item = parent.item + 1
-        elif tag == "ol" and (start := (attributes.get("start") or "").strip()).isdecimal():
-            item = int(start[:9]) - 1
         list_depth = parent.list_depth + 1 if tag in _LISTS else parent.list_depth
-        elements.append(
-            Element(self._element, tag, ancestors, names, parent.depth + 1, list_depth, len(page.blocks), 0, item)
-        )
+        element = Element(self._element, tag, ancestors, names, parent.depth + 1, list_depth, len(page.blocks))
+        if tag in _COUNTED:
+            self._count(element, parent, node, attributes)
+        elements.append(element)
         self._element = len(elements) - 1
         self._starts = True
+
+    def _count(self, element: Element, parent: Element, node: LexborNode, attributes: dict[str, str | None]) -> None:
+        """The number of a list item or the column of a cell, and where lists and rows start to count."""
+        if element.tag == "li":
+            stated = integer(attributes.get("value")) if attributes else None
+            element.item = parent.item + (-1 if parent.counts.startswith("-") else 1) if stated is None else stated
+            parent.item = element.item
+        elif element.tag == "ol":
+            element.item, element.counts = start_of_list(node, attributes)
+        elif element.tag == "tr":
+            parent.item += 1
+            self._columns.start_row(element.parent, is_first=parent.item == 1)
+        elif parent.tag == "tr":
+            element.item, parent.item = self._columns.place(parent.parent, parent.item, attributes)
 
     def _join_row(self, row: Element) -> None:
         """Makes one block of the cells of a table row, unless they hold paragraphs: then the table only does layout."""
         page = self._page
         cells = page.blocks[row.first_block :]
-        if not 2 <= len(cells) <= _MAX_CELLS or sum(len(cell.text) for cell in cells) > _MAX_ROW_CHARS:
+        if not 2 <= len(cells) <= _MAX_CELLS or sum(len(cell.text) for cell in cells) > MAX_ROW_CHARS:
             return
         if any(
             page.elements[cell.element].tag not in _CELLS or not cell.starts_element or "\n" in cell.text
@@ -242,7 +283,7 @@ class _Walk:
         ):
             return
         del page.blocks[row.first_block :]
-        text = " | ".join(cell.text for cell in cells)
+        text = row_text((page.elements[cell.element].item, cell.text) for cell in cells)
         page.blocks.append(
             Block(
                 text, sum(cell.link_chars for cell in cells), sum(cell.num_links for cell in cells), self._element, True
@@ -293,6 +334,11 @@ def _is_anchor(node: LexborNode, text: str) -> bool:
     while link is not None and link.tag in ("span", "i"):
         link = link.parent
     return link is not None and link.tag == "a" and (link.attributes.get("href") or "").startswith("#")
+
+
+def _is_hidden(attributes: dict[str, str | None]) -> bool:
+    """Whether readers never see an element; what a search inside the page unfolds they do."""
+    return "hidden" in attributes and attributes["hidden"] != "until-found"
 
 
 def _names(attributes: dict[str, str | None]) -> str:

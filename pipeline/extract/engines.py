@@ -14,6 +14,7 @@ from pipeline.extract.blocks import Blocks, read_blocks
 from pipeline.extract.classifier import ARTICLE, PAGE, Flags, Model, choose, load_model
 from pipeline.extract.config import ExtractConfig
 from pipeline.extract.features import FEATURES, features
+from pipeline.extract.filling import fill_article, fill_page
 from pipeline.extract.render import render
 from pipeline.extract.trimming import trim_article
 
@@ -104,8 +105,7 @@ def by_blocks(source: Source, config: ExtractConfig, model: Model) -> Found:
     matrix = features(page, " ".join(title.text().split()) if title is not None else "", model.hints)
     num_chars = np.array([len(block.text) for block in page.blocks])
     chosen, expected, scope = _in_scope(matrix, num_chars, source.is_article, config, model)
-    if scope == ARTICLE:
-        chosen = trim_article(page, chosen)
+    chosen = trim_article(page, fill_article(page, chosen)) if scope == ARTICLE else fill_page(page, chosen)
     chosen &= ~((matrix[:, _IS_H1] > 0) & (matrix[:, _LIKE_TITLE] > 0))
     if not config.tables:
         chosen &= ~_in_tables(page)

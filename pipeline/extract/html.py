@@ -9,8 +9,10 @@ from dataclasses import replace
 from selectolax.lexbor import LexborHTMLParser, SelectolaxError
 
 from pipeline.charset import Decoded, decode
+from pipeline.extract.banners import drop_banners
 from pipeline.extract.bounds import refuse_markup, refuse_payload
 from pipeline.extract.clutter import drop_clutter, has_clutter
+from pipeline.extract.code_rows import has_code_rows, join_code_rows
 from pipeline.extract.config import ExtractConfig
 from pipeline.extract.dates import iso_date
 from pipeline.extract.engines import Source, TextFinder
@@ -73,15 +75,19 @@ def extract_html(
     except SelectolaxError as error:
         return Refused(reason="unparsable", detail=str(error))
     metadata = read_metadata(tree, url, html)
-    # Both are asked: each changes the tree.
-    formulas = has_formulas(html) and write_formulas(tree)
-    clutter = has_clutter(html) and drop_clutter(tree)
-    if formulas or clutter:
+    if _prepare(tree, html) and config.engine != "blocks":
         html = tree.html or html  # for the engines that parse it themselves
     found = (finder or TextFinder(config)).find(Source(html, tree, metadata.kind == "article"))
     if found.text and found.expected_f1 < config.min_expected_f1:
         return Refused(reason="no_main_text", value=found.expected_f1, threshold=config.min_expected_f1)
     return _checked(Extracted(text=normalise(found.text), metadata=metadata, charset=decoded.charset), config)
+
+
+def _prepare(tree: LexborHTMLParser, html: str) -> bool:
+    """Brings formulas and code into the form that they are meant in, and takes out clutter and banners. Whether anything was changed."""
+    steps = ((has_formulas, write_formulas), (has_clutter, drop_clutter), (has_code_rows, join_code_rows))
+    changed = sum(change(tree) for may_have, change in steps if may_have(html))
+    return changed + drop_banners(tree, html) > 0
 
 
 def extract_plain(payload: bytes, *, charset: str = "", config: ExtractConfig) -> Extracted | Refused:

@@ -26,6 +26,34 @@ def blocks_of(html: str) -> Blocks:
         ("<ul><li>a<ul><li>b</ul><li>c</ul>", ["a", "b", "c"]),
         ("<table><tr><th>A<th>B<tr><td>1<td>2</table>", ["A | B", "1 | 2"]),  # a row is a block
         ("<table><tr><td><p>a</p><p>b</p><td>c</table>", ["a", "b", "c"]),  # a table for layout is not
+        # empty cells keep their place, those at the end are left out
+        ("<table><tr><th><th>A<th>B<tr><th>x<td><td>2<tr><th>y<td>1<td></table>", ["| A | B", "x | | 2", "y | 1"]),
+        ("<table><tr><th colspan=2>AB<th>C<tr><td>1<td>2<td>3</table>", ["AB | | C", "1 | 2 | 3"]),
+        (
+            "<table><tr><td rowspan=2>x<td>1<td>a<tr><td>2<td rowspan=3>b<tr><td>y<td>3</table>",
+            ["x | 1 | a", "| 2 | b", "y | 3"],
+        ),
+        # what one group spans does not reach into the next
+        ("<table><thead><tr><td>x<td rowspan=9>y</thead><tr><td>a<td>b</table>", ["x | y", "a | b"]),
+        (
+            "<table><tr><td colspan=100000>a<td colspan=-1>b<tr><td rowspan=x>c<td>d</table>",
+            ["a" + " |" * 40 + " b", "c | d"],
+        ),
+        ("<xmp><b>x</b>\n  y</xmp><listing>\n a\n  b</listing>", ["<b>x</b>\n  y", " a\n  b"]),  # old names of `pre`
+        # powers, and not what is no number, an ordinal or a note
+        (
+            "<p>10<sup>6</sup> m<sup>2</sup> x<sup>-1</sup> 1<sup>st</sup> word<sup>3</sup> 5<sup><a href=#n>1</a></sup>",
+            ["10^6 m^2 x^-1 1st word3 51"],
+        ),
+        # a question that a button unfolds, and other buttons
+        (
+            "<h3><button aria-expanded=false>Why?</button></h3><p>So.<button aria-expanded=false>Menu</button>",
+            ["Why?", "So."],
+        ),
+        (
+            "<h3>Head<button>Copy link</button></h3><dl><dt><button aria-controls=a>Term</button><dd id=a>x</dl>",
+            ["Head", "Term", "x"],
+        ),
         ("<script>x</script><style>y</style><nav>menu</nav><p>t<noscript>n</noscript>", ["t"]),
         ("<p>a<!-- c --><?php x ?>b<wbr>c", ["abc"]),
         ("<a href=x><div>linked</div></a><hr>end", ["linked", "end"]),
@@ -50,9 +78,9 @@ def test_links_are_counted() -> None:
 
 
 def test_hidden_elements_are_marked() -> None:
-    page = blocks_of('<div style="display: none"><p>a</p></div><p hidden>b</p><p>c')
+    page = blocks_of('<div style="display: none"><p>a</p></div><p hidden>b</p><p>c<p hidden=until-found>d')
     hidden = [bool(page.elements[block.element].ancestors & HIDDEN) for block in page.blocks]
-    assert hidden == [True, True, False]
+    assert hidden == [True, True, False, False]  # what a search unfolds is no secret
 
 
 TAG_NAMES = "div p ul li table tr td h1 b a pre br span blockquote section article"
@@ -88,6 +116,32 @@ def test_any_markup_gives_blocks_with_true_ranges(html: str) -> None:
         ("<h2>Head</h2><p>a</p><p>b", "Head\n\na\n\nb"),
         ("<p>list:<ul><li>one<li>two<ol><li>x<li>y</ol></ul><p>end", "list:\n\n- one\n- two\n  1. x\n  2. y\n\nend"),
         ("<ol start=3><li>x<li>y</ol><p>z<ol start=''><li>a</ol>", "3. x\n4. y\n\nz\n\n1. a"),
+        ("<ol start=3><li>x<li value=7>y<li>z</ol>", "3. x\n7. y\n8. z"),
+        ("<ol start=-1><li>x<li>y<li>z</ol>", "-1. x\n0. y\n1. z"),
+        ("<ol reversed><li>x<li>y</ol>", "2. x\n1. y"),
+        ("<ol reversed start=9 type=i><li>x<li>y</ol>", "ix. x\nviii. y"),
+        ("<ol type=a start=26><li>x<li>y</ol><ol type=I start=1994><li>z</ol>", "z. x\naa. y\n\nMCMXCIV. z"),
+        ("<ol style='list-style-type:upper-latin'><li>x</ol><ol style='list-style: none'><li>y</ol>", "A. x\n\n- y"),
+        ("<ol type=a start=0><li>x</ol><ol type=disc><li>y</ol>", "0. x\n\n1. y"),  # which letters cannot write
+        ("<ul><li>x</ul><ul><li>y</ul>", "- x\n\n- y"),  # two lists
+        # items that are far in, and items that hold a page
+        ("<ol><li><div><div><div><p>far</div></div></div><li>y</ol>", "1. far\n2. y"),
+        ("<ul><li><div><div><div>" + "<p>x" * 4 + "</div></div></div></ul>", "x\n\nx\n\nx\n\nx"),
+        (
+            "<dl><dt>term<dd>meaning<ul><li>a<li>b</ul><dt>other<dd><ol><li>x</ol></dl>",
+            "term\nmeaning\n  - a\n  - b\n\nother\n  1. x",
+        ),
+        # parts of a page
+        ("<ul><li><h3>head</h3><p>x</p><li><h3>next</h3><p>y</p></ul>", "head\n\nx\n\nnext\n\ny"),
+        # cells with paragraphs and lines of their own are cells of a row, if they are short
+        ("<table><tr><td><p>a</p><td><p>b<br>c</p><p>d</p></table>", "a | b c d"),
+        ("<table><tr><td><p>a</p><td><td><p>b</p></table>", "a | | b"),
+        ("<table><tr><td><p>a</p><td><p>" + "b" * 301 + "</p></table>", "a\n" + "b" * 301),
+        ("<table><tr><td>a<td><p>" + "b" * 60 + "<p>" + "c" * 60 + "</table>", "a\n\n" + "b" * 60 + "\n\n" + "c" * 60),
+        ("<table><tr><td><h2>a</h2><p>b<td><p>c</table>", "a\n\nb\n\nc"),  # a table for layout
+        ("<table><tr><td><p>a</p><p>b</p>c<br><br>d</table>", "a\n\nb\n\nc\n\nd"),
+        ("<table><tr><td>a<td><ul><li>b<li>c</ul></table>", "a\n\n- b\n- c"),
+        ("<table><tr><td>a<td><pre>b\n  c</pre></table>", "a\nb\n  c"),
         ("<ul><li><p>first</p><p>second</p></ul>", "- first\n  second"),
         ("<table><tr><th>A<th>B<tr><td>1<td>2</table>", "A | B\n1 | 2"),
         ("<dl><dt>term<dd>meaning<dt>other<dd>more</dl>", "term\nmeaning\n\nother\nmore"),
@@ -107,6 +161,7 @@ def test_render_leaves_out_what_is_not_chosen() -> None:
     page = blocks_of("<p>a<p>b<ul><li>c<li>d</ul>")
     assert render(page, [0, 3]) == "a\n\n- d"
     assert render(page, []) == ""
+    assert render(blocks_of("<ol><li><p>a<p>b<p>c"), [1, 2]) == "1. b\n  c"  # the first that is there has the mark
 
 
 def test_words_of_names() -> None:

@@ -19,6 +19,15 @@ XML = '<?xml version="1.0"?>\n<html xmlns="http://www.w3.org/1999/xhtml">'
         ("<body><p>one<b/>two</p><script src=x />rest", ["onetwo"]),
         # a shadow root is shown, any other template is not
         ("<x-card><template shadowrootmode=open><p>shown</p></template></x-card><p>rest", ["shown", "rest"]),
+        # what browsers without scripts are told in the head
+        ("<head><NoScript class=a><p>no scripts?</p></noscript ><title>t</title></head><body><p>rest", ["rest"]),
+        ("<noscript><p>a</p></noscript><meta><noscript><p>b</p></noscript><body><p>rest", ["rest"]),
+        ("<head><noscript><title>t</title></head><p>rest", ["rest"]),  # one that never ends
+        (
+            "<script>'<noscript>'</script>" + "<meta>" * 1000 + "<noscript><p>a</p></noscript><body><p>rest",
+            ["a", "rest"],
+        ),
+        ("<body><div>rest<noscript><p>not shown</p></noscript>", ["rest"]),
         ("<template><p>not shown</p></template><p>rest", ["rest"]),
     ],
 )

@@ -6,14 +6,14 @@ import random
 import re
 import shutil
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.classifier_data import Example, clean_sentences, pieces_by_span, read_split
+from jobs.classifier_data import Example, clean_examples, clean_sentences, pieces_by_span, read_split
 from jobs.classifier_scores import (
     area_under_curve,
     measure_decisions,
@@ -412,6 +412,36 @@ def test_only_some_languages_of_a_set(tmp_path: Path) -> None:
     path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     split = read_split([Source(path=str(path), bad=("ad",), languages=("de",))])
     assert {example.language for example in (*split.train, *split.heldout)} == {"de"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"name": "a/b"}, "name is 'a/b'"),  # its files would lie elsewhere
+        ({"name": ""}, "name is ''"),
+        ({"seed": -1}, "seed is -1; allowed is 0 to"),
+        ({"learning_rate": float("nan")}, "learning_rate is nan; allowed is 1e-06 to 5"),
+        ({"epochs": 0}, "epochs is 0; allowed is 1 to 10000"),
+        ({"dimensions": 10**8}, "dimensions is 100000000; allowed is 1 to 1000"),
+        ({"clean_every": 0}, "clean_every is 0"),
+        ({"folds": 1}, "folds is 1; allowed is 2 to 100"),
+        ({"contrast": 3, "kind": "linear"}, "contrast is 3; allowed is 0 to 2"),
+        ({"max_clean_refused": 1}, "max_clean_refused is 1; allowed is 0 to 1, 1 excluded"),
+    ],
+)
+def test_settings_of_a_training_out_of_range(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(SettingError, match=re.escape(said)):
+        TrainingConfig(**{"name": "ads", "sources": (Source(path="x", bad=("ad",)),), **changes})
+
+
+def test_clean_texts_need_their_fields(labelled: Path, tmp_path: Path) -> None:
+    path = tmp_path / "odd.jsonl"
+    path.write_text('{"text": "x", "lang": "en"}\n{"text": "y", "lang": null}\n{"lang": "en"}\n')
+    odd = Source(path=str(path), bad=(), languages=("en",))
+    with pytest.raises(InputError, match="record 2 lacks a `lang`"):
+        clean_sentences([odd])
+    with pytest.raises(InputError, match="record 3 lacks a `text`"):
+        list(clean_examples(odd, 9))
 
 
 def test_training_needs_labels_of_both_kinds(labelled: Path, tmp_path: Path) -> None:
