@@ -8,20 +8,6 @@ import re
 
 from selectolax.lexbor import LexborHTMLParser
 
-# A page without any of these has none; looking for plain strings takes microseconds.
-_HINTS = (
-    "lineno",
-    "linenum",
-    "line-num",
-    "linenumber",
-    "gutter",
-    "ln-num",
-    "blob-num",
-    "crayon-num",
-    '"lnt',
-    '"ln"',
-    "editsection",
-)
 # Pygments and Sphinx, Rouge, Hexo, Chroma, highlight.js, Prism, GitHub, Crayon, and others that call it by its name.
 _LINE_NUMBERS = (
     "span.lineno, span.linenos, a.lineno, a.linenos, td.linenos, td.lineno, div.linenodiv, pre.lineno, .linenumber, .linenumbers, .linenum,"
@@ -33,13 +19,10 @@ _MAX_NUMBERS_CHARS = 100_000
 _EDIT_LINKS = ".mw-editsection"
 
 
-def has_clutter(html: str) -> bool:
-    """Whether the page may hold any."""
-    return any(hint in html for hint in _HINTS)
-
-
 def drop_clutter(tree: LexborHTMLParser) -> int:
     """Takes line numbers and edit links out of the page; returns how many there were."""
+    if tree.css_first(f"{_LINE_NUMBERS}, {_EDIT_LINKS}") is None:
+        return 0
     dropped = 0
     for node in tree.css(_LINE_NUMBERS):
         numbers = node.text()

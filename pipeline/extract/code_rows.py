@@ -7,8 +7,6 @@ from collections.abc import Iterator
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-# A page without any of these has none; looking for plain strings takes microseconds.
-_HINTS = ("blob-code", "hljs-ln-code", "syntaxhighlighter", '"fragment"')
 # GitHub and its gists, line numbers of highlight.js.
 _CELLS = "td.blob-code, td.hljs-ln-code"
 # SyntaxHighlighter and Doxygen: the lines are children of these.
@@ -16,13 +14,10 @@ _HOLDERS = ".syntaxhighlighter td.code > div.container, div.fragment"
 _MAX_LEVELS = 6
 
 
-def has_code_rows(html: str) -> bool:
-    """Whether the page may hold such code."""
-    return any(hint in html for hint in _HINTS)
-
-
 def join_code_rows(tree: LexborHTMLParser) -> int:
     """Makes a `pre` of each of them; returns how many there were."""
+    if tree.css_first(f"{_CELLS}, {_HOLDERS}") is None:
+        return 0
     joined = 0
     for holder, lines in (*_tables(tree), *_holders(tree)):
         code = tree.create_node("pre")

@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterator
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 # A page without any of these has no formulas; looking for plain strings takes microseconds, a pattern would take milliseconds.
-_HINTS = ("<math", "<MATH", "math/tex", "<mjx-", "katex", "mwe-math", 'class="latex', 'class="tex')
 # What holds one formula in several forms, at most so far above its MathML.
 _HOLDERS = frozenset(("katex-display", "katex", "mwe-math-element"))
 _LEVELS = 3
 _DRAWN = (
     ".MathJax_Preview, .MathJax, .MathJax_Display, .MathJax_CHTML, .MathJax_SVG, .MJXc-display, .MathJax_SVG_Display"
 )
+_SCRIPTS = "script[type^='math/tex']"
 _PICTURES = "img.latex, img.tex, img.mwe-math-fallback-image-inline, img.mwe-math-fallback-image-display"
 _STYLED = re.compile(r"\{\\(?:display|text)style\s*(.*)\}", re.DOTALL)
 _MAX_DEPTH = 60
@@ -27,15 +27,12 @@ _OPERATORS = {"−": "-", "×": r"\times ", "⋅": r"\cdot ", "≤": r"\le ", "�
 _INVISIBLE = dict.fromkeys(map(ord, "\u2061\u2062\u2063\u2064"))
 
 
-def has_formulas(html: str) -> bool:
-    """Whether the page may hold formulas."""
-    return any(hint in html for hint in _HINTS)
-
-
 def write_formulas(tree: LexborHTMLParser) -> int:
     """Puts the TeX of each formula in its place, and takes the other forms of it away; returns how many there were."""
+    if tree.css_first(f"math, {_SCRIPTS}, {_PICTURES}") is None:
+        return 0
     written = _write_mathml(tree)
-    scripts = tree.css("script[type^='math/tex']")
+    scripts = tree.css(_SCRIPTS)
     for node in scripts:
         if tex := _clean(node.text()):
             _replace(node, tex, display="mode=display" in (node.attributes.get("type") or ""))

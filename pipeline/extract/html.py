@@ -11,12 +11,12 @@ from selectolax.lexbor import LexborHTMLParser, SelectolaxError
 from pipeline.charset import Decoded, decode
 from pipeline.extract.banners import drop_banners
 from pipeline.extract.bounds import refuse_markup, refuse_payload
-from pipeline.extract.clutter import drop_clutter, has_clutter
-from pipeline.extract.code_rows import has_code_rows, join_code_rows
+from pipeline.extract.clutter import drop_clutter
+from pipeline.extract.code_rows import join_code_rows
 from pipeline.extract.config import ExtractConfig
 from pipeline.extract.dates import iso_date
 from pipeline.extract.engines import Source, TextFinder
-from pipeline.extract.formulas import has_formulas, write_formulas
+from pipeline.extract.formulas import write_formulas
 from pipeline.extract.language import LanguageFinder
 from pipeline.extract.licences import licence_name
 from pipeline.extract.metadata import read_metadata
@@ -85,9 +85,7 @@ def extract_html(
 
 def _prepare(tree: LexborHTMLParser, html: str) -> bool:
     """Brings formulas and code into the form that they are meant in, and takes out clutter and banners. Whether anything was changed."""
-    steps = ((has_formulas, write_formulas), (has_clutter, drop_clutter), (has_code_rows, join_code_rows))
-    changed = sum(change(tree) for may_have, change in steps if may_have(html))
-    return changed + drop_banners(tree, html) > 0
+    return write_formulas(tree) + drop_clutter(tree) + join_code_rows(tree) + drop_banners(tree, html) > 0
 
 
 def extract_plain(payload: bytes, *, charset: str = "", config: ExtractConfig) -> Extracted | Refused:

@@ -4,7 +4,7 @@ import pytest
 from selectolax.lexbor import LexborHTMLParser
 
 from pipeline.extract.blocks import read_blocks
-from pipeline.extract.clutter import drop_clutter, has_clutter
+from pipeline.extract.clutter import drop_clutter
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,5 @@ from pipeline.extract.clutter import drop_clutter, has_clutter
 )
 def test_clutter(html: str, texts: list[str]) -> None:
     tree = LexborHTMLParser(html)
-    if has_clutter(html):
-        drop_clutter(tree)
+    drop_clutter(tree)
     assert [block.text for block in read_blocks(tree).blocks] == texts

@@ -4,7 +4,7 @@ import pytest
 from selectolax.lexbor import LexborHTMLParser
 
 from pipeline.extract.blocks import PRE, read_blocks
-from pipeline.extract.code_rows import has_code_rows, join_code_rows
+from pipeline.extract.code_rows import join_code_rows
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,6 @@ from pipeline.extract.code_rows import has_code_rows, join_code_rows
 )
 def test_code_rows(html: str, texts: list[str]) -> None:
     tree = LexborHTMLParser(html)
-    assert has_code_rows(html)
     joined = join_code_rows(tree)
     page = read_blocks(tree)
     assert [block.text for block in page.blocks] == texts
