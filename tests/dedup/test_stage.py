@@ -156,11 +156,16 @@ def test_shuffled_and_otherwise_split_inputs_have_the_same_survivors(
     assert told[0] == told[1]
 
 
+@pytest.mark.parametrize("config", [DedupConfig(), DedupConfig(one_per_address=True)], ids=["by text", "by address"])
 def test_small_partitions_and_blocks_change_nothing(
-    make_run: MakeRun, in_this_process: Deduplicate, corpus: list[Document], monkeypatch: pytest.MonkeyPatch
+    make_run: MakeRun,
+    in_this_process: Deduplicate,
+    corpus: list[Document],
+    monkeypatch: pytest.MonkeyPatch,
+    config: DedupConfig,
 ) -> None:
     runs = [make_run(corpus, name=name) for name in ("usual", "small")]
-    in_this_process(runs[0])
+    in_this_process(runs[0], config)
     for name, value in (
         ("pipeline.dedup.plan._PARTITION_RECORDS", 50),
         ("pipeline.dedup.plan.MERGED_FILES", 2),
@@ -175,7 +180,7 @@ def test_small_partitions_and_blocks_change_nothing(
         ("pipeline.dedup.index._BATCH_ROWS", 4),
     ):
         monkeypatch.setattr(name, value)
-    in_this_process(runs[1])
+    in_this_process(runs[1], config)
     assert bytes_of(runs[0], "documents", "rejected").keys() == bytes_of(runs[1], "documents", "rejected").keys()
     same = {path for path, content in bytes_of(runs[0]).items() if bytes_of(runs[1])[path] == content}
     assert {
