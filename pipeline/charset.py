@@ -92,6 +92,13 @@ def decode(payload: bytes, *, transport: str = "", html: bool = True) -> Decoded
     return best
 
 
+def is_plain_utf8(payload: bytes) -> bool:
+    """Whether `decode` would find UTF-8, told in a fraction of the time; of what it looks at twice, not always."""
+    if b"\0" in payload or _SHIFT in payload:
+        return False
+    return payload.isascii() or _as_utf8(payload) is not None
+
+
 def _candidates(payload: bytes, transport: str, html: bool) -> Iterator[str]:
     """Charsets to try, in order of trust."""
     stated = [codec_name(transport), _declared(payload) if html else ""]

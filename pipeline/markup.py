@@ -100,5 +100,7 @@ def as_utf8(payload: bytes, content_type: str) -> bytes:
 
 def utf8_and_charset(payload: bytes, content_type: str) -> tuple[bytes, str]:
     """As `as_utf8`, and the charset that the page is in, as a name that Python knows."""
+    if charset.is_plain_utf8(payload):
+        return payload, "utf-8"
     text, name, _ = charset.decode(payload, transport=header_charset(content_type))
     return (payload if name == "utf-8" else text.encode("utf-8", "replace")), name

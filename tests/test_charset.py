@@ -9,7 +9,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.charset import codec_name, decode
+from pipeline.charset import codec_name, decode, is_plain_utf8
 
 RUSSIAN = "Все люди рождаются свободными и равными в своём достоинстве и правах. " * 8
 KOI8 = b'<meta charset="koi8-r">'
@@ -157,3 +157,9 @@ def test_real_pages_in_legacy_charsets(shared_data: Path) -> None:
 
 
 _SUFFIXES = {".euc-kr": "cp949", ".koi8-r": "koi8-r", ".iso8859-1": "cp1252"}
+
+
+@given(st.binary(max_size=60) | st.text(max_size=30).map(str.encode))
+def test_what_is_told_at_once_is_what_decoding_finds(payload: bytes) -> None:
+    if is_plain_utf8(payload):
+        assert decode(payload).charset == "utf-8"
