@@ -57,8 +57,15 @@ def _why_not(earlier: TrainConfig, config: TrainConfig, first: int, kept: Sequen
     before, now = rate_at(earlier, first), rate_at(config, first)
     return (
         f"the learning rate differs from step {first + 1} on ({before:.4g} of its peak, now {now:.4g}), "
-        f"and the checkpoints that are kept are of steps {', '.join(map(str, kept))}"
+        f"and the checkpoints that are kept are of steps {', '.join(map(str, kept))}{_remedy(earlier, config, kept)}"
     )
+
+
+def _remedy(earlier: TrainConfig, config: TrainConfig, kept: Sequence[int]) -> str:
+    """What to set where the warm-up alone keeps training from going on: it is a share of the steps, and so becomes longer with them."""
+    share = float(f"{earlier.warmup_share * earlier.num_steps() / config.num_steps():.6g}")
+    first = first_difference(earlier, replace(config, warmup_share=share))
+    return f"; with train.warmup_share={share} it would go on" if any(number <= first for number in kept) else ""
 
 
 def first_difference(earlier: TrainConfig, config: TrainConfig) -> int:

@@ -78,6 +78,8 @@ def test_more_steps_are_those_from_the_start(
     if goes_on_from is None:
         assert "train: begins anew: the learning rate differs from step " in said
         assert "going on" not in said
+        by_warmup = first.get("warmup_share", 0) > 0
+        assert ("; with train.warmup_share=0.1 it would go on" in said) == by_warmup
     else:
         assert f"train: goes on from the earlier model's checkpoint of step {goes_on_from};" in said
         assert f"train: going on after step {goes_on_from}\n" in said
