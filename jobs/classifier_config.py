@@ -78,8 +78,8 @@ class TrainingConfig:
             raise SettingError("train-classifier needs at least one --input")
         if self.kind not in ("fasttext", "linear"):
             raise SettingError(f"kind is {self.kind!r}; allowed are fasttext, linear")
-        if self.name in ("", ".", "..") or "/" in self.name:
-            raise SettingError(f"name is {self.name!r}; allowed is the name of a file, without a folder")
+        if not self.name or "/" in self.name or self.name.startswith("."):
+            raise SettingError(f"NAME is {self.name!r}; allowed is what may begin the name of a file, without a folder")
         for setting in _SHARES:
             if not 0 <= getattr(self, setting) < 1:
                 raise SettingError(f"{setting} is {getattr(self, setting)}; allowed is 0 to 1, 1 excluded")

@@ -105,8 +105,6 @@ def train(config: TrainingConfig, folder: str, *, fifth: int = 0) -> dict[str, A
 
 def _check_place(config: TrainingConfig, folder: str) -> None:
     """Raises SettingError if the model or its card would be written over something else."""
-    if not config.name or config.name != os.path.basename(config.name) or config.name.startswith("."):
-        raise SettingError(f"NAME is {config.name!r}; allowed is what may begin the name of a file, without folders")
     names = [f"{config.name}.{ending}" for ending in (SUFFIXES[config.kind], "json", "md")]
     outputs = {os.path.realpath(join(folder, name)): join(folder, name) for name in names}
     for source in (*config.sources, *config.clean, *config.sentences, *config.unseen_sentences):

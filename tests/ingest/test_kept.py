@@ -146,6 +146,7 @@ def expected(row: dict[str, Any]) -> dict[str, Any]:
     return {"dump": f"CC-{at % 3}", "language_score": at / 64, "meta.path": f"s3://a/{at}", "token_count": at}
 
 
+@pytest.mark.slow
 def test_a_run_keeps_them_with_any_number_of_workers(tmp_path: Path) -> None:
     inputs = parquet(tmp_path / "in")
     run = made(tmp_path / "one", inputs, fields=KEEP, split_bytes=1)
