@@ -417,8 +417,8 @@ def test_only_some_languages_of_a_set(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"name": "a/b"}, "name is 'a/b'"),  # its files would lie elsewhere
-        ({"name": ""}, "name is ''"),
+        ({"name": "a/b"}, "NAME is 'a/b'"),  # its files would lie elsewhere
+        ({"name": ""}, "NAME is ''"),
         ({"seed": -1}, "seed is -1; allowed is 0 to"),
         ({"learning_rate": float("nan")}, "learning_rate is nan; allowed is 1e-06 to 5"),
         ({"epochs": 0}, "epochs is 0; allowed is 1 to 10000"),
