@@ -38,11 +38,8 @@ def later_captures(identities: Records) -> tuple[Records, Records]:
 def others_of_addresses(addressed: Records) -> tuple[Records, Records]:
     """The documents whose address another one stands for: in each group the lowest rank, then the smallest id, then the
     earliest; and their identities."""
-    keys = ("ref", "id_low", "id_high", "rank", "key_low", "key_high")
-    ordered = addressed[np.lexsort(tuple(addressed[key] for key in keys))]
-    other = np.concatenate(([False], _same(ordered, "key_high", "key_low")))[: len(ordered)]
-    firsts = np.maximum.accumulate(np.where(other, 0, np.arange(len(ordered))))
-    return _duplicates(ordered[other], ordered[firsts[other]], same_page=False), ordered[other]
+    others, by = _others(addressed, "key_high", "key_low")
+    return _duplicates(others, by, same_page=False), others
 
 
 def _refs(identities: Records) -> Records:
@@ -65,11 +62,16 @@ def first_captures(identities: Records, changed: References) -> Records:
 def equal_texts(identities: Records) -> Records:
     """The documents for whose text another one stands: in each group of equal texts the lowest rank, then the
     smallest id, then the earliest."""
-    keys = ("ref", "id_low", "id_high", "rank", "hash_low", "hash_high")
+    return _duplicates(*_others(identities, "hash_high", "hash_low"), same_page=False)
+
+
+def _others(identities: Records, high: str, low: str) -> tuple[Records, Records]:
+    """The documents that do not come first in their group, which `high` and `low` name, and for each the one that does."""
+    keys = ("ref", "id_low", "id_high", "rank", low, high)
     ordered = identities[np.lexsort(tuple(identities[key] for key in keys))]
-    other = np.concatenate(([False], _same(ordered, "hash_high", "hash_low")))[: len(ordered)]
+    other = np.concatenate(([False], _same(ordered, high, low)))[: len(ordered)]
     firsts = np.maximum.accumulate(np.where(other, 0, np.arange(len(ordered))))
-    return _duplicates(ordered[other], ordered[firsts[other]], same_page=False)
+    return ordered[other], ordered[firsts[other]]
 
 
 def _same(ordered: Records, *keys: str) -> npt.NDArray[np.bool_]:

@@ -133,7 +133,7 @@ def test_a_count_that_was_lost_or_moved_ends_the_job(
     make_run: MakeRun, in_this_process: Deduplicate, varied: list[Document], what: str
 ) -> None:
     run = make_run(varied, per_part=1000)
-    path = f"{run}/attempts/dedup/work/sizes/00000.bin"
+    path = str(Path(run, "attempts", "dedup", "work", "sizes", "00000.bin"))
 
     def damage(phase: str) -> None:
         if phase != "apply":

@@ -4,6 +4,7 @@ import random
 import re
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -64,18 +65,24 @@ class PlainHandler(SimpleHTTPRequestHandler):
         pass
 
 
+@contextmanager
+def serving(folder: Path, handler: type[SimpleHTTPRequestHandler]) -> Iterator[str]:
+    """The address of a server of `folder` while the block runs."""
+    folder.mkdir()
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(folder))) as httpd:
+        thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{httpd.server_port}"
+        httpd.shutdown()
+        thread.join()
+
+
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[tuple[str, list[str]]]:
     """The address of a server of the folder `tmp_path`/in, and the paths that it was asked for."""
-    (tmp_path / "in").mkdir()
     gets: list[str] = []
-    handler = type("Handler", (PlainHandler,), {"gets": gets})
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(tmp_path / "in"))) as httpd:
-        thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield f"http://127.0.0.1:{httpd.server_port}", gets
-        httpd.shutdown()
-        thread.join()
+    with serving(tmp_path / "in", type("Handler", (PlainHandler,), {"gets": gets})) as address:
+        yield address, gets
 
 
 def page(number: int) -> bytes:
@@ -166,15 +173,9 @@ FAULTS: tuple[int | str, ...] = (503, "closed", "cut", 429, 500, "")
 def faulty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, dict[str, int]]]:
     """The address of a server of the folder `tmp_path`/in that fails now and then, and how often it was asked for what."""
     monkeypatch.setattr(web_client, "WAITS_SECONDS", (0.01,) * 7)
-    (tmp_path / "in").mkdir()
     asked: dict[str, int] = {}
-    handler = type("Handler", (FaultyHandler,), {"asked": asked})
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(tmp_path / "in"))) as httpd:
-        thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield f"http://127.0.0.1:{httpd.server_port}", asked
-        httpd.shutdown()
-        thread.join()
+    with serving(tmp_path / "in", type("Handler", (FaultyHandler,), {"asked": asked})) as address:
+        yield address, asked
 
 
 def test_a_fault_that_passes_is_not_noticed(faulty: tuple[str, dict[str, int]], tmp_path: Path) -> None:
