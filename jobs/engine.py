@@ -96,17 +96,16 @@ class Engine:
 
     def options(self) -> "PipelineOptions":
         """The options for one pipeline."""
-        from apache_beam.options.pipeline_options import PipelineOptions
-
         from jobs.cluster.options import LOCAL_RUNNER
+        from jobs.pipeline_options import KeptOptions
 
         if self.is_elsewhere:
-            return PipelineOptions([*self.beam_args, _NO_PIP_FREEZE])
+            return KeptOptions([*self.beam_args, _NO_PIP_FREEZE])
         rest = [argument for argument in self.beam_args if not argument.startswith("--runner")]
         local = [f"--runner={LOCAL_RUNNER}"]
         if self.starts_processes:
             local += ["--direct_running_mode=multi_processing", f"--direct_num_workers={self.workers}"]
-        return PipelineOptions([*local, *rest])
+        return KeptOptions([*local, *rest])
 
 
 def run_pipeline(build: Callable[["beam.Pipeline"], object], engine: Engine, *, step: Step | None = None) -> None:
