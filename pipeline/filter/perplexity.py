@@ -17,6 +17,7 @@ Lines without a token are no sentences.
 import gzip
 import hashlib
 import math
+import re
 import shutil
 import tempfile
 import unicodedata
@@ -34,6 +35,8 @@ PREFIX = "perplexity_"
 EXTRA = "pip install 'corpusmill[perplexity]'"
 _MAX_LOGARITHM = 300.0  # a little less than what a float holds
 _GZIP = b"\x1f\x8b"
+# `Cannot read model 'x' (lm/y.cc:57 in void z() threw Exception because `condition'. What is wrong.`
+_PLACE = re.compile(r"^Cannot read model '.*?' \((?:.* threw \w+(?: because `.*?')?\. *)?")
 
 # The signs that CCNet rewrites, by what they become.
 _PLAIN_SIGNS = {
@@ -133,8 +136,7 @@ def _load_kenlm(config: PerplexityConfig, setting: str) -> Any:
 
 def _reason(error: Exception) -> str:
     """What KenLM says is wrong, without the places in its own source."""
-    said = " ".join(str(error).split()).removesuffix(")")
-    return said.rpartition(" because `")[2].rpartition(" threw ")[2]
+    return _PLACE.sub("", " ".join(str(error).split()).removesuffix(")"))
 
 
 @contextmanager

@@ -18,15 +18,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs import checks, cli, replay, stats
+from jobs import checks, cli, curate, explain, replay, stats
 from jobs.config import RunConfig, load
 from jobs.curate import filter_pages, filter_step
 from jobs.engine import Engine
 from jobs.settings import build, override
 from model.arpa import ArpaModel
+from pipeline import storage
 from pipeline.errors import InputError, SettingError
 from pipeline.filter.config import FilterConfig
-from pipeline.filter.perplexity import PerplexityModel, normalise
+from pipeline.filter.perplexity import PerplexityModel, models_sha256, normalise
 from pipeline.filter.perplexity_config import PerplexityConfig
 from pipeline.filter.stage import FilterDocuments
 from pipeline.records import Document, Rejection
@@ -302,6 +303,8 @@ def test_the_bounds_can_be_replayed_and_the_model_cannot(arpa: Path) -> None:
     values = {"perplexity_en": 500.0, "perplexity_de": None}
     assert replay.Rulebook.of(before).failing(values) == ["perplexity.en_too_high"]
     assert replay.Rulebook.of(after).failing(values) == []
+    told = list(explain._measures({"perplexity_en": 500.0}, replay.Rulebook.of(before)))
+    assert told[0].strip() == "perplexity_en = 500    fails perplexity.en_too_high (at most 300)"
     replay.check_replayable(before, FilterConfig(sets=()))
     for other, setting in (
         ({"dialect": "plain"}, "dialect"),
@@ -345,6 +348,11 @@ def test_models_are_named_by_our_codes(language: str, sentence: str) -> None:
         configured(Path("m"), language)
 
 
+def test_a_language_that_nobody_answers_is_refused(arpa: Path) -> None:
+    with pytest.raises(SettingError, match=r"filter\.perplexity names tlh, which .* never answers"):
+        curate._check_languages(RunConfig(filter=configured(arpa, "tlh")))
+
+
 @needs_kenlm
 def test_wrong_models_are_refused_in_a_sentence(arpa: Path, tmp_path: Path) -> None:
     def loaded(path: Path, **more: Any) -> PerplexityModel:
@@ -359,7 +367,7 @@ def test_wrong_models_are_refused_in_a_sentence(arpa: Path, tmp_path: Path) -> N
         wrong.write_bytes(content)
         with pytest.raises(InputError, match=r"wrong\.arpa is not a model that KenLM reads: ") as error:
             loaded(wrong)
-        assert ".cc:" not in str(error.value)
+        assert not re.search(r"\.cc:|Cannot read model", str(error.value))
     wrong.write_bytes(gzip.compress(ARPA.encode())[:-20])
     with pytest.raises(InputError, match=r"wrong\.arpa cannot be unpacked"):
         loaded(wrong)
@@ -390,6 +398,16 @@ def test_absent_packages_are_named_with_what_installs_them(arpa: Path, monkeypat
 
 
 # --- the whole ----------------------------------------------------------------------------------------
+
+
+@needs_kenlm
+def test_a_model_that_is_not_on_the_disk(arpa: Path) -> None:
+    path = "memory://perplexity/en.arpa"
+    storage.write_bytes(path, arpa.read_bytes())
+    here, there = (PerplexityModel("en", PerplexityConfig(model=model)) for model in (str(arpa), path))
+    assert there.of("the old mill") == here.of("the old mill")
+    assert models_sha256(configured(Path(arpa)).perplexity) == models_sha256({"en": PerplexityConfig(model=path)})
+    storage.remove_tree(path)
 
 
 @needs_kenlm
