@@ -117,6 +117,18 @@ def _own_functions(config: "RunConfig") -> Problems:
         yield from _of_setting(f"filter.own.{name}", load_functions, {name: own})
 
 
+def _perplexity(config: "RunConfig") -> Problems:
+    from pipeline.filter.perplexity import EXTRA
+
+    for language, model in config.filter.perplexity.items():
+        for name, path, package in (("model", model.model, "kenlm"), ("tokenizer", model.tokenizer, "sentencepiece")):
+            setting = f"filter.perplexity.{language}.{name}"
+            if path and find_spec(package) is None:
+                yield InputError(f"{setting} needs {package}, which is not installed: {EXTRA}")
+            if path and not is_download(path):
+                yield from _readable(setting, path)
+
+
 def _signatures(config: "RunConfig") -> Problems:
     if config.dedup.against:
         from pipeline.dedup.index import index_files
@@ -189,7 +201,7 @@ WHOLE = "whole"
 # By the name of the job that will want it; `WHOLE` is what only concerns who runs one job after the other.
 CHECKS: Mapping[str, tuple[Callable[["RunConfig"], Problems], ...]] = {
     WHOLE: (_pages, _rows, _held_out),
-    "curate": (_address_lists, _bad_words, _classifiers, _own_functions, _signatures, _evaluation_sets),
+    "curate": (_address_lists, _bad_words, _classifiers, _perplexity, _own_functions, _signatures, _evaluation_sets),
     "decontaminate": (_evaluation_sets,),
     "train_tokenizer": (_tokenizers,),
     "train": (_model_settings, _start, _tensorboard),

@@ -21,6 +21,7 @@ from pipeline.filter.bad_words import lists_sha256
 from pipeline.filter.classifiers import models_beside, read_card
 from pipeline.filter.decisions import MODELS
 from pipeline.filter.own import code_sha256, load_functions
+from pipeline.filter.perplexity import models_sha256
 from pipeline.filter.quality import model_sha256 as quality_sha256
 from pipeline.manifests import Manifest, read_manifest
 from pipeline.steps import Step
@@ -122,6 +123,9 @@ def _models(config: RunConfig) -> dict[str, str]:
         own["own measures"] = code_sha256(config.filter.own)
     if config.filter.quality.model:
         own["quality model"] = quality_sha256(config.filter.quality)
+    if config.filter.perplexity:
+        own["perplexity models"] = models_sha256(config.filter.perplexity)
+        own |= {name: installed(name) for name in ("kenlm", "sentencepiece")}
     cards = {name: read_card(folder, name) for folder, name in models}
     return (
         own
@@ -139,6 +143,7 @@ def _check_languages(config: RunConfig) -> None:
         "extract.language.keep": config.extract.language.keep,
         "filter.languages": config.filter.languages,
         "filter.quality.languages": config.filter.quality.languages,
+        "filter.perplexity": tuple(config.filter.perplexity),
     }
     if not any(asked.values()):
         return

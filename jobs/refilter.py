@@ -23,9 +23,8 @@ from pipeline.extract.config import ExtractConfig
 from pipeline.extract.stage import LANGUAGE_MEASURES
 from pipeline.filter.config import FilterConfig
 from pipeline.filter.decisions import CLASSIFIER_MEASURES, CLASSIFIERS, refusals
-from pipeline.filter.own import own_measures
 from pipeline.filter.rules import failures
-from pipeline.filter.stage import RULE_MEASURES, rejection
+from pipeline.filter.stage import rejection, rule_measures
 from pipeline.ingest.payloads import PageFinder
 from pipeline.manifests import MANIFEST, Manifest
 from pipeline.records import Document, Page, Rejection
@@ -115,7 +114,7 @@ def decide_again(
     read = Replayed(
         run=run,
         rules=Rulebook.of(filtering),
-        measured_first=(*LANGUAGE_MEASURES, *RULE_MEASURES, *own_measures(filtering.own)),
+        measured_first=(*LANGUAGE_MEASURES, *rule_measures(filtering)),
     )
     judge = PagesOnly(recipe(extract, filtering))
     worker = JudgeShardAgain(

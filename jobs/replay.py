@@ -16,6 +16,7 @@ from pipeline.errors import SettingError
 from pipeline.filter.classifiers import Thresholds, read_thresholds
 from pipeline.filter.config import C4_LINE_SETTINGS, FilterConfig
 from pipeline.filter.decisions import CLASSIFIERS, MODELS, refusals, thresholds_of
+from pipeline.filter.perplexity_config import PerplexityConfig
 from pipeline.filter.rules import Rule, chosen_rules, failures
 from pipeline.manifests import MANIFEST, dataset_files, read_manifest
 from pipeline.storage import exists, join
@@ -148,6 +149,8 @@ def check_replayable(before: FilterConfig, after: FilterConfig) -> None:
             raise SettingError(
                 f"filter.own.{name} cannot be replayed: it measures differently, so it needs the texts; run `curate` with the new setting"
             )
+    for language, model in sorted(after.perplexity.items()):
+        _check_same_model(language, before.perplexity.get(language), model)
     for name in sorted(_changed(before, after)):
         for blocked, why in _NOT_REPLAYED.items():
             if name == blocked or name.startswith(blocked + "."):
@@ -158,6 +161,15 @@ def check_replayable(before: FilterConfig, after: FilterConfig) -> None:
         raise SettingError(
             "filter.sets cannot gain or lose c4 in a replay while filter.c4.edit_text is true: it edits lines, so it needs the texts"
         )
+
+
+def _check_same_model(language: str, before: PerplexityConfig | None, after: PerplexityConfig) -> None:
+    for each in fields(after):
+        if each.name not in ("min_perplexity", "max_perplexity") and (before is None or getattr(before, each.name) != getattr(after, each.name)):  # fmt: skip
+            raise SettingError(
+                f"filter.perplexity.{language}.{each.name} cannot be replayed: it measures differently, so it needs the texts; "
+                "run `curate` with the new setting"
+            )
 
 
 def _edits(config: FilterConfig) -> bool:

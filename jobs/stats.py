@@ -40,8 +40,10 @@ _COUNTS = ("documents", "characters")
 _MOST_ROWS = 1 << 20
 
 
-def main(config: "RunConfig", *, by: str = "domain", top: int = 20, out: str = "") -> None:
-    """Prints the tables; `out` names a CSV file for all groups.
+def main(
+    config: "RunConfig", *, by: str = "domain", top: int = 20, out: str = "", quantiles: Sequence[float] = QUANTILES
+) -> None:
+    """Prints the tables; `out` names a CSV file for all groups, `quantiles` are those of the measures.
 
     Raises:
         InputError: there is no such run, or it has no pages that were judged.
@@ -54,7 +56,7 @@ def main(config: "RunConfig", *, by: str = "domain", top: int = 20, out: str = "
         Progress.note(f"stats: {groups.num_rows:,} groups → {out}")
     if exists(join(run, MEASURES, MANIFEST)):
         print()
-        print("\n".join(measure_lines(join(run, MEASURES), Rulebook.of(decided_by(config)))))
+        print("\n".join(measure_lines(join(run, MEASURES), Rulebook.of(decided_by(config)), quantiles)))
 
 
 def grouped(run: str, by: str) -> pa.Table:
@@ -184,14 +186,14 @@ def _write_csv(groups: pa.Table, by: str, path: str) -> None:
         pa_csv.write_csv(table, pa.PythonFile(file, mode="w"))
 
 
-def measure_lines(folder: str, book: Rulebook) -> Iterator[str]:
-    """Quantiles of each measure, over kept and refused documents, beside what the rules ask for."""
+def measure_lines(folder: str, book: Rulebook, quantiles: Sequence[float] = QUANTILES) -> Iterator[str]:
+    """`quantiles` of each measure, over kept and refused documents, beside what the rules ask for."""
     sample = sampled(folder)
     kept = np.asarray(pc.equal(sample["decision"], "kept"))
     limits: dict[str, list[str]] = {}
     for rule, threshold in book.rules:
         limits.setdefault(rule.measure, []).append(f"{'≥' if rule.fails == '<' else '≤'} {threshold:g}")
-    names = [f"{quantile:.0%}" for quantile in QUANTILES]
+    names = [f"{100 * quantile:g}%" for quantile in quantiles]
     yield f"quantiles of the measures of {kept.sum():,} documents that the filter kept and {(~kept).sum():,} that it refused"
     yield f"{'measure':28} {'':8}" + "".join(f"{name:>10}" for name in names) + "  asked for"
     for name in sample.drop_columns(["id", "decision", *({_NUMBERED} & set(sample.column_names))]).column_names:
@@ -199,7 +201,7 @@ def measure_lines(folder: str, book: Rulebook) -> Iterator[str]:
         told = [(word, values[chosen & ~np.isnan(values)]) for word, chosen in (("kept", kept), ("refused", ~kept))]
         for row, (word, found) in enumerate(each for each in told if len(each[1])):
             asked = " and ".join(dict.fromkeys(limits.get(name, ()))) if not row else ""
-            marks = "".join(f"{value:>10.4g}" for value in np.quantile(found, QUANTILES))
+            marks = "".join(f"{value:>10.4g}" for value in np.quantile(found, quantiles))
             yield f"{name if not row else '':28} {word:8}{marks}  {asked}".rstrip()
 
 

@@ -3,6 +3,8 @@
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -56,17 +58,29 @@ def load_fasttext(path: str, sha256: str = "", *, setting: str = "sha256") -> An
     Raises:
         InputError: it is missing, no fastText model, or not the one that `sha256` (of the setting `setting`) names.
     """
+    with local_file(path, sha256, setting=setting) as local:
+        return _load(local)
+
+
+@contextmanager
+def local_file(path: str, sha256: str = "", *, setting: str = "sha256") -> Iterator[str]:
+    """A file on the disk with the model at `path`, for libraries that read from a real file only; a copy goes after the block.
+
+    Raises:
+        InputError: it is missing, or not the one that `sha256` (of the setting `setting`) names.
+    """
     path = verified_model(path, sha256)
     if sha256 and (found := checksum(path)[0]) != sha256.lower():
         raise InputError(f"{path} is not the model that {setting} names: its SHA-256 is {found}")
     if is_local(path):
-        with open_read(path):  # says what is wrong with the path
-            return _load(path.removeprefix("file://"))
-    with tempfile.TemporaryDirectory() as folder:  # fastText reads from a real file only
+        open_read(path).close()  # says what is wrong with the path
+        yield path.removeprefix("file://")
+        return
+    with tempfile.TemporaryDirectory() as folder:
         local = os.path.join(folder, "model")
         with open_read(path) as source, open(local, "wb") as target:
             shutil.copyfileobj(source, target, 1 << 20)
-        return _load(local)
+        yield local
 
 
 def _load(path: str) -> Any:

@@ -118,6 +118,11 @@ def test_the_command(made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert list(rows[0]) == ["host", "pages", "documents", "characters", "chief_reason"]
     assert cli.main(["stats", str(made.run), "--top", "0"]) == 2
     assert "--top is 0" in capsys.readouterr().err
+    assert cli.main(["stats", str(made.run), "--quantiles", "0.005", "0.29"]) == 0
+    (head,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("measure ")]
+    assert head.split() == ["measure", "0.5%", "29%", "asked", "for"]
+    assert cli.main(["stats", str(made.run), "--quantiles", "30"]) == 2
+    assert "--quantiles has 30; allowed is 0 to 1" in capsys.readouterr().err
 
 
 def test_a_run_without_documents_is_told_so(tmp_path: Path) -> None:

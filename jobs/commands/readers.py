@@ -12,7 +12,8 @@ _TOKENS_EXAMPLES = """examples:
 
 _STATS_EXAMPLES = """examples:
   corpusmill stats runs/demo
-  corpusmill stats runs/my --by host --top 50 --out hosts.csv"""
+  corpusmill stats runs/my --by host --top 50 --out hosts.csv
+  corpusmill stats runs/my --quantiles 0.3 0.6"""
 
 
 def add(commands: Any) -> None:
@@ -113,6 +114,13 @@ def _add_stats(commands: Any) -> None:
     )
     command.add_argument("--top", type=int, default=20, metavar="N", help="how many groups to show (default 20)")
     command.add_argument("--out", default="", metavar="FILE.csv", help="also write all groups there")
+    command.add_argument(
+        "--quantiles",
+        type=float,
+        nargs="+",
+        metavar="SHARE",
+        help="of the measures, each 0 to 1 (default 0.01 0.1 0.5 0.9 0.99)",
+    )
 
 
 def _stats(options: argparse.Namespace) -> None:
@@ -121,7 +129,10 @@ def _stats(options: argparse.Namespace) -> None:
 
     if options.top < 1:
         raise SettingError(f"--top is {options.top}; allowed is 1 or more")
-    stats.main(config_of(options), by=options.by, top=options.top, out=options.out)
+    quantiles = options.quantiles or stats.QUANTILES
+    if outside := [share for share in quantiles if not 0 <= share <= 1]:
+        raise SettingError(f"--quantiles has {outside[0]:g}; allowed is 0 to 1")
+    stats.main(config_of(options), by=options.by, top=options.top, out=options.out, quantiles=quantiles)
 
 
 def _replay(options: argparse.Namespace) -> None:

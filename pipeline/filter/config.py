@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields
 from typing import Literal
 
 from pipeline.errors import SettingError
+from pipeline.filter.perplexity_config import PerplexityConfig
 from pipeline.language_codes import unusual_code
 
 RULE_SETS = ("gopher_quality", "gopher_repetition", "c4", "fineweb", "fineweb2")
@@ -258,18 +259,21 @@ class FilterConfig:
     spam: ClassifierConfig = field(default_factory=ClassifierConfig)
     toxicity: ClassifierConfig = field(default_factory=ClassifierConfig)
     quality: QualityConfig = field(default_factory=QualityConfig)
+    # N-gram models by the language whose documents they measure: `filter.perplexity.LANGUAGE`.
+    perplexity: Mapping[str, PerplexityConfig] = field(default_factory=dict)
     # Measures of your own by name, compared after those of ours: `filter.own.NAME`.
     own: Mapping[str, OwnMeasureConfig] = field(default_factory=dict)
     privacy: PrivacyConfig = field(default_factory=PrivacyConfig)
 
     def __post_init__(self) -> None:
         _known("filter.sets", self.sets, RULE_SETS)
-        for language in self.languages:
+        asked = {"languages": self.languages, "perplexity": tuple(self.perplexity)}
+        for setting, language in ((setting, code) for setting, codes in asked.items() for code in codes):
             if not _LANGUAGE_CODE.fullmatch(language):
                 raise SettingError(
-                    f"filter.languages has {language!r}; expected are codes of two or three small letters, such as en, de or ceb"
+                    f"filter.{setting} has {language!r}; expected are codes of two or three small letters, such as en, de or ceb"
                 )
-        for setting, codes in (("languages", self.languages), ("quality.languages", self.quality.languages)):
+        for setting, codes in (asked | {"quality.languages": self.quality.languages}).items():
             if unusual := unusual_code(codes):
                 stated, code = unusual
                 raise SettingError(f"filter.{setting} has {stated!r}, whose code here is {code!r}")

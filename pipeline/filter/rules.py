@@ -12,7 +12,8 @@ from typing import Literal
 from pipeline.errors import SettingError
 from pipeline.filter.by_language import limits_of
 from pipeline.filter.config import FilterConfig
-from pipeline.filter.own import PREFIX
+from pipeline.filter.own import PREFIX as OWN
+from pipeline.filter.perplexity import PREFIX as PERPLEXITY
 
 _COMPARE = {"<": operator.lt, ">": operator.gt}
 
@@ -104,12 +105,12 @@ _DEFAULTS = {rule.reason: rule.threshold(FilterConfig()) for rules in RULES.valu
 
 
 def chosen_rules(config: FilterConfig) -> tuple[tuple[Rule, float], ...]:
-    """The rules that are on, in the order in which they give reasons, each with its threshold; that on a quality score and the user's own last.
+    """The rules that are on, in the order in which they give reasons, each with its threshold; that on a quality score, those on perplexity and the user's own last.
 
     Raises:
         SettingError: `filter.off` names a rule that does not exist.
     """
-    own = tuple(_own_rules(config))
+    own = (*_perplexity_rules(config), *_own_rules(config))
     known = {rule.reason for rules in (*RULES.values(), (rule for rule, _ in own)) for rule in rules}
     for name in config.off:
         if name not in known:
@@ -119,12 +120,22 @@ def chosen_rules(config: FilterConfig) -> tuple[tuple[Rule, float], ...]:
     return tuple((rule, threshold) for rule, threshold in (*rules, *own) if rule.reason not in config.off)
 
 
+def _perplexity_rules(config: FilterConfig) -> Iterator[tuple[Rule, float]]:
+    """A rule for each bound of a language, on the measure that only documents in it have."""
+    for language, model in sorted(config.perplexity.items()):
+        for what, fails, setting in (("low", "<", "min_perplexity"), ("high", ">", "max_perplexity")):
+            bound = getattr(model, setting)
+            if bound is not None:
+                rule = Rule(set="perplexity", name=f"{language}_too_{what}", measure=PERPLEXITY + language, fails=fails, setting=f"{language}.{setting}")  # type: ignore[arg-type]  # fmt: skip
+                yield rule, bound
+
+
 def _own_rules(config: FilterConfig) -> Iterator[tuple[Rule, float]]:
     """A rule for each bound of a measure of the user's own."""
     for name, own in sorted(config.own.items()):
         for what, fails, setting, bound in (("low", "<", "min", own.min), ("high", ">", "max", own.max)):
             if bound is not None:
-                rule = Rule(set="own", name=f"{name}_too_{what}", measure=PREFIX + name, fails=fails, setting=f"{name}.{setting}")  # type: ignore[arg-type]  # fmt: skip
+                rule = Rule(set="own", name=f"{name}_too_{what}", measure=OWN + name, fails=fails, setting=f"{name}.{setting}")  # type: ignore[arg-type]  # fmt: skip
                 yield rule, bound
 
 

@@ -19,6 +19,7 @@ from pipeline.filter.decisions import CLASSIFIER_MEASURES, CLASSIFIERS, load_cla
 from pipeline.filter.dialects import READINGS
 from pipeline.filter.measures import MEASURES, Measured, measure
 from pipeline.filter.own import Function, load_functions, number_of, own_measures
+from pipeline.filter.perplexity import PREFIX, PerplexityModel, perplexity_measures
 from pipeline.filter.privacy import MaskPrivate
 from pipeline.filter.quality import QUALITY_SCORE, Scorer, load_scorer
 from pipeline.filter.rules import Failure, Rule, chosen_rules, failures
@@ -32,8 +33,13 @@ if TYPE_CHECKING:
 __all__ = ["ClassifyDocuments", "FilterDocuments", "FilterUrls", "MaskPrivate", "filter_judges"]
 
 STAGE = "filter"
-# What the rules compare.
+# What the rules compare in every run.
 RULE_MEASURES = (*MEASURES, QUALITY_SCORE)
+
+
+def rule_measures(config: FilterConfig) -> tuple[str, ...]:
+    """What the rules compare, in order: the measures of every run, and those that `config` asks for."""
+    return (*RULE_MEASURES, *perplexity_measures(config.perplexity), *own_measures(config.own))
 
 
 @dataclass
@@ -47,6 +53,7 @@ class FilterDocuments:
     _gram_vocabulary: Vocabulary | None = field(init=False, default=None, repr=False)
     _bad_words: BadWords | None = field(init=False, default=None, repr=False)
     _quality: Scorer | None = field(init=False, default=None, repr=False)
+    _perplexity: dict[str, PerplexityModel] = field(init=False, default_factory=dict, repr=False)
     _own: dict[str, Function] = field(init=False, default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
@@ -55,12 +62,14 @@ class FilterDocuments:
     @property
     def measures(self) -> Sequence[str]:
         """The names of all measures, in order."""
-        return (*RULE_MEASURES, *own_measures(self.config.own))
+        return rule_measures(self.config)
 
     def setup(self) -> None:
-        """Makes the vocabulary, and loads the lists of bad words, the model of quality and the user's own functions, if there are any."""
+        """Makes the vocabulary, and loads the lists of bad words, the models of quality and perplexity and the user's own functions, if there are any."""
         self._own = load_functions(self.config.own)
         self._quality = load_scorer(self.config.quality) if self.config.quality.model else None
+        models = self.config.perplexity
+        self._perplexity = {language: PerplexityModel(language, models[language]) for language in sorted(models)}
         self._bad_words = BadWords(self.config.c4.bad_words) if self.config.c4.bad_words else None
         reading = READINGS[self.config.dialect]
         self._vocabulary = Vocabulary(reading.words)
@@ -107,6 +116,9 @@ class FilterDocuments:
         )
         adapted = self.config.thresholds_by_language
         measured.values[QUALITY_SCORE] = self._score_quality(document, measured.text)
+        for language in sorted(self.config.perplexity):
+            model = self._perplexity[language] if language == document.language else None
+            measured.values[PREFIX + language] = model.of(measured.text) if model is not None else math.nan
         if self._own:
             shown = replace(document, text=measured.text)
             measured.values.update((name, number_of(name, function, shown)) for name, function in self._own.items())
