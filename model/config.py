@@ -53,9 +53,11 @@ class Parts:
     norm_place: NormPlace = "pre"
     """pre: before attention and feed-forward (needs little warm-up); post: after the residual sum, as in 2017."""
     norm_epsilon: float = 1e-5
+    """Added to the mean square (or variance) before the root."""
     positions: PositionKind = "rope"
     """rope rotates queries and keys; relative learns a bias for each distance; sinusoidal and learned are added once."""
     rope_theta: float = 10_000.0
+    """rope: the base of the wavelengths."""
     query_key_norm: bool = False
     """Normalise each query and key head, which bounds the attention logits."""
     tie_embeddings: bool = True

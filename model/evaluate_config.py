@@ -84,12 +84,14 @@ class EvaluateConfig:
     arpa: bool = False
     """Write the longest counting model to evaluation/ngram.arpa, for KenLM and others."""
     num_samples: int = 4
+    """Texts generated for the report, with `sampling`."""
     sample_prompts: tuple[str, ...] = ()
     """Beginnings to continue; unset: from the start of a document."""
     sampling: DecodingConfig = field(
         default_factory=lambda: DecodingConfig(max_tokens=100, temperature=0.8, top_p=0.95)
     )
     precision: PrecisionKind = "fp32"
+    """This and the next two: as in [train]."""
     device: str = "auto"
     threads: int = 1
 

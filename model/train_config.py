@@ -37,6 +37,7 @@ class OptimizerConfig:
     weight_decay: float = 0.1
     """Of matrices and embeddings; norms and biases have none."""
     beta1: float = 0.9
+    """Of AdamW, as the next two: how fast its mean of gradients forgets, and that of their squares."""
     beta2: float = 0.95
     epsilon: float = 1e-8
     momentum: float = 0.95
@@ -110,8 +111,11 @@ class TrainConfig:
     tensorboard: bool = False
     """Also log to RUN/logs/tensorboard (needs the package tensorboard)."""
     log_steps: int = 10
+    """A line of the log each so many steps."""
     checkpoint_steps: int = 200
+    """A checkpoint each so many steps, and at the end."""
     keep_checkpoints: int = 2
+    """So many of the latest stay."""
 
     def __post_init__(self) -> None:
         for name in (

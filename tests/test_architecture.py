@@ -1,7 +1,9 @@
 """The import map of the project, read from its syntax trees: who may know whom."""
 
 import ast
+import itertools
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -260,3 +262,14 @@ def test_tests_that_share_a_finished_run_are_kept_together(request: pytest.Fixtu
     if "PYTEST_XDIST_WORKER" not in os.environ:
         pytest.skip("there are groups only where tests run side by side (-n 2 --dist loadgroup)")
     assert request.node.nodeid.endswith("@runs")
+
+
+def test_architecture_lists_each_module_once() -> None:
+    page = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
+    tree_of_modules = page.split("```")[1]
+    for package in PACKAGES:
+        lines = re.split(rf"^{package}/ .*\n", tree_of_modules, flags=re.MULTILINE)[1].splitlines()
+        entries = [line.strip() for line in itertools.takewhile(lambda line: line.startswith("  "), lines)]
+        names = [name for entry in entries for name in re.split(r"  +", entry)[0].split(", ") if not name.endswith("/")]
+        modules = {path.stem for path in (ROOT / package).glob("[a-z]*.py")}
+        assert sorted(names) == sorted(modules), package

@@ -8,7 +8,10 @@ import pytest
 
 from pipeline.count.table import ROWS
 from pipeline.crawl.index import LEDGER
+from pipeline.dedup import index
+from pipeline.dedup.config import DedupConfig
 from pipeline.dedup.decontaminate import MATCHES
+from pipeline.dedup.passages import PASSAGES
 from pipeline.dedup.verify import EDGES
 from pipeline.tables import DOCUMENTS_WITH_KEPT, PAGES, REJECTIONS, measures_schema, read_batches, with_cluster_size
 from tests.runs import Made
@@ -17,7 +20,7 @@ PAGE = (Path(__file__).parents[1] / "docs/datasets.md").read_text("utf-8")
 NAMED = set(re.findall(r"`([a-z_0-9]+…?)`", PAGE))
 # Named by a row of first and last, or by how they begin.
 FAMILIES = re.compile(r"(top|dup)_\d+_gram_share|masked_\w+|own_\w+")
-SCHEMAS = {"documents": with_cluster_size(DOCUMENTS_WITH_KEPT), "rejections": REJECTIONS, "pages": PAGES, "ledger": LEDGER, "matches": MATCHES, "edges": EDGES, "counts": ROWS}  # fmt: skip
+SCHEMAS = {"documents": with_cluster_size(DOCUMENTS_WITH_KEPT), "rejections": REJECTIONS, "pages": PAGES, "ledger": LEDGER, "matches": MATCHES, "edges": EDGES, "counts": ROWS, "passages": PASSAGES, "signatures": index.schema(DedupConfig())}  # fmt: skip
 
 
 @pytest.mark.parametrize("schema", SCHEMAS.values(), ids=SCHEMAS)

@@ -71,7 +71,7 @@ class PolitenessConfig:
 class LimitsConfig:
     """[crawl.limits]: what one response, one site and one round may take."""
 
-    connect_seconds: float = 10.0
+    connect_seconds: float = 10.0  # for a name to be looked up and a connection to stand
     read_seconds: float = 20.0  # longest silence inside a response
     total_seconds: float = 60.0  # for one whole response
     wire_bytes: int = 5 << 20  # of a body as sent
@@ -83,7 +83,7 @@ class LimitsConfig:
     sitemaps: int = 100  # files of sitemaps for one site
     links: int = 1000  # of one page; the first ones count
     pages_per_domain: int = 10_000  # requests for pages of one registrable domain in the whole crawl
-    pages_per_domain_and_round: int = 500
+    pages_per_domain_and_round: int = 500  # the same in one round; the rest waits for the next
     sockets: int = 256  # of one shard
     domains: int = 2000  # worked on at once in one shard
     round_seconds: float = 900.0  # after it the rest is deferred to the next round
@@ -143,8 +143,8 @@ class ScopeConfig:
 class TrapsConfig:
     """[crawl.traps]: rules against sites that go on for ever."""
 
-    max_url_length: int = 2048
-    max_path_segments: int = 20
+    max_url_length: int = 2048  # characters
+    max_path_segments: int = 20  # parts of a path between slashes
     max_repeated_segments: int = 2  # how often one path segment may occur
     max_parameters: int = 8  # in a query
     max_urls_per_path: int = 500  # distinct queries with the same parameter names below one path
@@ -152,7 +152,7 @@ class TrapsConfig:
     first_year: int = 1990  # a date in a URL outside of these years is a calendar's
     last_year: int = 2035
     max_same_payload: int = 20  # URLs of one pattern that gave the very same bytes
-    session_parameters: tuple[str, ...] = (
+    session_parameters: tuple[str, ...] = (  # names; a URL that has one of them is refused
         "jsessionid", "phpsessid", "aspsessionid", "sessionid", "session_id", "sid", "cfid", "cftoken", "zenid", "oscsid",
     )  # fmt: skip
 
@@ -175,7 +175,7 @@ class CrawlConfig:
     user_agent: str = ""  # "name/version (+https://page.about.it; mail@address)": both addresses are required
     source: str = "crawl"  # the name of the source that the pages get, for mixing
     max_pages: int | None = None  # requests for pages in the whole crawl
-    max_rounds: int = 1000
+    max_rounds: int = 1000  # after which the crawl ends, whatever waits
     shards: int = 8  # units of work of a round; results do not depend on it
     sitemaps: bool = True  # read the sitemaps that robots.txt names
     robots_unreachable: Literal["disallow", "allow"] = (
@@ -183,7 +183,7 @@ class CrawlConfig:
     )
     robots_forbidden: Literal["allow", "disallow"] = "allow"  # what 401 and 403 for robots.txt mean; the RFC says allow
     robots_cache_seconds: float = 86_400.0  # RFC 9309: no more than a day
-    ports: tuple[int, ...] = (80, 443)
+    ports: tuple[int, ...] = (80, 443)  # those that may be connected to
     allow_private_hosts: tuple[str, ...] = ()  # "host", "host:port", "address" or "network/bits" that may be private
     addresses: dict[str, str] = field(default_factory=dict)  # host name → IP address, in place of DNS
     previous: str = ""  # folder of an earlier run: what has not changed since is not sent again (ETag, Last-Modified)

@@ -91,7 +91,7 @@ def _copied(records: Iterable[tuple[int, dict[str, Any]]], copy: RecordWriter) -
 def _parts(
     records: Iterator[tuple[int, dict[str, Any]]], source: str, folder: str, text_field: str
 ) -> Iterator[tuple[str, int]]:
-    """The path and the number of rows of each part; a row's id is its number, its url what the record calls itself."""
+    """The path and the number of rows of each part; a row's id is its number, its title what the record calls itself."""
     more = next(records, None)
     while more is not None:
         path = join(folder, "texts", f"part-{more[0] // PART_DOCUMENTS:05d}.parquet")
@@ -109,7 +109,8 @@ def _row(number: int, record: Mapping[str, Any], source: str, text_field: str) -
     known = {name: str(record[name]) for name in ("date", "source") if isinstance(record.get(name), str)}
     return {
         "id": id_text(0, number),
-        "url": _name(record, number),
+        "url": str(record.get("url") or ""),
+        "title": _name(record, number),
         "text": text.encode(errors="replace").decode(),
         **known,
     }
@@ -153,9 +154,9 @@ def _apply(
         decisions = decisions_for(plan, part)
         sizes = ClusterSizes(plan, part, read_identities(plan.signature_table(part))[0], rows_of(decisions["ref"]))
         about = dict(zip(rows_of(decisions["ref"]).tolist(), decisions, strict=True))
-        for at, spooled in enumerate(read_rows(plan.parts[part], ["id", "url"])):
+        for at, spooled in enumerate(read_rows(plan.parts[part], ["id", "title"])):
             record = next(records, None)
-            if record is None or _name(record, counts["read"]) != spooled["url"]:
+            if record is None or _name(record, counts["read"]) != spooled["title"]:
                 raise InputError(f"{source}: the record at line {counts['read'] + 1} changed while it was read")
             counts["read"] += 1
             row: Mapping[str, Any] = {
@@ -175,7 +176,7 @@ def _apply(
             if refused:
                 by = names.get(rejection.duplicate_of, rejection.duplicate_of)
                 # What has no id is named as it would be named as a survivor.
-                refused.write({"id": spooled["url"], **record, **replace(rejection, duplicate_of=by).explained()})
+                refused.write({"id": spooled["title"], **record, **replace(rejection, duplicate_of=by).explained()})
     return dict(counts)
 
 
@@ -185,9 +186,9 @@ def _survivor_names(plan: Plan) -> dict[str, str]:
     numbers = {int(one["by_low"]) for decisions in wanted for one in decisions if not one["earlier"]}
     names, number = {}, 0
     for part in plan.own_parts:
-        for row in read_rows(plan.parts[part], ["url"]):
+        for row in read_rows(plan.parts[part], ["title"]):
             if number in numbers:
-                names[id_text(0, number)] = row["url"]
+                names[id_text(0, number)] = row["title"]
             number += 1
     return names
 

@@ -5,6 +5,8 @@ from urllib.parse import quote
 from pipeline.ingest.captures import Capture
 from pipeline.urls import canonical_url
 
+FILE_KINDS = ("html", "text")  # of which a file is one page
+
 
 def known_url(url: str) -> str:
     """`url` in its canonical form; what is no web address stays as it is, in one line."""
@@ -20,8 +22,11 @@ def url_of(capture: Capture, digest: str, *, source: str, name: str, base_url: s
         return known_url(capture.url)
     if capture.key:
         return f"urn:corpusmill:{source}:{quote(capture.key, safe='/:')}"
-    if capture.place.kind in ("html", "text"):
-        return (
-            known_url(f"{base_url.rstrip('/')}/{quote(name)}") if base_url else f"urn:corpusmill:{source}:{quote(name)}"
-        )
+    if capture.place.kind in FILE_KINDS:
+        return url_of_file(source=source, name=name, base_url=base_url)
     return f"urn:sha256:{digest}"
+
+
+def url_of_file(*, source: str, name: str, base_url: str) -> str:
+    """The URL of the one page that a file is: below `base_url`, or a urn of its name within the source."""
+    return known_url(f"{base_url.rstrip('/')}/{quote(name)}") if base_url else f"urn:corpusmill:{source}:{quote(name)}"

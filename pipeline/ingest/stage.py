@@ -19,7 +19,7 @@ from pipeline import storage
 from pipeline.errors import InputError
 from pipeline.ingest.captures import Capture, Found, Other, Place, Refusal
 from pipeline.ingest.config import IngestConfig
-from pipeline.ingest.identity import known_url, url_of
+from pipeline.ingest.identity import FILE_KINDS, known_url, url_of, url_of_file
 from pipeline.ingest.jsonl import found_in_lines
 from pipeline.ingest.optout import refused_by_wish
 from pipeline.ingest.parquet import found_in_rows
@@ -93,7 +93,7 @@ class IndexShard:
                             json.dumps([row[name] for name in CONTENT_COLUMNS]).encode() + found.kept.text.encode()
                         )
                     elif isinstance(found, Refusal):
-                        rejected.append(rejection_row(rejection(found, item)))
+                        rejected.append(rejection_row(rejection(found, item, self.config.base_url)))
                     counts.update(_names_of(found))
         outputs.add(PAGES_OUTPUT, pages.entry(), content=content.hexdigest())
         outputs.add(REJECTED_OUTPUT, rejected.entry())
@@ -182,15 +182,26 @@ def index_row(capture: Capture, item: Mapping[str, Any], config: IngestConfig) -
     }
 
 
-def rejection(refusal: Refusal, item: Mapping[str, Any]) -> Rejection:
-    """A refusal as a rejection that names file and position. Its id is made of them, for there may be no payload."""
+def rejection(refusal: Refusal, item: Mapping[str, Any], base_url: str) -> Rejection:
+    """A refusal as a rejection that names file and position. Its id is made of them, for there may be no payload.
+
+    A file that would have been a page has the URL of that page.
+    """
     where = f"{refusal.place.file or item['file']} @ {refusal.place.position}"
     return Rejection(
         id=page_id_of_digest(refusal.url, where),
-        url=known_url(refusal.url) if refusal.url else f"urn:corpusmill:{item['source']}:{known_url(item['name'])}",
+        url=_url_of_refused(refusal, item, base_url),
         stage="pages",
         reason=refusal.reason,
         detail=f"{where}: {refusal.detail}",
         value=refusal.value,
         threshold=refusal.threshold,
     )
+
+
+def _url_of_refused(refusal: Refusal, item: Mapping[str, Any], base_url: str) -> str:
+    if refusal.url:
+        return known_url(refusal.url)
+    if base_url and refusal.place.kind in FILE_KINDS:
+        return url_of_file(source=item["source"], name=item["name"], base_url=base_url)
+    return f"urn:corpusmill:{item['source']}:{known_url(item['name'])}"

@@ -59,6 +59,18 @@ def test_the_first_of_a_cluster_survives_as_it_was(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_the_address_of_a_record_is_its_url_whatever_its_id_is(tmp_path: Path) -> None:
+    records = [
+        {"id": "b", "url": "http://example.org/1", "text": "something"},
+        {"id": "a", "url": "https://example.org/1#x", "text": "something else"},
+        {"id": "http://example.org/1", "text": "an id is no address"},
+    ]
+    source, refused = write(tmp_path / "in.jsonl", records), str(tmp_path / "no.jsonl")
+    config = DedupConfig(one_per_address=True)
+    deduplicate_records(source, str(tmp_path / "out.jsonl"), config, rejected=refused)
+    assert [(row["id"], row["reason"], row["duplicate_of"]) for row in read(refused)] == [("a", "same_address", "b")]
+
+
 @pytest.mark.parametrize("part", [1, 7, 1000])
 def test_the_same_pairs_for_any_size_of_parts(
     corpus: list[Document], monkeypatch: pytest.MonkeyPatch, part: int

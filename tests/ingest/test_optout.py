@@ -111,6 +111,18 @@ def test_html_of_any_input_is_asked(tmp_path: Path) -> None:
     assert set(rejected.values()) == {("opt_out", "meta:noai")}
 
 
+def test_a_refused_file_has_the_url_that_its_page_would_have(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for name, body in (("no", with_meta("<meta name=robots content=noai>")), ("yes", PLAIN), ("empty", b" ")):
+        (tmp_path / f"in/{name}.html").write_bytes(body)
+    pages, rejected = ingested(tmp_path, inputs=(f"{tmp_path}/in",), base_url="https://example.org/x/")
+    assert pages == {"https://example.org/x/yes.html"}
+    assert {url: reason for url, (reason, _) in rejected.items()} == {
+        "https://example.org/x/no.html": "opt_out",
+        "https://example.org/x/empty.html": "empty",
+    }
+
+
 def test_a_crawl_and_the_ingest_of_the_same_answers_agree(tmp_path: Path) -> None:
     """Both are asked about every page of the table, so that a rule of one alone would show."""
 
