@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
@@ -19,6 +18,7 @@ from pipeline.errors import InputError
 from pipeline.filter.reading import normalise, readable, sentences
 from pipeline.jsonl import read_records
 from pipeline.language_codes import language_code
+from tokenizer.compiling import kept
 
 HELD_OUT_OF = 5
 _SHINGLE_LETTERS = 8
@@ -194,7 +194,7 @@ def _signature(text: str, number: int) -> npt.NDArray[np.uint64]:
     return _smallest(points, number)
 
 
-@numba.njit(cache=True, nogil=True)
+@kept(nogil=True)
 def _smallest(points: npt.NDArray[np.uint32], number: int) -> npt.NDArray[np.uint64]:
     """The smallest values of `number` hash functions over the shingles; a text shorter than one is one."""
     smallest = np.full(number, np.uint64(0xFFFFFFFFFFFFFFFF))

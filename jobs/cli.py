@@ -67,6 +67,7 @@ def entry() -> NoReturn:
     """Ends the process with the exit code of its command: at once after a failure, as engines may have threads still at work."""
     for number in (signal.SIGINT, signal.SIGTERM):  # a scheduler that wants the machine back asks by the second
         signal.signal(number, _interrupted)
+    _stand_in_for_closed_streams()
     _take_any_text()
     code = main()
     if code:
@@ -79,6 +80,17 @@ def _forget_output() -> None:
     if sys.stdout is not None:
         with suppress(OSError, ValueError):  # no file stands behind it
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _stand_in_for_closed_streams() -> None:
+    """Takes the numbers of standard streams that are closed: else a dataset would get one, and what libraries print there."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(2, "w", encoding="utf-8", buffering=1)
 
 
 def _take_any_text() -> None:
@@ -95,7 +107,7 @@ def _interrupted(*_signal: object) -> NoReturn:
     last_resort = threading.Timer(_SECONDS_TO_CLEAN_UP, _end_now)
     last_resort.daemon = True
     last_resort.start()
-    raise KeyboardInterrupt
+    raise KeyboardInterrupt(_INTERRUPTED)  # not without a word: Beam makes another error of one that has none
 
 
 def _end_now() -> None:

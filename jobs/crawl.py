@@ -27,6 +27,7 @@ from pipeline import charset, manifests, storage
 from pipeline.crawl import index, progress
 from pipeline.crawl.config import CrawlConfig, check_seed, check_user_agent
 from pipeline.crawl.frontier import shard_of
+from pipeline.crawl.politeness import likely_time
 from pipeline.crawl.rounds import CUT_SHORT, FRONTIER, REQUESTS, ROUNDS, SUMMARY, Base, index_shards, round_output
 from pipeline.crawl.scope import extension_of
 from pipeline.crawl.stage import SEED_SITEMAPS, SEEDS, CrawlRound, IndexPages, part_name
@@ -263,7 +264,8 @@ def _wait(outlook: Outlook, config: CrawlConfig) -> bool:
     """Waits until something may be fetched; False if there is nothing, or not for a long time."""
     if outlook.earliest is None:
         return False
-    seconds = outlook.earliest - time.time()
+    now = time.time()
+    seconds = likely_time(outlook.earliest, now, config.politeness) - now
     if seconds > config.politeness.max_idle_seconds:
         Progress.note(
             f"crawl: what is left may not be fetched for {seconds:,.0f} s; it stays in the ledger as deferred"

@@ -9,13 +9,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
 from jobs.classifier_data import Example
 from pipeline.filter.linear import Weights, buckets_of, points_of
 from pipeline.filter.reading import readable, with_signs
+from tokenizer.compiling import kept
 
 Floats = npt.NDArray[np.float64]
 _BIAS_VALUE = 0.5
@@ -110,7 +110,7 @@ def _rounded(values: Floats) -> Floats:
     return np.asarray(np.round(values * 2**20) / 2**20)
 
 
-@numba.njit(cache=True, nogil=True)
+@kept(nogil=True)
 def _count(
     starts: npt.NDArray[np.int64], buckets: npt.NDArray[np.int32], rows: npt.NDArray[np.int64], frequency: Floats
 ) -> None:
@@ -119,7 +119,7 @@ def _count(
             frequency[buckets[position]] += 1
 
 
-@numba.njit(cache=True, nogil=True)
+@kept(nogil=True)
 def _squares(
     starts: npt.NDArray[np.int64], buckets: npt.NDArray[np.int32], rows: npt.NDArray[np.int64], rarity: Floats
 ) -> Floats:
@@ -132,7 +132,7 @@ def _squares(
     return squares
 
 
-@numba.njit(cache=True, nogil=True)
+@kept(nogil=True)
 def _margins(
     starts: npt.NDArray[np.int64], buckets: npt.NDArray[np.int32], rows: npt.NDArray[np.int64], weights: Floats
 ) -> Floats:
@@ -145,7 +145,7 @@ def _margins(
     return margins
 
 
-@numba.njit(cache=True, nogil=True)
+@kept(nogil=True)
 def _descend(
     starts: npt.NDArray[np.int64], buckets: npt.NDArray[np.int32], rows: npt.NDArray[np.int64], shuffled: npt.NDArray[np.int64],
     rarity: Floats, squares: Floats, signs: Floats, slack: Floats, duals: Floats, weights: Floats,

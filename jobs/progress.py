@@ -3,6 +3,7 @@
 Everything goes to standard error, so standard output stays for results.
 """
 
+import errno
 import sys
 import time
 from typing import Self
@@ -14,6 +15,8 @@ from rich.progress import Progress as Bars
 _LINE_SECONDS = 10.0
 # Before this share is done a first guess of the time left would be wild.
 _SURE_SHARE = 0.02
+# What says that a line cannot be shown, and nothing of the job itself.
+_NOT_TAKEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 # A log file has no width of its own.
 console = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else 140)
 
@@ -80,11 +83,17 @@ class Progress:
 
     @staticmethod
     def note(line: str) -> None:
-        """Prints one line above whatever bar is showing."""
-        if console.is_terminal:
-            console.print(line, markup=False)
-        else:
-            print(line, file=sys.stderr, flush=True)
+        """Prints one line above whatever bar is showing. A job of hours does not fail for a log that is on a full disk."""
+        try:
+            if console.is_terminal:
+                console.print(line, markup=False)
+            else:
+                print(line, file=sys.stderr, flush=True)
+        except BrokenPipeError:
+            raise
+        except OSError as error:  # nor for a terminal that was closed
+            if error.errno not in _NOT_TAKEN:
+                raise
 
 
 def _roughly(seconds: float) -> str:

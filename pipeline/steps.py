@@ -9,6 +9,7 @@ any engine. No Beam here.
 
 import errno
 import json
+import os
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,6 +29,7 @@ _FAILURE = "failure.json"
 _MARKER = "attempt.json"
 _TAKEN_OVER = "taken-over"
 _KINDS = (SettingError, InputError, DataError)
+_FEW_FILES, _SMALL_SHARE = 64, 0.01  # of a disk that is full of files, and of one that is full of bytes
 _OF_FULL_DISKS = frozenset((errno.ENOSPC, errno.EDQUOT))
 # What object stores raise without an error number, and the packages whose errors speak of the store and not of us.
 _OF_STORES = (PermissionError, FileNotFoundError, TimeoutError, ConnectionError)
@@ -327,7 +329,7 @@ def explained(error: BaseException) -> str | None:
         return str(error)
     if isinstance(error, OSError) and error.errno is not None:
         full = error.errno in _OF_FULL_DISKS
-        hint = "; free some space and give the same command again" if full else ""
+        hint = _room_wanted(str(error.filename or "")) if full else ""
         place = error.filename or (
             f"storage, perhaps temporary files in {tempfile.gettempdir()}" if full else "storage"
         )
@@ -336,6 +338,16 @@ def explained(error: BaseException) -> str | None:
         place = error.__notes__[0] if getattr(error, "__notes__", None) else "storage"
         return f"{place}: {' '.join(str(error).split())}"
     return None
+
+
+def _room_wanted(path: str) -> str:
+    """What to do about a full disk: some have space left and take no more files."""
+    with suppress(OSError, ValueError):
+        disk = os.statvfs(os.path.dirname(path) or ".")
+        # what failed has given some files back meanwhile
+        if path and disk.f_files and disk.f_favail < _FEW_FILES and disk.f_bavail > _SMALL_SHARE * disk.f_blocks:
+            return "; the disk has room for no more files, however small (df -i); remove some and give the same command again"
+    return "; free some space and give the same command again"
 
 
 def full_disk_behind(error: BaseException) -> OSError | None:

@@ -15,8 +15,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+import apache_beam as beam
 import pytest
 
+from jobs import cli
+from jobs.engine import Engine, run_pipeline
 from jobs.lock import held
 from pipeline import manifests
 from tests import corpora
@@ -265,6 +268,29 @@ def test_an_output_that_takes_nothing(output: str, code: int, part: str) -> None
     assert part in ended.stderr
     assert "Traceback" not in ended.stderr
     assert "Exception ignored" not in ended.stderr
+
+
+def test_a_closed_standard_error_fails_nothing() -> None:
+    command = f"{sys.executable} -m jobs langid - - 2>&-"
+    ended = subprocess.run(
+        ["bash", "-c", command], input='{"text": "fine"}\n', capture_output=True, text=True, timeout=100
+    )
+    assert ended.returncode == 0
+    assert json.loads(ended.stdout)["text"] == "fine"
+
+
+def test_an_interruption_within_a_record_stays_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beam makes errors of its own of those that records raise, and of one without words another kind."""
+    monkeypatch.setattr(cli, "_end_now", lambda: None)  # it would end the tests
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run_pipeline(
+                lambda pipeline: pipeline | beam.Create([1]) | "Interrupt" >> beam.Map(cli._interrupted), Engine()
+            )
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 @pytest.mark.parametrize("name", ["pages.jsonl.gz", "pages.warc.gz", "pages.parquet"])

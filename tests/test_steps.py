@@ -8,6 +8,7 @@ import sys
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 
 import apache_beam as beam
 import pytest
@@ -218,6 +219,23 @@ def test_a_defect_is_not_noted(run: str) -> None:
 )
 def test_failures_are_explained_in_a_sentence(error: Exception, sentence: str | None) -> None:
     assert steps.explained(error) == sentence
+
+
+@pytest.mark.parametrize(
+    ("files", "files_left", "blocks_left", "part"),
+    [
+        (9000, 1, 500, "room for no more files"),
+        (9000, 800, 0, "free some space"),
+        (9000, 1, 0, "free some space"),
+        (0, 0, 500, "free some space"),  # it sets no bound
+    ],
+)
+def test_a_disk_that_takes_no_more_files_is_not_said_to_want_space(
+    monkeypatch: pytest.MonkeyPatch, files: int, files_left: int, blocks_left: int, part: str
+) -> None:
+    disk = SimpleNamespace(f_files=files, f_favail=files_left, f_blocks=1000, f_bavail=blocks_left)
+    monkeypatch.setattr("os.statvfs", lambda path: disk)
+    assert part in str(steps.explained(OSError(28, "No space left on device", "/full/x")))
 
 
 PROGRAM = textwrap.dedent(

@@ -81,6 +81,18 @@ class Pace:
         self.next_allowed = max(self.next_allowed, now + max(pause, self.delay))
 
 
+def likely_time(moment: float, now: float, config: PolitenessConfig) -> float:
+    """The time until which something waits; `now` where that lies further ahead than we ever wait: an earlier clock was wrong."""
+    longest = max(
+        config.delay_seconds,
+        config.max_delay_seconds,
+        config.max_crawl_delay_seconds,
+        config.max_retry_after_seconds,
+        config.retry_seconds * 2.0**config.tries,
+    )
+    return moment if moment <= now + longest else now
+
+
 def retry_after_seconds(value: str, now: float) -> float | None:
     """The wait that a Retry-After header asks for, from seconds or from a date; None if it says neither.
 

@@ -17,6 +17,7 @@ from pipeline.crawl.config import CrawlConfig
 from pipeline.crawl.frontier import Seen, Spool, fingerprint, shard_of
 from pipeline.crawl.guard import AddressGuard
 from pipeline.crawl.ledger import Event, Found, RobotsVisit, Visit
+from pipeline.crawl.politeness import likely_time
 from pipeline.crawl.queues import QueuedUrl, Turn, UrlQueues
 from pipeline.crawl.scope import Scope
 from pipeline.crawl.sites import Policy, Site, read_sites
@@ -74,9 +75,11 @@ class ShardState:
         self.sites = read_sites(join(folder, f"{shard}.sites.jsonl"), self.config)
         for site in self.sites.values():
             site.queue.room = self._room(site)
+            site.pace.next_allowed = likely_time(site.pace.next_allowed, now, self.config.politeness)
         for row in read_rows(join(folder, f"{shard}.queue.parquet")):
             domain = row.pop("domain")
             row["reason"] = "" if row["reason"] == "budget" else row["reason"]  # it may have become larger
+            row["not_before"] = likely_time(row["not_before"], now, self.config.politeness)
             self.put(domain, QueuedUrl(**row), held=row["not_before"] > now)
 
     def receive(self, incoming: Iterable[Sent]) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
@@ -15,6 +14,7 @@ from pipeline.dedup.index import read_signatures
 from pipeline.dedup.plan import Plan, References, partition_of, references
 from pipeline.dedup.shingles import mixed
 from pipeline.steps import Shard
+from tokenizer.compiling import kept
 
 if TYPE_CHECKING:
     from pipeline.stage import Outputs
@@ -24,7 +24,7 @@ BAND = np.dtype([("key", "<u8"), ("id", "<u8"), ("ref", "<u8")])
 _FACTOR = np.uint64(0xC2B2AE3D27D4EB4F)
 
 
-@numba.njit(cache=True, nogil=True)
+@kept(nogil=True)
 def _fill_keys(signatures: npt.NDArray[np.uint32], rows: int, keys: npt.NDArray[np.uint64]) -> None:
     for i in range(keys.shape[0]):
         for band in range(keys.shape[1]):

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
@@ -13,6 +12,7 @@ from pipeline.dedup.bands import BAND
 from pipeline.dedup.exchange import ExchangeWriter, Records, gather, read_exchange, received
 from pipeline.dedup.plan import Plan, References, check_places, own, partition_of, parts_of
 from pipeline.steps import Shard
+from tokenizer.compiling import kept
 
 if TYPE_CHECKING:
     from pipeline.stage import Outputs
@@ -25,7 +25,7 @@ _HELD_PAIRS = 4_000_000
 _LOW = np.uint64(0xFFFFFFFF)
 
 
-@numba.njit(cache=True, nogil=True)
+@kept(nogil=True)
 def _pair_up(
     keys: npt.NDArray[np.uint64],
     nodes: npt.NDArray[np.int64],

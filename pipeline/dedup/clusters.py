@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
@@ -12,6 +11,7 @@ from pipeline.dedup.exchange import Records, gather, received, write_exchange
 from pipeline.dedup.plan import STANDING_FOR, Plan, References, parts_of
 from pipeline.dedup.verify import EDGE
 from pipeline.steps import Shard
+from tokenizer.compiling import kept
 
 if TYPE_CHECKING:
     from pipeline.stage import Outputs
@@ -21,7 +21,7 @@ NEAR = np.dtype([*STANDING_FOR, ("similarity", "<f8")])
 _NODE = np.dtype([("ref", "<u8"), ("high", "<u8"), ("low", "<u8"), ("rank", "<f8")])
 
 
-@numba.njit(cache=True, nogil=True)
+@kept(nogil=True)
 def components(firsts: npt.NDArray[np.int64], seconds: npt.NDArray[np.int64], num_nodes: int) -> npt.NDArray[np.int64]:
     """For each node the least node of its connected component, by union-find with path halving."""
     parent = np.arange(num_nodes)

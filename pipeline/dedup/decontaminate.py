@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -24,6 +23,7 @@ from pipeline.dedup.shingles import NO_STARTS, Hashes, Shingling, join_words, sc
 from pipeline.errors import InputError
 from pipeline.jsonl import read_records
 from pipeline.records import Document, Rejection
+from tokenizer.compiling import kept
 
 STAGE, REASON = "dedup", "contaminated"
 MATCHES = pa.schema(
@@ -66,7 +66,7 @@ class Match:
         return self.matched / self.ngrams
 
 
-@numba.njit(cache=True, nogil=True)
+@kept(nogil=True)
 def _look_up(hashes: Hashes, table: Hashes, bits: npt.NDArray[np.uint64], places: npt.NDArray[np.int64]) -> int:
     """Writes the place of each hash in the sorted `table` to `places`, -1 where there is none; returns how many are."""
     mask, found = np.uint64(bits.shape[0] * 64 - 1), 0

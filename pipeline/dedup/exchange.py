@@ -16,13 +16,13 @@ import zlib
 from collections.abc import Iterable
 from typing import IO, Self
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
 from pipeline.dedup.shingles import mixed
 from pipeline.errors import DataError
 from pipeline.storage import AtomicFile, open_read
+from tokenizer.compiling import kept
 
 Records = npt.NDArray[np.void]
 
@@ -33,7 +33,7 @@ _MAGIC = 0x33676E6168637865  # "exchang3"
 _BLOCK_BYTES = 32 << 20
 
 
-@numba.njit(cache=True, nogil=True)
+@kept(nogil=True)
 def _sum(words: npt.NDArray[np.uint64], width: int) -> np.uint64:
     total = np.uint64(0)
     for start in range(0, words.shape[0], width):

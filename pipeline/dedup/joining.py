@@ -7,12 +7,12 @@ are; in a larger one it takes about one comparison a document, and not thirty.
 
 from collections.abc import Iterator
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
 from pipeline.dedup.candidates import sorted_distinct
 from pipeline.dedup.plan import References
+from tokenizer.compiling import kept
 
 _SLICE_PAIRS = 8192
 _HALF, _LOW = np.int64(32), np.int64(0xFFFFFFFF)
@@ -20,7 +20,7 @@ _HALF, _LOW = np.int64(32), np.int64(0xFFFFFFFF)
 Numbers = npt.NDArray[np.int64]
 
 
-@numba.njit(cache=True, nogil=True)
+@kept(nogil=True)
 def _root(parent: Numbers, node: int) -> int:
     while parent[node] != node:
         parent[node] = parent[parent[node]]
@@ -28,7 +28,7 @@ def _root(parent: Numbers, node: int) -> int:
     return node
 
 
-@numba.njit(cache=True, nogil=True)
+@kept(nogil=True)
 def _open(firsts: Numbers, seconds: Numbers, parent: Numbers, sizes: Numbers, limit: int) -> npt.NDArray[np.bool_]:
     out = np.empty(firsts.shape[0], np.bool_)
     for i in range(firsts.shape[0]):
@@ -37,7 +37,7 @@ def _open(firsts: Numbers, seconds: Numbers, parent: Numbers, sizes: Numbers, li
     return out
 
 
-@numba.njit(cache=True, nogil=True)
+@kept(nogil=True)
 def _join(firsts: Numbers, seconds: Numbers, parent: Numbers, sizes: Numbers) -> None:
     for i in range(firsts.shape[0]):
         a, b = _root(parent, firsts[i]), _root(parent, seconds[i])

@@ -7,11 +7,11 @@ is not imported: its permutations are two draws from numpy's frozen `RandomState
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
 from pipeline.dedup.shingles import Bytes, Hashes, Shingling, join_words, scan, shingle_size
+from tokenizer.compiling import kept
 
 VERSION = "affine32"
 COMPILED_WITH = "shingles-4"
@@ -36,7 +36,7 @@ class Permutations:
         return cls(a, generator.randint(0, 1 << 32, num_permutations, dtype=np.uint32))
 
 
-@numba.njit(cache=True, nogil=True)
+@kept(nogil=True)
 def fill_signature(hashes: Hashes, a: Values, b: Values, block: Values, out: Values) -> None:
     """Writes the signature of a set of shingle hashes (repeats do no harm) to `out`; `EMPTY` where there are none."""
     out[:] = EMPTY
@@ -57,7 +57,7 @@ def fill_signature(hashes: Hashes, a: Values, b: Values, block: Values, out: Val
             out[k] = least
 
 
-@numba.njit(cache=True, nogil=True)
+@kept(nogil=True)
 def _sign(
     data: Bytes, bounds: npt.NDArray[np.int64], table: Values, by_words: int, by_characters: int, a: Values, b: Values,
     text_hashes: npt.NDArray[np.uint64], num_shingles: npt.NDArray[np.int32], signatures: npt.NDArray[np.uint32],

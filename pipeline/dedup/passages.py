@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numba
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -24,6 +23,7 @@ from pipeline.dedup.plan import Plan, check_places, id_numbers, partition_of
 from pipeline.dedup.shingles import Bytes, Hashes, join_words, mixed, scan
 from pipeline.steps import Shard
 from pipeline.tables import read_batches
+from tokenizer.compiling import kept
 
 if TYPE_CHECKING:
     from pipeline.stage import Outputs
@@ -36,7 +36,7 @@ COMPILED_WITH = "shingles-4"
 _NEWLINE = np.uint8(10)
 
 
-@numba.njit(cache=True, nogil=True)
+@kept(nogil=True)
 def _split(
     data: Bytes,
     paragraphs: bool,

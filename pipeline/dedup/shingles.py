@@ -11,7 +11,6 @@ compiled callers in other files too (`COMPILED_WITH` there), or they go on with 
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -26,6 +25,7 @@ from pipeline.dedup.alphabet import (
     UNSPACED,
     code_point_table,
 )
+from tokenizer.compiling import kept
 
 VERSION = "shingles-4"
 
@@ -64,7 +64,7 @@ class Shingling:
         return code_point_table(fold_digits=self.fold_digits, fold_accents=self.fold_accents)
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@kept(nogil=True, inline="always")
 def mixed(value: np.uint64) -> np.uint64:
     """A bijection of 64 bits after which each input bit has moved each output bit (MurmurHash3's)."""
     value ^= value >> np.uint64(33)
@@ -74,7 +74,7 @@ def mixed(value: np.uint64) -> np.uint64:
     return value ^ (value >> np.uint64(33))
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@kept(nogil=True, inline="always")
 def _code_point(data: Bytes, at: int, end: int) -> tuple[np.uint32, int]:
     """The code point at `at` and the position behind it; damaged UTF-8 reads as single bytes."""
     first = np.uint32(data[at])
@@ -91,7 +91,7 @@ def _code_point(data: Bytes, at: int, end: int) -> tuple[np.uint32, int]:
     return first, at + 1
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@kept(nogil=True, inline="always")
 def _meaning(point: np.uint32, table: npt.NDArray[np.uint32]) -> np.uint32:
     """The entry of `table`, continued beyond its end: Han characters, then nothing that makes words."""
     if point < _TABLE_SIZE:
@@ -99,7 +99,7 @@ def _meaning(point: np.uint32, table: npt.NDArray[np.uint32]) -> np.uint32:
     return point | _UNSPACED if point < np.uint32(0x40000) else np.uint32(2)
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@kept(nogil=True, inline="always")
 def _and_letter(word: np.uint64, letter: np.uint32) -> np.uint64:
     """The hash of a word with one more letter. Accents are added, so that their order, which canonical forms change,
     is of no account."""
@@ -109,7 +109,7 @@ def _and_letter(word: np.uint64, letter: np.uint32) -> np.uint64:
     return word ^ (word >> np.uint64(29))
 
 
-@numba.njit(cache=True, nogil=True)
+@kept(nogil=True)
 def _goes_on(data: Bytes, at: int, end: int, table: npt.NDArray[np.uint32]) -> bool:
     """Whether a letter stands at `at`, which continues a word."""
     if at >= end:
@@ -118,7 +118,7 @@ def _goes_on(data: Bytes, at: int, end: int, table: npt.NDArray[np.uint32]) -> b
     return bool(meaning >= _LETTER and meaning < _UNSPACED)
 
 
-@numba.njit(cache=True, nogil=True)
+@kept(nogil=True)
 def scan(
     data: Bytes,
     start: int,
@@ -184,7 +184,7 @@ def scan(
     return num_words, num_unspaced
 
 
-@numba.njit(cache=True, nogil=True)
+@kept(nogil=True)
 def join_words(words: Hashes, num_words: int, size: int, out: Hashes) -> int:
     """Writes the hash of each run of `size` words to `out`; returns how many: none where words are fewer."""
     num_shingles = max(num_words - size + 1, 0)
@@ -196,7 +196,7 @@ def join_words(words: Hashes, num_words: int, size: int, out: Hashes) -> int:
     return num_shingles
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@kept(nogil=True, inline="always")
 def shingle_size(num_words: int, num_unspaced: int, by_words: int, by_characters: int) -> int:
     """How many words make a shingle of this document: decided by what most of its words are."""
     return by_characters if 2 * num_unspaced > num_words else by_words

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
-import numba
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -36,6 +35,7 @@ from pipeline.errors import DataError
 from pipeline.steps import Shard
 from pipeline.storage import AtomicFile, join, open_read
 from pipeline.tables import TableWriter, read_batches
+from tokenizer.compiling import kept
 
 if TYPE_CHECKING:
     from pipeline.stage import Outputs
@@ -59,7 +59,7 @@ _CHUNK_BYTES = 64 << 20
 _GAP_BYTES = 4096  # read along where a set lies close behind another
 
 
-@numba.njit(cache=True, nogil=True)
+@kept(nogil=True)
 def jaccard_sorted(first: Hashes, second: Hashes) -> float:
     """The Jaccard similarity of two sets, given as sorted arrays without repeats; 0 where both are empty."""
     i = j = common = 0
@@ -72,7 +72,7 @@ def jaccard_sorted(first: Hashes, second: Hashes) -> float:
     return common / union if union else 0.0
 
 
-@numba.njit(cache=True, nogil=True)
+@kept(nogil=True)
 def _agreement(first: Hashes, second: Hashes) -> int:
     """How many values of two signatures are equal, two values to a number."""
     equal = 0
@@ -83,7 +83,7 @@ def _agreement(first: Hashes, second: Hashes) -> int:
     return equal
 
 
-@numba.njit(cache=True, nogil=True)
+@kept(nogil=True)
 def _compare(
     sets: Hashes, bounds: npt.NDArray[np.int64], firsts: npt.NDArray[np.int64], seconds: npt.NDArray[np.int64],
     signature_words: int, num_permutations: int,

@@ -10,7 +10,6 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 import safetensors
@@ -18,6 +17,7 @@ import safetensors.numpy
 
 from pipeline.errors import DataError
 from pipeline.filter.reading import plain_spelling, with_signs
+from tokenizer.compiling import kept
 
 MAX_PIECE = 5
 _NEW_LINE = 10
@@ -45,7 +45,7 @@ def _scratch(points: Points) -> tuple[Buckets, Buckets]:
     )
 
 
-@numba.njit(cache=True, nogil=True)
+@kept(nogil=True)
 def _bucket(value: np.uint64, num_buckets: np.uint64) -> np.int64:
     """`value` mixed (two rounds of xor-shift and multiply), then its upper half scaled to the table."""
     for _ in range(2):
@@ -54,13 +54,13 @@ def _bucket(value: np.uint64, num_buckets: np.uint64) -> np.int64:
     return np.int64(((value >> np.uint64(32)) * num_buckets) >> np.uint64(32))
 
 
-@numba.njit(cache=True, nogil=True)
+@kept(nogil=True)
 def _is_space(point: np.uint32) -> bool:
     """Whether `point` parts words; compatibility normalisation has made the other spaces plain ones."""
     return bool(point <= 32 or point == 0x85 or point == 0x1680 or point == 0x2028 or point == 0x2029)
 
 
-@numba.njit(cache=True, nogil=True)
+@kept(nogil=True)
 def _fill_buckets(points: Points, num_buckets: int, found: Buckets, ends: Buckets) -> int:
     """Writes the bucket of every piece to `found`, and to `ends[1:]` where those of each line with words end.
 
@@ -102,7 +102,7 @@ def _fill_buckets(points: Points, num_buckets: int, found: Buckets, ends: Bucket
     return lines
 
 
-@numba.njit(cache=True, nogil=True)
+@kept(nogil=True)
 def _mean_weight(found: Buckets, weights: npt.NDArray[np.int8], seen: npt.NDArray[np.int32], mark: int) -> float:
     """Sum of the weights of the distinct buckets over the root of their number; 0 where there are none."""
     total, number = np.int64(0), 0
@@ -114,7 +114,7 @@ def _mean_weight(found: Buckets, weights: npt.NDArray[np.int8], seen: npt.NDArra
     return float(total / np.sqrt(number)) if number else 0.0
 
 
-@numba.njit(cache=True, nogil=True)
+@kept(nogil=True)
 def _mean_weights(
     found: Buckets, ends: Buckets, weights: npt.NDArray[np.int8], seen: npt.NDArray[np.int32], mark: int
 ) -> npt.NDArray[np.float64]:

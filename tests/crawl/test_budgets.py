@@ -1,5 +1,6 @@
 """A finished crawl under a larger budget goes on where it stopped, and comes to what one with that budget comes to."""
 
+import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -208,6 +209,16 @@ def test_rounds_are_a_budget_too(tmp_path: Path, capsys: pytest.CaptureFixture[s
         assert few.counts["kept"] < whole.counts["kept"] == len(site.urls(server)) - 2
         assert max(asked_for(server).values()) == 1
         assert crawled(tmp_path, replace(config, max_rounds=2000)) == whole
+
+
+def test_a_crawl_goes_on_whose_clock_was_years_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    site, ahead = TreeSite(HOSTS[:1], 12), time.time() + 4e8
+    with serving(site.answer) as server:
+        config = config_of(server, 1)
+        monkeypatch.setattr(time, "time", lambda: ahead)
+        crawled(tmp_path, replace(config, max_pages=3))
+        monkeypatch.undo()
+        assert crawled(tmp_path, replace(config, max_pages=9)).counts["kept"] == 9
 
 
 def test_pages_of_a_version_that_kept_no_frontier_are_set_aside(

@@ -4,7 +4,7 @@ from email.utils import format_datetime
 import pytest
 
 from pipeline.crawl.config import PolitenessConfig
-from pipeline.crawl.politeness import Pace, retry_after_seconds
+from pipeline.crawl.politeness import Pace, likely_time, retry_after_seconds
 
 NOW = 1_700_000_000.0
 CONFIG = PolitenessConfig(
@@ -107,3 +107,17 @@ def test_delay_that_becomes_known_late_counts_from_the_last_request() -> None:
 )
 def test_retry_after(value: str, seconds: float | None) -> None:
     assert retry_after_seconds(value, NOW) == seconds
+
+
+@pytest.mark.parametrize(
+    ("moment", "expected"),
+    [
+        (0.0, 0.0),
+        (NOW - 9.0, NOW - 9.0),
+        (NOW + 3600.0, NOW + 3600.0),  # the longest Retry-After
+        (NOW + 3601.0, NOW),
+        (2 * NOW, NOW),
+    ],
+)
+def test_no_site_waits_for_a_clock_that_was_ahead(moment: float, expected: float) -> None:
+    assert likely_time(moment, NOW, CONFIG) == expected

@@ -1,5 +1,7 @@
 """What a person sees of a long step: records that are done, those of shards under way among them."""
 
+import errno
+import io
 from pathlib import Path
 from typing import Any
 
@@ -77,3 +79,15 @@ def test_the_time_left_is_that_of_the_work(
             now[0] = seconds
             bar.set(done)
     assert capsys.readouterr().err.splitlines(keepends=True)[-1] == line
+
+
+class FullDisk(io.StringIO):
+    """A log on a disk that takes nothing any more."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_log_on_a_full_disk_ends_no_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr", FullDisk())
+    Progress.note("curate: done")
