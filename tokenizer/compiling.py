@@ -110,8 +110,9 @@ def _kept(function: Any, **options: Any) -> Any:
     """
     dispatcher: Any = kept(**options)(function)
     index: Any = getattr(getattr(dispatcher, "_cache", None), "_cache_file", None)
-    if hasattr(index, "_source_stamp"):
-        index._source_stamp = _SOURCES
+    if not hasattr(index, "_source_stamp"):  # rather compiled by each process than out of date
+        return numba.njit(**options)(function)
+    index._source_stamp = _SOURCES
     return dispatcher
 
 
