@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import Any, NoReturn
 
 from jobs.commands import classifier, cluster, duplicates, filters, readers, steps, tools
+from jobs.commands.parts import starts_pipelines
 from pipeline.errors import CorpusmillError, SettingError
 from pipeline.steps import explained
 
@@ -42,6 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.beam_args = tuple(beam_args)
     _quieten(getattr(options, "debug", False))
     try:
+        if beam_args and not starts_pipelines(options):
+            raise SettingError(
+                f"{options.job} starts no Beam pipeline, so {beam_args[0]!r} behind -- reaches nobody; leave it out"
+            )
         options.handler(options)
         if sys.stdout is not None:  # it is closed
             sys.stdout.flush()

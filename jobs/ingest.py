@@ -65,7 +65,7 @@ def ingest_run(run: str, config: IngestConfig, engine: Engine, *, force: bool = 
     check_kept(inputs.files, config.fields)
     if inputs.num_unknown:
         Progress.note(
-            f"ingest: passed over {inputs.num_unknown:,} files in folders that show no format it reads, for example {inputs.unknown}"
+            f"ingest: passed over {inputs.num_unknown:,} file{'s' * (inputs.num_unknown != 1)} in folders that show no format it reads, for example {inputs.unknown}"
         )
     if replaced.crawled(step):
         replaced.set_aside(step, "ingest", ["they came from a crawl"])

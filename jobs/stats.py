@@ -53,7 +53,7 @@ def main(
     print("\n".join(group_lines(groups, by, top)))
     if out:
         _write_csv(groups, by, out)
-        Progress.note(f"stats: {groups.num_rows:,} groups → {out}")
+        Progress.note(f"stats: {groups.num_rows:,} group{'s' * (groups.num_rows != 1)} → {out}")
     if exists(join(run, MEASURES, MANIFEST)):
         print()
         print("\n".join(measure_lines(join(run, MEASURES), Rulebook.of(decided_by(config)), quantiles)))
@@ -160,7 +160,7 @@ def group_lines(groups: pa.Table, by: str, top: int) -> Iterator[str]:
     rows = groups.slice(0, top).to_pylist()
     whole, rest = _totals(groups), _totals(groups.slice(top))
     of_pages = f" of {whole['pages']:,} pages" if judged else ""
-    yield f"{groups.num_rows:,} groups by {by}: {whole['documents']:,} documents{of_pages}, {whole['characters']:,} characters"
+    yield f"{groups.num_rows:,} group{'s' * (groups.num_rows != 1)} by {by}: {whole['documents']:,} documents{of_pages}, {whole['characters']:,} characters"
     pages = f"{'pages':>10} " if judged else ""
     yield f"{by:40} {pages}{'documents':>10} {'kept  ' if judged else ''}{'characters':>14} {'share':>6}" + (
         "  chief reason of the others" if judged else ""

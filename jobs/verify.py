@@ -35,7 +35,9 @@ def main(run: str) -> str:
     for fault in faults:
         Progress.note(f"verify: {fault}")
     if faults:
-        raise DataError(f"{run} does not verify: {len(faults)} findings, the first: {faults[0]}")
+        raise DataError(
+            f"{run} does not verify: {len(faults)} finding{'s' * (len(faults) != 1)}, the first: {faults[0]}"
+        )
     files = sum(len(manifests.read_manifest(folder).files) for folder in folders)
     shards = ", the shards hold each document once" if join(run, SHARDS) in folders else ""
     return f"{run}: {len(folders)} datasets and {files} files are as their manifests say{shards}, and the ledger closes"

@@ -121,6 +121,12 @@ def test_wrong_options_of_the_engine(
     assert_one_sentence(commands.run("ingest", settings(), *arguments), 2, part)
 
 
+@pytest.mark.parametrize("arguments", [["train", "x.toml"], ["verify", "runs/x"], ["filter", "in.jsonl", "out.jsonl"]])
+def test_only_what_starts_a_pipeline_takes_options_of_beam(commands: Commands, arguments: list[str]) -> None:
+    ended = commands.run(*arguments, "--", "--runner=FlinkRunner")
+    assert_one_sentence(ended, 2, arguments[0], "starts no Beam pipeline", "--runner=FlinkRunner")
+
+
 @pytest.mark.parametrize(
     "arguments", [[], ["no-such-job"], ["run"], ["run", "a.toml", "--no-such-option"], ["explain", "runs/x"]]
 )

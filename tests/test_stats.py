@@ -112,7 +112,7 @@ def test_the_sample_is_the_same_for_any_order_of_files(tmp_path: Path) -> None:
 def test_the_command(made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "hosts.csv"
     assert cli.main(["stats", str(made.run), "--by", "host", "--top", "1", "--out", str(out)]) == 0
-    assert "groups by host" in capsys.readouterr().out
+    assert "1 group by host" in capsys.readouterr().out
     with open(out, encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["host", "pages", "documents", "characters", "chief_reason"]

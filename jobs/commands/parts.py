@@ -29,7 +29,7 @@ def declare(commands: Any, name: str, text: str, handler: Handler, *, example: s
     command.add_argument(
         "--debug", action="store_true", help="show the log of the engine and the traceback of any failure"
     )
-    command.set_defaults(handler=handler)
+    command.set_defaults(handler=handler, job=name)
     return command
 
 
@@ -63,13 +63,18 @@ def take_force(command: argparse.ArgumentParser) -> None:
 
 
 def take_engine(command: argparse.ArgumentParser) -> None:
-    """Gives a command what `engine_of` reads."""
+    """Gives a command what `engine_of` reads; one without it starts no pipeline, and nothing may follow `--`."""
     command.add_argument(
         "--workers",
         type=int,
         metavar="N",
         help="worker processes on this machine (default: its cores, where there is enough to do)",
     )
+
+
+def starts_pipelines(options: argparse.Namespace) -> bool:
+    """Whether the command may name an engine."""
+    return hasattr(options, "workers")
 
 
 def engine_of(options: argparse.Namespace) -> "Engine":
@@ -103,7 +108,8 @@ def plain_config(path: str, assignments: Sequence[str]) -> "RunConfig":
 
 def run_job(options: argparse.Namespace, module: str, **extra: Any) -> None:
     """Runs `main` of `jobs/{module}.py` inside the run that the options name."""
-    config, engine = config_of(options), engine_of(options)
+    config = config_of(options)
+    engine = engine_of(options) if starts_pipelines(options) else None
     from jobs.checks import check
     from jobs.lock import opened
     from jobs.times import timed

@@ -29,11 +29,15 @@ _STEPS = {
     "ingest": ("index the pages of WARC, WET, HTML, JSONL, Parquet, Arrow, CSV and text files", "ingest"),
     "curate": ("extract, filter and deduplicate pages into documents", "curate"),
     "count": ("count the pre-tokens of the documents", "count"),
+}
+# The same of those that start no pipeline.
+_PLAIN_STEPS = {
     "train": ("train the model on the shards", "train"),
     "evaluate": ("score the model on held-out text, beside n-gram baselines", "evaluate"),
 }
 _EXAMPLE = """example:
-  corpusmill {name} my.toml --set run.folder=runs/mine
+  corpusmill {name} my.toml --set run.folder=runs/mine"""
+_BEAM = """
 
 What follows -- goes to Beam, for example -- --runner=FlinkRunner."""
 
@@ -50,6 +54,8 @@ def add(commands: Any) -> None:
     text = "learn a byte-level BPE tokenizer from the counts (and count, if need be)"
     _step(commands, "train-tokenizer", text, _train_tokenizer)
     _add_pack(commands)
+    for name, (text, module) in _PLAIN_STEPS.items():
+        _plain_step(commands, name, text, partial(run_job, module=module))
     text = "find evaluation texts in the documents of a run"
     _step(commands, "decontaminate", text, _decontaminate)
     text = "compare variants of settings by small models with several seeds"
@@ -60,11 +66,18 @@ def add(commands: Any) -> None:
     command.add_argument("--seeds", type=int, default=3, help="models to train for each variant (default 3)")
 
 
-def _step(commands: Any, name: str, text: str, handler: Any, example: str = _EXAMPLE) -> argparse.ArgumentParser:
+def _step(
+    commands: Any, name: str, text: str, handler: Any, example: str = _EXAMPLE + _BEAM
+) -> argparse.ArgumentParser:
+    command = _plain_step(commands, name, text, handler, example)
+    take_engine(command)
+    return command
+
+
+def _plain_step(commands: Any, name: str, text: str, handler: Any, example: str = _EXAMPLE) -> argparse.ArgumentParser:
     command = declare(commands, name, text, handler, example=example.format(name=name))
     take_settings(command)
     take_force(command)
-    take_engine(command)
     return command
 
 
