@@ -9,7 +9,7 @@ from pipeline import storage
 from pipeline.crawl import optout, robots
 from pipeline.crawl.config import CrawlConfig
 from pipeline.crawl.ledger import RobotsVisit
-from pipeline.crawl.politeness import Pace
+from pipeline.crawl.politeness import Pace, likely_time
 from pipeline.crawl.queues import SiteQueue
 from pipeline.crawl.traps import PatternCounter
 from pipeline.storage import AtomicFile, FileEntry
@@ -101,11 +101,12 @@ class Site:
         self.pace.wait_longer()
 
     def policy(self, origin: str, now: float) -> Policy | None:
-        """What the origin said, if that is known and still fresh."""
+        """What the origin said, if that is known and still fresh. A visit that lies far ahead is of a clock that was wrong."""
         visit = self.visits.get(origin)
-        if visit is None or (visit.access != "defer" and now > visit.at + self.config.robots_cache_seconds):
+        if visit is None or (visit.access != "defer" and abs(now - visit.at) > self.config.robots_cache_seconds):
             return None
-        if visit.access == "defer" and now >= visit.retry_at and visit.tries < self.config.politeness.tries:
+        retry_at = likely_time(visit.retry_at, now, self.config.politeness)
+        if visit.access == "defer" and now >= retry_at and visit.tries < self.config.politeness.tries:
             return None
         if origin not in self.policies:
             self.policies[origin] = Policy(visit)

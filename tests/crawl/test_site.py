@@ -37,6 +37,13 @@ def test_rules_hold_for_as_long_as_they_may_be_kept(tmp_path: Path) -> None:
         assert site.policy("https://a.example:443", NOW) is None  # another origin has rules of its own
 
 
+def test_what_was_learnt_by_a_clock_that_was_ahead_is_asked_for_again() -> None:
+    years = 4e8
+    assert learnt(at=NOW + years).policy(ORIGIN, NOW) is None
+    assert learnt("defer", tries=1, at=NOW + years, retry_at=NOW + years + 60.0).policy(ORIGIN, NOW) is None
+    assert learnt(at=NOW + 2.0).policy(ORIGIN, NOW) is not None  # of another machine, whose clock is nearly ours
+
+
 @pytest.mark.parametrize(
     ("tries", "seconds", "asks_again"), [(1, 59.0, False), (1, 60.0, True), (2, 60.0, True), (3, 99_999.0, False)]
 )
