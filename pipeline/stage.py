@@ -195,11 +195,15 @@ class JudgeEach(beam.PTransform):
 
     def expand(self, shards: Any) -> Outcome:
         """Judges the shards and reads the two counts off each receipt."""
-        receipts = shards | "JudgeShards" >> self._work
-        return Outcome(
-            kept=receipts | "CountKept" >> beam.Map(_count, "kept"),
-            rejected=receipts | "CountRejected" >> beam.Map(_count, "rejected"),
-        )
+        return counted(shards | "JudgeShards" >> self._work)
+
+
+def counted(receipts: Any) -> Outcome:
+    """What the receipts of shards say of records that were kept and rejected."""
+    return Outcome(
+        kept=receipts | "CountKept" >> beam.Map(_count, "kept"),
+        rejected=receipts | "CountRejected" >> beam.Map(_count, "rejected"),
+    )
 
 
 def _count(receipt: str, name: str) -> tuple[str, int]:

@@ -30,7 +30,7 @@ from pipeline.ingest.tabular import found_in_table
 from pipeline.ingest.text import found_in_file, found_in_units
 from pipeline.ingest.warc import found_in_archive
 from pipeline.records import Rejection, page_id_of_digest, payload_digest
-from pipeline.stage import Outcome, Outputs, ProcessShards
+from pipeline.stage import Outputs, ProcessShards, counted
 from pipeline.steps import Shard, Step
 from pipeline.streams import open_stream
 from pipeline.tables import REJECTIONS, rejection_row
@@ -51,16 +51,7 @@ class IndexPages(beam.PTransform):
 
     def expand(self, shards: Any) -> Any:  # an Outcome; Beam warns of hints that it does not know
         """Indexes the shards and reads the two counts off each receipt."""
-        receipts = shards | "IndexShards" >> self._work
-        return Outcome(
-            kept=receipts | "CountKept" >> beam.Map(_count, "kept"),
-            rejected=receipts | "CountRejected" >> beam.Map(_count, "rejected"),
-        )
-
-
-def _count(receipt: str, name: str) -> tuple[str, int]:
-    value = json.loads(receipt)
-    return value["shard"], value["counts"].get(name, 0)
+        return counted(shards | "IndexShards" >> self._work)
 
 
 @dataclass(kw_only=True)
