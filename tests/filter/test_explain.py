@@ -1,5 +1,6 @@
 """`explain` sets each measure of a page beside the rules that compare it."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -68,6 +69,28 @@ def test_the_text_of_a_refused_page_is_what_the_filter_saw(
         judge = FilterDocuments(FilterConfig(sets=("gopher_quality",)))
         seen = judge._measure(Document(id=id, url="", text=text, language="en"))
         assert seen.values["num_words"] == measures[id]["num_words"]
+
+
+def test_a_text_is_shown_without_what_measured_it(
+    copy: Callable[[], Made], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A function of the user's own is not at hand wherever somebody looks at a text; nor is a rule about it known then."""
+    made = copy()
+    (tmp_path / "once_here.py").write_text("def length(document):\n    return len(document.text)\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    own = [
+        "filter.own.length.function=once_here:length",
+        "filter.own.length.max=1",
+        'filter.off=["own.length_too_high"]',
+    ]
+    filter_pages(
+        load(str(made.settings), ['filter.sets=["c4"]', "filter.c4.min_sentences=90", *own]), Engine(workers=1)
+    )
+    refused = next(row["id"] for row in rows(made.run, "rejected/filter") if row["reason"].startswith("c4."))
+    before = shown(made.run, refused, capsys)
+    monkeypatch.undo()
+    monkeypatch.delitem(sys.modules, "once_here")
+    assert shown(made.run, refused, capsys) == before != ""
 
 
 def test_one_sentence_where_there_is_no_text(made: Made, copy: Callable[[], Made]) -> None:
