@@ -1,18 +1,18 @@
 """`explain` sets each measure of a page beside the rules that compare it."""
 
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from jobs import explain
+from jobs import explain, page_text
 from jobs.config import RunConfig, RunSettings, load, write_resolved
 from jobs.curate import filter_pages
 from jobs.engine import Engine
 from pipeline.errors import InputError
-from pipeline.filter.config import FilterConfig, GopherQualityConfig
+from pipeline.filter.config import FilterConfig, GopherQualityConfig, OwnMeasureConfig, QualityConfig
+from pipeline.filter.perplexity_config import PerplexityConfig
 from pipeline.filter.stage import FilterDocuments
 from pipeline.records import Document
 from tests.filter.test_replay import run, texts
@@ -71,26 +71,19 @@ def test_the_text_of_a_refused_page_is_what_the_filter_saw(
         assert seen.values["num_words"] == measures[id]["num_words"]
 
 
-def test_a_text_is_shown_without_what_measured_it(
-    copy: Callable[[], Made], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A function of the user's own is not at hand wherever somebody looks at a text; nor is a rule about it known then."""
-    made = copy()
-    (tmp_path / "once_here.py").write_text("def length(document):\n    return len(document.text)\n")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    own = [
-        "filter.own.length.function=once_here:length",
-        "filter.own.length.max=1",
-        'filter.off=["own.length_too_high"]',
-    ]
-    filter_pages(
-        load(str(made.settings), ['filter.sets=["c4"]', "filter.c4.min_sentences=90", *own]), Engine(workers=1)
+def test_the_lines_of_a_text_are_chosen_without_what_measured_it() -> None:
+    """Functions and models of the user's own are not at hand wherever somebody looks at a text."""
+    asked = FilterConfig(
+        sets=("c4",),
+        own={"length": OwnMeasureConfig(function="not_here:length", max=1)},
+        perplexity={"en": PerplexityConfig(model="not_here.arpa")},
+        quality=QualityConfig(model="not_here.bin", labels=("hq",)),
+        off=("own.length_too_high",),
     )
-    refused = next(row["id"] for row in rows(made.run, "rejected/filter") if row["reason"].startswith("c4."))
-    before = shown(made.run, refused, capsys)
-    monkeypatch.undo()
-    monkeypatch.delitem(sys.modules, "once_here")
-    assert shown(made.run, refused, capsys) == before != ""
+    text = "This line has a full stop at its end.\nThis one has none"
+    rules = FilterDocuments(page_text._lines_alone(asked))
+    assert rules.edits
+    assert rules.edited(Document(id="a", url="", text=text, language="en")) == text.partition("\n")[0]
 
 
 def test_one_sentence_where_there_is_no_text(made: Made, copy: Callable[[], Made]) -> None:
