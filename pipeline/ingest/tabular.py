@@ -137,9 +137,10 @@ def _stream_batches(raw: IO[bytes], names: FieldNames) -> Iterator[pa.RecordBatc
 
 
 def _wanted_of(schema: pa.Schema, names: FieldNames) -> pa.ipc.IpcReadOptions:
-    """Reads the columns that hold fields we look for: by number, as two may have one name. One at least, to count rows by."""
+    """Reads the columns that hold fields we look for: by number, as two may have one name. One of any, to count rows by."""
     wanted = set(columns_among(schema, names))
-    return pa.ipc.IpcReadOptions(included_fields=[at for at, name in enumerate(schema.names) if name in wanted] or [0])
+    numbers = [at for at, name in enumerate(schema.names) if name in wanted]
+    return pa.ipc.IpcReadOptions(included_fields=numbers or [0] * bool(schema.names))
 
 
 def _csv_rows(stream: ByteStream, limit: int) -> Iterator[_Row]:

@@ -77,6 +77,14 @@ def test_columns_that_nobody_asked_for_and_two_of_one_name(tmp_path: Path) -> No
         assert texts(tmp_path / "a.arrow", "arrow") == ["one", "two"]
 
 
+@pytest.mark.parametrize(("table", "expected"), [(pa.table({"other": [1, 2]}), ["malformed"] * 2), (pa.table({}), [])])
+def test_tables_without_a_column_of_ours(tmp_path: Path, table: pa.Table, expected: list[str]) -> None:
+    for new in (pa.ipc.new_stream, pa.ipc.new_file):
+        with new(str(tmp_path / "a.arrow"), table.schema) as writer:
+            writer.write_table(table)
+        assert texts(tmp_path / "a.arrow", "arrow") == expected
+
+
 def test_streams_one_behind_the_other(tmp_path: Path) -> None:
     for name, part in (("a", ROWS[:90]), ("b", ROWS[90:])):
         write_arrow(tmp_path / name, part, stream=True)
