@@ -15,7 +15,7 @@ from jobs.summary import manifest_of
 from pipeline.errors import InputError
 from pipeline.extract.config import ExtractConfig
 from pipeline.extract.stage import ExtractText
-from pipeline.filter.config import FilterConfig
+from pipeline.filter.config import FilterConfig, QualityConfig
 from pipeline.filter.stage import FilterDocuments
 from pipeline.ingest.payloads import PageFinder
 from pipeline.records import Rejection
@@ -81,10 +81,15 @@ def _extracted(run: str, index: str, row: Mapping[str, Any]) -> Text:
         raise InputError(
             f"the page {row['url']} has no text: it is refused as {document.reason} {document.detail}".rstrip()
         )
-    rules = FilterDocuments(filtering)
+    rules = FilterDocuments(_lines_alone(filtering))
     if rules.edits:
         return Text(rules.edited(document), f"{_AGAIN}, with the lines that c4 leaves")
     return Text(document.text, _AGAIN)
+
+
+def _lines_alone(filtering: FilterConfig) -> FilterConfig:
+    """What chooses lines, without the models and functions that measure them: these need not be at hand to show a text."""
+    return replace(filtering, off=(), quality=QualityConfig(), perplexity={}, own={})
 
 
 def _settings(run: str) -> tuple[ExtractConfig, FilterConfig]:

@@ -106,18 +106,23 @@ def _row(number: int, record: Mapping[str, Any], source: str, text_field: str) -
     text = record.get(text_field)
     if not isinstance(text, str):
         raise InputError(f"{source}: the record at line {number + 1} has no text in {text_field!r}")
-    known = {name: str(record[name]) for name in ("date", "source") if isinstance(record.get(name), str)}
+    known = {name: _utf8(record[name]) for name in ("date", "source") if isinstance(record.get(name), str)}
     return {
         "id": id_text(0, number),
-        "url": str(record.get("url") or ""),
+        "url": _utf8(str(record.get("url") or "")),
         "title": _name(record, number),
-        "text": text.encode(errors="replace").decode(),
+        "text": _utf8(text),
         **known,
     }
 
 
 def _name(record: Mapping[str, Any], number: int) -> str:
-    return str(record.get("id") or record.get("url") or number + 1)
+    return _utf8(str(record.get("id") or record.get("url") or number + 1))
+
+
+def _utf8(text: str) -> str:
+    """A text that has a UTF-8 form: lone surrogates, which JSON can write, become question marks."""
+    return text.encode(errors="replace").decode()
 
 
 @dataclass

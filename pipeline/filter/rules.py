@@ -161,4 +161,4 @@ def failures(values: Mapping[str, float | None], rules: tuple[tuple[Rule, float]
 
 
 def _short(value: float) -> str:
-    return f"{value:.4g}" if abs(value) < 10_000 else f"{value:.0f}"
+    return f"{value:.0f}" if 10_000 <= abs(value) < 1e15 else f"{value:.4g}"

@@ -87,7 +87,7 @@ def list_inputs(config: IngestConfig) -> Inputs:
     passed_over = num_unknown = 0
     unknown = ""
     for (source, pattern), entries in zip(wanted, _all_entries(wanted, config), strict=True):
-        before = len(files)
+        fresh: list[InputFile] = []
         matched = False
         for entry, explicit in entries:
             matched = True
@@ -97,10 +97,14 @@ def list_inputs(config: IngestConfig) -> Inputs:
                 unknown = unknown or entry.path
             elif entry.path not in files:
                 files[entry.path] = _input_file(entry, kind, source)
-        passed_over += _drop_cards(files, before)
+                fresh.append(files[entry.path])
+        cards = _cards_among(fresh)
+        for path in cards:
+            del files[path]
+        passed_over += len(cards)
         if not matched:
             raise InputError(f"ingest input {pattern!r} matches no file")
-        if len(files) == before and not any(_same_source(files, source)):
+        if len(cards) == len(fresh) and not any(_same_source(files, source)):
             raise InputError(
                 f"ingest input {pattern!r} holds no file of a known format; set ingest.format to read them all as one"
             )
@@ -125,20 +129,12 @@ def _input_file(entry: "_Entry", kind: str, source: str) -> InputFile:
     )
 
 
-def _drop_cards(files: dict[str, InputFile], before: int) -> int:
-    """Takes out the cards that lie beside data, from the file number `before` on; returns how many they were.
-
-    CSV beside data is a table about it.
-    """
-    fresh = list(files.values())[before:]
-    cards = [file.path for file in fresh if file.kind == "csv" or posixpath.basename(file.path).lower() in _CARDS]
-    if len(cards) == len(fresh) or not any(
-        file.kind in ("parquet", "jsonl", "warc", "arrow") and file.path not in cards for file in fresh
-    ):
-        return 0
-    for path in cards:
-        del files[path]
-    return len(cards)
+def _cards_among(files: Sequence[InputFile]) -> list[str]:
+    """The cards that lie beside data, of the files of one input: CSV beside data is a table about it."""
+    cards = [file.path for file in files if file.kind == "csv" or posixpath.basename(file.path).lower() in _CARDS]
+    known = set(cards)
+    data = any(file.kind in ("parquet", "jsonl", "warc", "arrow") and file.path not in known for file in files)
+    return cards if data else []
 
 
 def _same_source(files: dict[str, InputFile], source: str) -> Iterator[bool]:

@@ -13,7 +13,8 @@ from pipeline.streams import ByteStream
 _ESCAPED_BYTES = 6
 _OTHER_FIELDS_BYTES = 1 << 20
 _LOOK_BYTES = 64
-_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+UTF_16_WANTED = "UTF-16; UTF-8 is wanted, as `iconv -f UTF-16 -t UTF-8` writes it"
 _ARRAY = re.compile(rb"(?:\xef\xbb\xbf)?\s*\[")
 _OPEN_OBJECT = re.compile(rb"(?:\xef\xbb\xbf)?\s*\{[ \t\r]*\n")
 
@@ -44,8 +45,8 @@ def found_in_lines(
 
 def _no_lines(start: bytes) -> str:
     """Why a file that begins so holds no JSON lines; empty if it may hold some."""
-    if start.startswith(_UTF_16):
-        return "the file is in UTF-16; UTF-8 is wanted, as `iconv -f UTF-16 -t UTF-8` writes it"
+    if start.startswith(UTF_16):
+        return f"the file is in {UTF_16_WANTED}"
     if _ARRAY.match(start):
         return "the file is a JSON array; one object a line is wanted, as `jq -c '.[]'` writes them"
     if _OPEN_OBJECT.match(start):

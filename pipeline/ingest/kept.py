@@ -63,11 +63,17 @@ def _json(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON has it: numbers stay numbers, times become ISO 8601, bytes and all else text."""
+    """A value as JSON has it: numbers stay numbers, times become ISO 8601, bytes and all else text.
+
+    Decimals without places are whole numbers, such as ids that no float holds.
+    """
     if value is None or isinstance(value, (bool, int)):
         return value
     if isinstance(value, (float, Decimal)):
-        return float(value) if math.isfinite(float(value)) else None
+        number = float(value)
+        if not math.isfinite(number):
+            return None
+        return int(value) if isinstance(value, Decimal) and value.as_tuple().exponent == 0 else number
     if isinstance(value, Mapping):
         return {_text(str(name)): _plain(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -98,7 +98,11 @@ def records_of(batch: pa.RecordBatch) -> list[dict[str, Any]]:
     """The rows of a batch by column; of a value that Python does not have what `_value` makes of it."""
     try:
         rows: list[dict[str, Any]] = batch.to_pylist()
-    except (ValueError, OverflowError):  # some value is none that Python has; the others count
+    except (
+        ValueError,
+        OverflowError,
+        KeyError,
+    ):  # some value is none that Python has, or its time zone; the others count
         columns = [[_value(scalar) for scalar in column] for column in batch.columns]
         rows = [dict(zip(batch.schema.names, values, strict=True)) for values in zip(*columns, strict=True)]
     return rows
@@ -110,7 +114,7 @@ def _value(scalar: pa.Scalar) -> Any:
         return scalar.as_py()
     except UnicodeDecodeError:
         return scalar.as_buffer().to_pybytes() if hasattr(scalar, "as_buffer") else None
-    except (ValueError, OverflowError):
+    except (ValueError, OverflowError, KeyError):
         return _as_text(scalar)
 
 

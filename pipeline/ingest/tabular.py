@@ -6,16 +6,18 @@ UTF-8: its first row names the fields; commas, or where that row has none, semic
 
 import csv
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import IO, Any, NamedTuple
 
 import pyarrow as pa
 
 from pipeline import storage
+from pipeline.codecs import compression_of
 from pipeline.ingest.captures import Found, Place, Refusal
 from pipeline.ingest.config import FieldNames
 from pipeline.ingest.fields import columns_among, found_in_fields
+from pipeline.ingest.jsonl import UTF_16, UTF_16_WANTED
 from pipeline.ingest.parquet import records_of
 from pipeline.streams import ByteStream, open_stream
 
@@ -101,37 +103,67 @@ def _rows(path: str, kind: str, names: FieldNames, limit: int, stack: ExitStack)
 
 
 def _arrow_rows(raw: IO[bytes], names: FieldNames) -> Iterator[dict[str, Any]]:
-    is_file = raw.read(len(_FILE_MAGIC)) == _FILE_MAGIC
+    """The rows of a file.
+
+    Raises:
+        ValueError: it is compressed as a whole.
+    """
+    head = raw.read(len(_FILE_MAGIC))
+    if packed := compression_of(head):
+        raise ValueError(f"it is compressed as a whole ({packed}); unpack it, for Arrow compresses within the file")
     raw.seek(0)
-    reader = pa.ipc.open_file(raw) if is_file else pa.ipc.open_stream(raw)
-    batches: Iterable[pa.RecordBatch] = (
-        map(reader.get_batch, range(reader.num_record_batches)) if is_file else reader  # a stream knows no number
-    )
-    columns = columns_among(reader.schema, names)
-    for batch in batches:
+    for batch in _file_batches(raw, names) if head == _FILE_MAGIC else _stream_batches(raw, names):
         batch.validate(full=True)  # offsets of a hostile file lead out of it
-        wanted = batch.select(columns)
-        for start in range(0, wanted.num_rows, _ROWS_AT_A_TIME):
-            yield from records_of(wanted.slice(start, _ROWS_AT_A_TIME))
+        for start in range(0, batch.num_rows, _ROWS_AT_A_TIME):
+            yield from records_of(batch.slice(start, _ROWS_AT_A_TIME))
+
+
+def _file_batches(raw: IO[bytes], names: FieldNames) -> Iterator[pa.RecordBatch]:
+    reader = pa.ipc.open_file(raw, options=_wanted_of(pa.ipc.open_file(raw).schema, names))
+    return map(reader.get_batch, range(reader.num_record_batches))
+
+
+def _stream_batches(raw: IO[bytes], names: FieldNames) -> Iterator[pa.RecordBatch]:
+    """The batches of a stream, and of those that stand behind it, as `cat` leaves them."""
+    more = True
+    while more:
+        start = raw.tell()
+        options = _wanted_of(pa.ipc.open_stream(raw).schema, names)
+        raw.seek(start)
+        yield from pa.ipc.open_stream(raw, options=options)
+        end = raw.tell()
+        more = bool(raw.read(1))
+        raw.seek(end)
+
+
+def _wanted_of(schema: pa.Schema, names: FieldNames) -> pa.ipc.IpcReadOptions:
+    """Reads the columns that hold fields we look for: by number, as two may have one name. One of any, to count rows by."""
+    wanted = set(columns_among(schema, names))
+    numbers = [at for at, name in enumerate(schema.names) if name in wanted]
+    return pa.ipc.IpcReadOptions(included_fields=numbers or [0] * bool(schema.names))
 
 
 def _csv_rows(stream: ByteStream, limit: int) -> Iterator[_Row]:
     """The rows behind that of the names.
 
     Raises:
-        ValueError: a line or field is longer than any page may be, as behind a quotation mark that is not closed; or the
-            compressed data is damaged.
+        ValueError: a line or field is longer than any page may be, as behind a quotation mark that is not closed; the
+            row of the names is not CSV, or the file is in UTF-16; or the compressed data is damaged.
     """
+    if stream.peek(2).startswith(UTF_16):
+        raise ValueError(f"the file is in {UTF_16_WANTED}")
     csv.field_size_limit(limit + _OTHER_FIELDS_BYTES)  # in characters; it holds for the process
     lines = _lines(stream, limit + _OTHER_FIELDS_BYTES)
-    first = next(lines, "")
+    first = next((line for line in lines if line.strip()), "")
     rows = _parsed(itertools.chain([first], lines), _delimiter(first))
     header = next(rows, [])
+    if isinstance(header, _Bad):
+        raise ValueError(f"the row of the names: {header.detail}")
     for row in rows:
         if stream.damage is not None and not stream.peek(1):
             break  # it may be cut off
-        if isinstance(row, _Bad) or isinstance(header, _Bad):
-            yield row if isinstance(row, _Bad) else _Bad("the first row of the file is not CSV")
+        if isinstance(row, _Bad):
+            yield row
         elif len(row) == len(header):
             yield _decoded(dict(zip(header, row, strict=True)))
         elif row:
@@ -150,7 +182,8 @@ def _parsed(lines: Iterator[str], delimiter: str) -> Iterator[list[str] | _Bad]:
         except csv.Error as error:
             if "field limit" in str(error):
                 raise
-            yield _Bad(f"the row is not CSV: {error}")
+            lone = "new-line character" in str(error)
+            yield _Bad(f"the row is not CSV: {'a carriage return stands alone and is not quoted' if lone else error}")
 
 
 def _lines(stream: ByteStream, longest: int) -> Iterator[str]:

@@ -28,6 +28,22 @@ def read(path: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in Path(path).read_text().splitlines()]
 
 
+def test_letters_that_no_file_can_hold_end_nothing(tmp_path: Path) -> None:
+    """JSON can write half of a pair of surrogates, in an id or address as well as in a text."""
+    records = [
+        {"id": "\ud800a", "text": LONG, "date": "\udfff"},
+        {"url": "http://x/\udfff", "text": LONG, "source": "\ud800"},
+    ]
+    source, target, refused = (
+        write(tmp_path / "in.jsonl", records),
+        str(tmp_path / "out.jsonl"),
+        str(tmp_path / "no.jsonl"),
+    )
+    deduplicate_records(source, target, DedupConfig(one_per_address=True), rejected=refused)
+    assert read(target) == records[:1]
+    assert [(row["id"], row["duplicate_of"]) for row in read(refused)] == [("http://x/?", "?a")]
+
+
 def test_the_first_of_a_cluster_survives_as_it_was(tmp_path: Path) -> None:
     records: list[dict[str, Any]] = [
         {"id": "b", "text": LONG, "extra": [1, None]},

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from jobs import explain
+from jobs import explain, page_text
 from jobs.config import RunConfig, RunSettings, load, write_resolved
 from jobs.curate import filter_pages
 from jobs.engine import Engine
 from pipeline.errors import InputError
-from pipeline.filter.config import FilterConfig, GopherQualityConfig
+from pipeline.filter.config import FilterConfig, GopherQualityConfig, OwnMeasureConfig, QualityConfig
+from pipeline.filter.perplexity_config import PerplexityConfig
 from pipeline.filter.stage import FilterDocuments
 from pipeline.records import Document
 from tests.filter.test_replay import run, texts
@@ -68,6 +69,21 @@ def test_the_text_of_a_refused_page_is_what_the_filter_saw(
         judge = FilterDocuments(FilterConfig(sets=("gopher_quality",)))
         seen = judge._measure(Document(id=id, url="", text=text, language="en"))
         assert seen.values["num_words"] == measures[id]["num_words"]
+
+
+def test_the_lines_of_a_text_are_chosen_without_what_measured_it() -> None:
+    """Functions and models of the user's own are not at hand wherever somebody looks at a text."""
+    asked = FilterConfig(
+        sets=("c4",),
+        own={"length": OwnMeasureConfig(function="not_here:length", max=1)},
+        perplexity={"en": PerplexityConfig(model="not_here.arpa")},
+        quality=QualityConfig(model="not_here.bin", labels=("hq",)),
+        off=("own.length_too_high",),
+    )
+    text = "This line has a full stop at its end.\nThis one has none"
+    rules = FilterDocuments(page_text._lines_alone(asked))
+    assert rules.edits
+    assert rules.edited(Document(id="a", url="", text=text, language="en")) == text.partition("\n")[0]
 
 
 def test_one_sentence_where_there_is_no_text(made: Made, copy: Callable[[], Made]) -> None:

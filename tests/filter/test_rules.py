@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.errors import SettingError
 from pipeline.filter.config import RULE_SETS, C4Config, FilterConfig, FineWebConfig, GopherQualityConfig
-from pipeline.filter.rules import RULES, chosen_rules, failures
+from pipeline.filter.rules import RULES, Failure, chosen_rules, failures
 from pipeline.filter.stage import FilterDocuments
 from pipeline.records import Document, Rejection
 from tests.filter.conftest import document
@@ -129,6 +129,12 @@ def test_every_failing_rule_is_told_and_the_first_is_the_reason() -> None:
     assert (verdict.reason, verdict.value, verdict.threshold) == ("gopher_quality.too_few_words", 4.0, 50.0)
     assert "gopher_quality.too_few_stop_words (0 < 2)" in verdict.detail
     assert verdict.measures["num_words"] == 4.0
+
+
+def test_a_value_without_bounds_is_told_in_few_digits() -> None:
+    """As a perplexity, or a measure of the user's own."""
+    (rule, _), *_ = chosen_rules(FilterConfig())
+    assert str(Failure(rule=rule, value=1e300, threshold=123456.0)).endswith("(1e+300 < 123456)")
 
 
 def test_the_order_of_sets_is_the_order_of_reasons() -> None:

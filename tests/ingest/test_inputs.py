@@ -303,6 +303,17 @@ def test_lists_of_paths(folder: Path, tmp_path: Path) -> None:
     assert len(list_inputs(with_inputs).files) == 3  # each once
 
 
+def test_each_file_of_a_list_is_looked_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lists name tens of thousands of files."""
+    looked_at: list[int] = []
+    monkeypatch.setattr("pipeline.ingest.inputs._cards_among", lambda files: looked_at.append(len(files)) or [])
+    for number in range(50):
+        (tmp_path / f"{number}.txt").write_text("words")
+    (tmp_path / "list").write_text("".join(f"{tmp_path}/{number}.txt\n" for number in range(50)))
+    assert len(list_inputs(IngestConfig(input_files=(str(tmp_path / "list"),))).files) == 50
+    assert sum(looked_at) == 50
+
+
 def test_many_listed_objects(tmp_path: Path) -> None:
     files = fsspec.filesystem("memory")
     names = [f"crawl/segment-{number % 7}/{number:03d}.warc.gz" for number in range(100)]

@@ -42,6 +42,7 @@ SENTENCE = (
         (0.25, 0.25),
         (True, True),
         (Decimal("1.5"), 1.5),  # as Parquet may hold them
+        (Decimal("12345678901234567890"), 12345678901234567890),  # an id, which a float would round
         ("Grüße", "Grüße"),
         ("lone \ud800", "lone ?"),  # as in texts
         (b"\xff", "\ufffd"),

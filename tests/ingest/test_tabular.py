@@ -66,6 +66,45 @@ def test_a_value_that_python_lacks_costs_nothing(tmp_path: Path) -> None:
     assert texts(path, "arrow") == ["one", "two"]
 
 
+def test_columns_that_nobody_asked_for_and_two_of_one_name(tmp_path: Path) -> None:
+    """Neither is read what holds no field of ours, nor does it cost the file. Of one name the last counts, as in JSON."""
+    zones = pa.array([1, 2], pa.timestamp("us", "Mars/Olympus"))  # which nobody can tell the time of
+    columns = [pa.array(["a", "b"]).dictionary_encode(), pa.array(["x", "y"]), pa.array(["one", "two"]), zones]
+    table = pa.Table.from_arrays(columns, names=["other", "text", "text", "date"])
+    for new in (pa.ipc.new_stream, pa.ipc.new_file):
+        with new(str(tmp_path / "a.arrow"), table.schema) as writer:
+            writer.write_table(table)
+        assert texts(tmp_path / "a.arrow", "arrow") == ["one", "two"]
+
+
+@pytest.mark.parametrize(("table", "expected"), [(pa.table({"other": [1, 2]}), ["malformed"] * 2), (pa.table({}), [])])
+def test_tables_without_a_column_of_ours(tmp_path: Path, table: pa.Table, expected: list[str]) -> None:
+    for new in (pa.ipc.new_stream, pa.ipc.new_file):
+        with new(str(tmp_path / "a.arrow"), table.schema) as writer:
+            writer.write_table(table)
+        assert texts(tmp_path / "a.arrow", "arrow") == expected
+
+
+def test_streams_one_behind_the_other(tmp_path: Path) -> None:
+    for name, part in (("a", ROWS[:90]), ("b", ROWS[90:])):
+        write_arrow(tmp_path / name, part, stream=True)
+    path = tmp_path / "both.arrow"
+    path.write_bytes((tmp_path / "a").read_bytes() + (tmp_path / "b").read_bytes())
+    assert texts(path, "arrow") == [row["text"] for row in ROWS]
+    path.write_bytes((tmp_path / "a").read_bytes() + b"no stream")
+    assert texts(path, "arrow") == [*(row["text"] for row in ROWS[:90]), "unreadable_file"]
+
+
+def test_files_of_another_kind_say_what_to_do(tmp_path: Path) -> None:
+    write_arrow(tmp_path / "a", ROWS, stream=True)
+    (tmp_path / "a.arrow.gz").write_bytes(gzip.compress((tmp_path / "a").read_bytes()))
+    (tmp_path / "a.csv").write_bytes("text\none\n".encode("utf-16"))
+    for name, kind, said in (("a.arrow.gz", "arrow", "unpack it"), ("a.csv", "csv", "UTF-8 is wanted")):
+        (refusal,) = found_in_table(str(tmp_path / name), kind, NAMES, LIMIT)
+        assert isinstance(refusal, Refusal)
+        assert said in refusal.detail
+
+
 def test_damaged_arrow_files_end_in_a_refusal(tmp_path: Path) -> None:
     path = tmp_path / "a.arrow"
     write_arrow(path, ROWS, stream=True)
@@ -97,6 +136,9 @@ def test_damaged_arrow_files_end_in_a_refusal(tmp_path: Path) -> None:
         ("", []),
         ("text\n", []),
         ("text\nnul\0inside\n", ["nul\0inside"]),
+        ("\n \r\ntext,url\none,http://a/\n", ["one"]),  # the row of the names is the first that has some
+        ("text,url\rone,http://a/\rtwo,http://b/\r", ["unreadable_file"]),  # no line of an old Macintosh is lost in silence
+        ('text,"url\none,http://a/\n', ["unreadable_file"]),  # nor what stands behind a mark that the names do not close
     ],
 )  # fmt: skip
 def test_the_rows_of_csv_files(tmp_path: Path, content: str, expected: list[str]) -> None:
