@@ -10,7 +10,7 @@ repeat).
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
 
@@ -146,11 +146,18 @@ def step_of(run: str, config: DedupConfig) -> Step:
         run=run,
         name=STEP,
         outputs=outputs_of(config),
-        settings={"dedup": {name: value for name, value in asdict(config).items() if value or name not in _LATER}},
+        settings={"dedup": _told(config)},
         inputs=inputs,
         external=[checksum(path) for path in config.decontaminate.sets],
         versions=VERSIONS,
     )
+
+
+def _told(config: DedupConfig) -> dict[str, Any]:
+    told = {name: value for name, value in asdict(config).items() if value or name not in _LATER}
+    if config.passages.unit != "sentences":  # as with those that came later
+        del told["passages"]["span_sentences"]
+    return told
 
 
 def outputs_of(config: DedupConfig) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ from pipeline.urls import domain_of_host
 if TYPE_CHECKING:
     from jobs.config import RunConfig
 
+BY_DEFAULT = "domain"
 BY = ("host", "domain", "suffix", "language", "source")
 SAMPLE = 100_000
 QUANTILES = (0.01, 0.1, 0.5, 0.9, 0.99)
@@ -41,7 +42,7 @@ _MOST_ROWS = 1 << 20
 
 
 def main(
-    config: "RunConfig", *, by: str = "domain", top: int = 20, out: str = "", quantiles: Sequence[float] = QUANTILES
+    config: "RunConfig", *, by: str = BY_DEFAULT, top: int = 20, out: str = "", quantiles: Sequence[float] = QUANTILES
 ) -> None:
     """Prints the tables; `out` names a CSV file for all groups, `quantiles` are those of the measures.
 
@@ -69,41 +70,65 @@ def grouped(run: str, by: str) -> pa.Table:
         InputError: there are no documents.
         SettingError: `by` is neither known nor a field that any document has.
     """
-    kept = next((name for name in ("documents", FILTERED) if exists(join(run, name, MANIFEST))), None)
-    if kept is None:
-        raise InputError(f"{run} has no documents to tell of; `corpusmill curate` makes them")
+    kept = kept_dataset(run)
     folders = {kept: join(run, kept)}
     if by in _OF_PAGES:
         names = (REJECTED, "rejected/dedup") if kept == "documents" else (REJECTED,)
         folders |= {name: join(run, name) for name in names}
     files = [(name, path) for name, folder in folders.items() for path in dataset_files(folder)]
-    if by not in BY and not all(KEPT in document_schema(path).names for _, path in files[:1]):
-        raise SettingError(
-            f"--by is {by!r}; allowed are {', '.join(BY)}, and fields that ingest.fields.keep has kept: {run} has none"
-        )
+    check_by(run, by, [path for _, path in files])
     sums: pa.Table | None = None
     waiting: list[pa.Table] = []
     with Progress("stats", total=len(files), unit="files") as progress:
         for number, (name, path) in enumerate(files, start=1):
-            waiting += [_counted(batch, by) for batch in _batches(path, by, kept=name == kept)]
+            waiting += [_counted(batch) for batch in _batches(path, by, kept=name == kept)]
             if sum(table.num_rows for table in waiting) > _MOST_ROWS or number == len(files):
                 sums = _summed([*([sums] if sums is not None else []), *waiting])
                 waiting = []
             progress.set(number)
-    groups = _by_key(sums if sums is not None else _counted(pa.table({"key": [], "reason": [], "characters": []}), by))
-    if by not in BY and groups["key"].to_pylist() == [_NONE]:
-        raise SettingError(f"--by is {by!r}; no document of {run} has a field of this name that was kept")
+    groups = _by_key(sums if sums is not None else _counted(pa.table({"key": [], "reason": [], "characters": []})))
+    check_found(run, by, groups["key"].to_pylist())
     return groups
+
+
+def kept_dataset(run: str) -> str:
+    """The dataset of the documents that were kept: after deduplication, or before it.
+
+    Raises:
+        InputError: there is none.
+    """
+    kept = next((name for name in ("documents", FILTERED) if exists(join(run, name, MANIFEST))), None)
+    if kept is None:
+        raise InputError(f"{run} has no documents to tell of; `corpusmill curate` makes them")
+    return kept
+
+
+def check_by(run: str, by: str, files: Sequence[str]) -> None:
+    """Raises a `SettingError` if documents cannot be grouped by `by`."""
+    if by not in BY and not all(KEPT in document_schema(path).names for path in files[:1]):
+        raise SettingError(
+            f"--by is {by!r}; allowed are {', '.join(BY)}, and fields that ingest.fields.keep has kept: {run} has none"
+        )
+
+
+def check_found(run: str, by: str, keys: Sequence[str]) -> None:
+    """Raises a `SettingError` if no document has the field `by` of its input."""
+    if by not in BY and list(keys) == [_NONE]:
+        raise SettingError(f"--by is {by!r}; no document of {run} has a field of this name that was kept")
+
+
+def column_of(by: str) -> str:
+    """The column of documents that tells the group."""
+    return "url" if by in _OF_PAGES else by if by in BY else KEPT
 
 
 def _batches(path: str, by: str, *, kept: bool) -> Iterator[pa.Table]:
     """Key, reason and characters of the rows of one file."""
-    column = "url" if by in _OF_PAGES else by if by in BY else KEPT
+    column = column_of(by)
     for batch in read_batches(path, [column, "text"] if kept else [column, "stage", "reason"], 4096):
         reasons = pa.array([_KEPT] * batch.num_rows) if kept else pc.binary_join_element_wise(batch["stage"], batch["reason"], ": ")  # fmt: skip
         lengths = pc.utf8_length(batch["text"]) if kept else pa.array([0] * batch.num_rows, pa.int64())
-        key = batch[column] if by in BY else _fields(batch[column], by)
-        yield pa.table({"key": key, "reason": reasons, "characters": lengths.cast(pa.int64())})
+        yield pa.table({"key": keys_of(batch[column], by), "reason": reasons, "characters": lengths.cast(pa.int64())})
 
 
 def _fields(kept: pa.Array, name: str) -> pa.Array:
@@ -113,19 +138,29 @@ def _fields(kept: pa.Array, name: str) -> pa.Array:
     return pa.array(texts, pa.string())
 
 
-def _counted(rows: pa.Table, by: str) -> pa.Table:
-    """The sums of a batch by key and reason."""
-    key = rows["key"].cast(pa.string())
+def keys_of(column: pa.Array, by: str) -> pa.Array:
+    """The group of each row, from the column that tells it."""
+    key = (column if by in BY else _fields(column, by)).cast(pa.string())
     if by in _OF_PAGES:
         key = pc.utf8_lower(pc.struct_field(pc.extract_regex(key, _HOST), "host"))
     key = pc.fill_null(pc.if_else(pc.equal(key, ""), None, key), _NONE)
-    if by in ("domain", "suffix"):
-        encoded = pc.dictionary_encode(key).combine_chunks()
-        names = [_shortened(name, by) for name in encoded.dictionary.to_pylist()]
-        key = pa.array(names, pa.string()).take(encoded.indices)
+    if by not in ("domain", "suffix"):
+        return key
+    encoded = pc.dictionary_encode(key)
+    names = [_shortened(name, by) for name in encoded.dictionary.to_pylist()]
+    return pa.array(names, pa.string()).take(encoded.indices)
+
+
+def _counted(rows: pa.Table) -> pa.Table:
+    """The sums of a batch by key and reason."""
     ones = pa.array(np.ones(rows.num_rows, np.int64))
-    table = pa.table([key, rows["reason"].cast(pa.string()), ones, rows["characters"].cast(pa.int64())], names=["key", "reason", *_COUNTS])  # fmt: skip
-    return _summed([table])
+    columns = [
+        rows["key"].cast(pa.string()),
+        rows["reason"].cast(pa.string()),
+        ones,
+        rows["characters"].cast(pa.int64()),
+    ]
+    return _summed([pa.table(columns, names=["key", "reason", *_COUNTS])])
 
 
 @cache

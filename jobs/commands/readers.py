@@ -13,7 +13,9 @@ _TOKENS_EXAMPLES = """examples:
 _STATS_EXAMPLES = """examples:
   corpusmill stats runs/demo
   corpusmill stats runs/my --by host --top 50 --out hosts.csv
-  corpusmill stats runs/my --quantiles 0.3 0.6"""
+  corpusmill stats runs/my --quantiles 0.3 0.6
+  corpusmill stats runs/my --by host --measure num_words dup_line_char_share --out words.csv
+  corpusmill stats runs/my --measure num_words"""
 
 
 def add(commands: Any) -> None:
@@ -108,9 +110,14 @@ def _add_stats(commands: Any) -> None:
     command.add_argument("settings", metavar="RUN", help=_RUN)
     command.add_argument(
         "--by",
-        default="domain",
         metavar="WHAT",
         help="host, domain (default), suffix, language, source, or a field that ingest.fields.keep has kept",
+    )
+    command.add_argument(
+        "--measure",
+        nargs="+",
+        metavar="NAME",
+        help="tell of these measures alone: with --by mean and quantiles of each group, else a histogram",
     )
     command.add_argument("--top", type=int, default=20, metavar="N", help="how many groups to show (default 20)")
     command.add_argument("--out", default="", metavar="FILE.csv", help="also write all groups there")
@@ -129,10 +136,26 @@ def _stats(options: argparse.Namespace) -> None:
 
     if options.top < 1:
         raise SettingError(f"--top is {options.top}; allowed is 1 or more")
+    if options.measure:
+        _spread(options)
+        return
     quantiles = options.quantiles or stats.QUANTILES
     if outside := [share for share in quantiles if not 0 <= share <= 1]:
         raise SettingError(f"--quantiles has {outside[0]:g}; allowed is 0 to 1")
-    stats.main(config_of(options), by=options.by, top=options.top, out=options.out, quantiles=quantiles)
+    stats.main(
+        config_of(options), by=options.by or stats.BY_DEFAULT, top=options.top, out=options.out, quantiles=quantiles
+    )
+
+
+def _spread(options: argparse.Namespace) -> None:
+    from jobs import spread
+    from pipeline.errors import SettingError
+
+    if options.quantiles:
+        raise SettingError("--quantiles stands beside --measure, which shows 10, 50 and 90 %; give one of the two")
+    if options.out and not options.by:
+        raise SettingError("--out stands beside --measure without --by, where there are no groups to write")
+    spread.main(config_of(options).run.folder, options.measure, by=options.by or "", top=options.top, out=options.out)
 
 
 def _replay(options: argparse.Namespace) -> None:

@@ -108,12 +108,17 @@ def _row(number: int, record: Mapping[str, Any], source: str, text_field: str) -
         raise InputError(f"{source}: the record at line {number + 1} has no text in {text_field!r}")
     known = {name: _utf8(record[name]) for name in ("date", "source") if isinstance(record.get(name), str)}
     return {
-        "id": id_text(0, number),
+        "id": _id(number),
         "url": _utf8(str(record.get("url") or "")),
         "title": _name(record, number),
         "text": _utf8(text),
         **known,
     }
+
+
+def _id(number: int) -> str:
+    """The id that a record has here: in order of number, and told apart by either half (passages know only the first)."""
+    return id_text(number, number)
 
 
 def _name(record: Mapping[str, Any], number: int) -> str:
@@ -193,7 +198,7 @@ def _survivor_names(plan: Plan) -> dict[str, str]:
     for part in plan.own_parts:
         for row in read_rows(plan.parts[part], ["title"]):
             if number in numbers:
-                names[id_text(0, number)] = row["title"]
+                names[_id(number)] = row["title"]
             number += 1
     return names
 

@@ -1,9 +1,9 @@
-"""Lines, paragraphs or runs of words that many documents repeat: menus, notices. Found by hash, removed or counted.
+"""Lines, paragraphs, runs of words or spans of sentences that many documents repeat: menus, notices. Found by hash, removed or counted.
 
 Two lines or paragraphs are the same when their words and punctuation are (as for whole documents). One of at least
 `min_words` words that stands in at least `min_documents` surviving documents is a repeated one. Runs are found
 wherever they begin: every window of `run_words` words is hashed (16 bytes a word on disk while the step runs), and
-what repeated windows cover, overlapping or not, is one run. Memory of the last step: 24 bytes a repeated passage or
+what repeated windows cover, overlapping or not, is one run. So it is with windows of `span_sentences` sentences. Memory of the last step: 24 bytes a repeated passage or
 window.
 """
 
@@ -20,6 +20,7 @@ from pipeline.dedup.decisions import Ledger
 from pipeline.dedup.exchange import ExchangeWriter, Records, gather, received, write_exchange
 from pipeline.dedup.passages_config import PassagesConfig
 from pipeline.dedup.plan import Plan, check_places, id_numbers, partition_of
+from pipeline.dedup.sentences import sentence_spans, without_sentences
 from pipeline.dedup.shingles import Bytes, Hashes, join_words, mixed, scan
 from pipeline.steps import Shard
 from pipeline.tables import read_batches
@@ -73,6 +74,8 @@ def split(text: str, config: PassagesConfig) -> tuple[bytes, npt.NDArray[np.int6
     data = np.frombuffer(content, np.uint8)
     if config.unit == "run":
         return content, *_windows(data, config.run_words)
+    if config.unit == "sentences":
+        return content, *sentence_spans(data, config.span_sentences, config.min_words)
     most = content.count(b"\n") + 1
     bounds, hashes = np.empty((most, 2), np.int64), np.empty(most, np.uint64)
     words = np.empty(len(data) + 1, np.uint64)
@@ -126,14 +129,19 @@ class RepeatedPassages:
         if not gone.any():
             return Removal(text, 0, 0)
         covered = bounds[gone]
-        if self._config.unit == "run":
+        if self._config.unit in ("run", "sentences"):
             covered = merged(covered)
-        pieces, start = [], 0
-        for first, end in covered.tolist():
-            pieces.append(content[start:first])
-            start = end
-        left = b"".join([*pieces, content[start:]])
+        cut = without_sentences if self._config.unit == "sentences" else _without
+        left = cut(content, covered)
         return Removal(left.decode().strip("\n"), len(covered), len(content) - len(left))
+
+
+def _without(content: bytes, covered: npt.NDArray[np.int64]) -> bytes:
+    pieces, start = [], 0
+    for first, end in covered.tolist():
+        pieces.append(content[start:first])
+        start = end
+    return b"".join([*pieces, content[start:]])
 
 
 def merged(bounds: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -75,7 +75,7 @@ def mixed(value: np.uint64) -> np.uint64:
 
 
 @kept(nogil=True, inline="always")
-def _code_point(data: Bytes, at: int, end: int) -> tuple[np.uint32, int]:
+def code_point(data: Bytes, at: int, end: int) -> tuple[np.uint32, int]:
     """The code point at `at` and the position behind it; damaged UTF-8 reads as single bytes."""
     first = np.uint32(data[at])
     if first < 0x80:
@@ -114,7 +114,7 @@ def _goes_on(data: Bytes, at: int, end: int, table: npt.NDArray[np.uint32]) -> b
     """Whether a letter stands at `at`, which continues a word."""
     if at >= end:
         return False
-    meaning = _meaning(_code_point(data, at, end)[0], table)
+    meaning = _meaning(code_point(data, at, end)[0], table)
     return bool(meaning >= _LETTER and meaning < _UNSPACED)
 
 
@@ -142,7 +142,7 @@ def scan(
         meaning, point = np.uint32(0), np.uint32(32)
         before = at
         if at < end:
-            point, at = _code_point(data, at, end)
+            point, at = code_point(data, at, end)
             meaning = _meaning(point, table)
             if meaning == np.uint32(2):
                 continue

@@ -36,6 +36,9 @@ _CARDS = frozenset(("readme.md", "dataset_info.json", "dataset_infos.json", "sta
 _GLOB_CHARACTERS = frozenset("*?[")
 _LOOKUPS = 32  # at a time
 
+# What tells that a file is another one, as object stores and (the last) the Hugging Face hub call it.
+_STAMPS = ("ETag", "etag", "md5Hash", "LastModified", "mtime", "blob_id")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputFile:
@@ -270,7 +273,7 @@ def _remote_matches(fs: fsspec.AbstractFileSystem, pattern: str) -> Iterator[tup
 
 
 def _remote_entry(fs: fsspec.AbstractFileSystem, info: dict[str, Any], root: str) -> _Entry:
-    stamp = next((str(info[key]) for key in ("ETag", "etag", "md5Hash", "LastModified", "mtime") if info.get(key)), "")
+    stamp = next((str(info[key]) for key in _STAMPS if info.get(key)), "")
     path = str(info["name"])
     name = path[len(root.rstrip("/")) :].lstrip("/") if path.startswith(root.rstrip("/")) else posixpath.basename(path)
     return _Entry(path=fs.unstrip_protocol(path), name=name, num_bytes=int(info.get("size") or 0), stamp=stamp)

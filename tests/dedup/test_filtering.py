@@ -11,6 +11,7 @@ from pipeline.dedup import filtering
 from pipeline.dedup.config import DedupConfig
 from pipeline.dedup.filtering import deduplicate_records, found_pairs
 from pipeline.dedup.index import read_signatures, take_out
+from pipeline.dedup.passages_config import PassagesConfig
 from pipeline.errors import DataError, InputError, SettingError
 from pipeline.manifests import Manifest
 from pipeline.records import Document
@@ -139,3 +140,12 @@ def test_against_kept_signatures_and_with_one_taken_out(
             take_out(index, [old[1].id], target)
     with pytest.raises(DataError, match=r"holds signatures with words = 5, but these settings make 4"):
         deduplicate_records(source, target, DedupConfig(against=(index,), shingle_words=4))
+
+
+def test_the_first_record_keeps_a_repeated_line(tmp_path: Path) -> None:
+    line = "this very line stands in all of them"
+    source = write(tmp_path / "in.jsonl", [{"text": f"record {number}\n{line}"} for number in range(3)])
+    passages = PassagesConfig(action="remove", min_documents=2, keep_first=True)
+    deduplicate_records(source, str(tmp_path / "out.jsonl"), DedupConfig(passages=passages))
+    kept = [record["text"] for record in read(str(tmp_path / "out.jsonl"))]
+    assert kept == [f"record 0\n{line}", "record 1", "record 2"]

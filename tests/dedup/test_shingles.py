@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.dedup import minhash, passages
+from pipeline.dedup import minhash, passages, sentences
 from pipeline.dedup.alphabet import CONNECTOR, EXPANDED, LENGTH_BITS, NOTHING, TABLE_SIZE, UNSPACED, code_point_table
 from pipeline.dedup.minhash import Permutations, sign_texts
 from pipeline.dedup.shingles import NO_STARTS, VERSION, Shingling, scan, shingle_hashes, text_buffers
@@ -161,7 +161,7 @@ def test_canonical_forms_are_the_same_text(text: str, form: Any) -> None:
 
 def test_compiled_callers_were_touched_with_what_they_call() -> None:
     """Machine code is cached by the caller's file: an old copy would sign texts by the shingles of before."""
-    assert minhash.COMPILED_WITH == passages.COMPILED_WITH == VERSION
+    assert minhash.COMPILED_WITH == passages.COMPILED_WITH == sentences.COMPILED_WITH == VERSION
 
 
 def test_digits_may_be_folded() -> None:
