@@ -59,8 +59,8 @@ def planted(count: int, seed: int = 1) -> Iterator[tuple[str, int]]:
 def write_run(run: str, texts: Iterator[tuple[str, int]], per_part: int = 25_000) -> dict[str, str]:
     """Writes the texts as RUN/filtered; returns the original of each copy, by id."""
     from pipeline.manifests import Manifest, write_manifest
+    from pipeline.places import join
     from pipeline.records import page_id
-    from pipeline.storage import join
     from pipeline.tables import DOCUMENTS, TableWriter
 
     entries, originals, names = [], {}, {-1: ""}

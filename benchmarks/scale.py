@@ -212,10 +212,10 @@ def do(settings: str, step: str) -> None:
 
 def measured(few: str, everything: str, step: str) -> dict[str, float]:
     """What one step takes over all pages less what it takes over a few, when models are loaded and loops compiled."""
-    from pipeline import storage
+    from pipeline.atomic import AtomicFile
 
     written: Counter[str] = Counter()
-    end = storage.AtomicFile.__exit__
+    end = AtomicFile.__exit__
 
     def noting(self: Any, *error: Any) -> Any:
         folder = next(name for name in (few, everything) if self.path.startswith(name.removesuffix(".toml") + "/"))
@@ -223,7 +223,7 @@ def measured(few: str, everything: str, step: str) -> dict[str, float]:
         written["work" if "work" in inside else inside[0]] += self._num_bytes
         return end(self, *error)
 
-    storage.AtomicFile.__exit__ = noting  # type: ignore[method-assign]
+    AtomicFile.__exit__ = noting  # type: ignore[method-assign]
     used, kept, passed = [], [], []
     for settings in (few, few, everything):
         written.clear()

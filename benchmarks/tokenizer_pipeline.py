@@ -44,9 +44,10 @@ def _print(name: str, speed: float, alone: float | None) -> None:
 
 def write_run(texts: Path, tokenizer: Path, folder: str) -> dict[str, Any]:
     """A run with the texts as documents and with the tokenizer."""
+    from pipeline.places import join
     from pipeline.records import Document, page_id
     from pipeline.steps import Receipt, Step, write_receipt
-    from pipeline.storage import join, write_bytes
+    from pipeline.storage import write_bytes
     from pipeline.tables import DOCUMENTS, TableWriter, document_row
 
     step = Step(run=folder, name="dedup", outputs=("documents",))

@@ -30,7 +30,7 @@ from pipeline import storage
 from pipeline.errors import DataError, SettingError
 from pipeline.manifests import dataset_files
 from pipeline.pack.shards import ShardSet
-from pipeline.storage import join
+from pipeline.places import join
 from pipeline.tables import read_rows
 from tokenizer.encoding import load_encoder
 

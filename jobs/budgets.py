@@ -7,8 +7,8 @@ from typing import Any
 
 from pipeline import manifests, storage
 from pipeline.manifests import MANIFEST
+from pipeline.places import join
 from pipeline.steps import Step
-from pipeline.storage import join
 
 Setting = tuple[str, ...]  # the names of tables and of the setting in them
 

@@ -14,8 +14,8 @@ from pipeline import storage
 from pipeline.errors import CorpusmillError, InputError, SettingError
 from pipeline.jsonl import read_records
 from pipeline.model_files import is_download
+from pipeline.places import join
 from pipeline.steps import error_of, kind_of
-from pipeline.storage import join
 
 if TYPE_CHECKING:
     from jobs.config import RunConfig

@@ -23,6 +23,7 @@ from pipeline.filter.config import FilterConfig
 from pipeline.ingest.config import IngestConfig
 from pipeline.manifests import MANIFEST, RUN_FILE
 from pipeline.pack.config import PackConfig
+from pipeline.places import is_local, join
 from pipeline.steps import ATTEMPTS
 from tokenizer.config import TokenizerConfig
 
@@ -96,7 +97,7 @@ def load(path: str, assignments: Sequence[str] = ()) -> RunConfig:
         InputError: there is no such file, and no run either.
         SettingError: see `jobs.settings.build`.
     """
-    run_file = storage.join(path, RUN_FILE)
+    run_file = join(path, RUN_FILE)
     if not path.endswith(".toml") and storage.exists(run_file):
         return _built(read_toml(run_file), assignments, path.rstrip("/") or path)
     if not path.endswith(".toml") and _is_folder_or_nothing(path):
@@ -125,7 +126,7 @@ def _check_moved(path: str, folder: str, assignments: Sequence[str]) -> None:
     """
     around = posixpath.dirname(path) or "."
     named = any(assignment.partition("=")[0].replace(" ", "") == "run.folder" for assignment in assignments)
-    if named or posixpath.basename(path) != RUN_FILE or not storage.is_local(path) or not holds_datasets(around):
+    if named or posixpath.basename(path) != RUN_FILE or not is_local(path) or not holds_datasets(around):
         return
     if os.path.realpath(around) != os.path.realpath(folder):
         raise SettingError(
@@ -136,8 +137,8 @@ def _check_moved(path: str, folder: str, assignments: Sequence[str]) -> None:
 
 def holds_datasets(folder: str) -> bool:
     """Whether a folder has a complete dataset of a run, or one under way."""
-    places = (storage.join(folder, name, MANIFEST) for name in DATASETS)
-    return any(map(storage.exists, places)) or bool(storage.list_files(storage.join(folder, ATTEMPTS)))
+    places = (join(folder, name, MANIFEST) for name in DATASETS)
+    return any(map(storage.exists, places)) or bool(storage.list_files(join(folder, ATTEMPTS)))
 
 
 def is_record(content: bytes) -> bool:
@@ -146,15 +147,13 @@ def is_record(content: bytes) -> bool:
 
 
 def _is_folder_or_nothing(path: str) -> bool:
-    return (storage.is_local(path) and os.path.isdir(path)) or not storage.exists(path)
+    return (is_local(path) and os.path.isdir(path)) or not storage.exists(path)
 
 
 def write_resolved(config: RunConfig) -> None:
     """Writes RUN/run.toml: every setting with its value, and the versions that are at work."""
     lines = [f"# {name} {installed(name)}" for name in _VERSIONED] + [f"# python {platform.python_version()}"]
-    storage.write_bytes(
-        storage.join(config.run.folder, RUN_FILE), ("\n".join(lines) + "\n\n" + to_toml(config)).encode()
-    )
+    storage.write_bytes(join(config.run.folder, RUN_FILE), ("\n".join(lines) + "\n\n" + to_toml(config)).encode())
 
 
 def installed(name: str) -> str:

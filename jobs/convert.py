@@ -11,7 +11,7 @@ from model.conversion import with_key_heads
 from model.export import export_model
 from pipeline import storage
 from pipeline.errors import SettingError
-from pipeline.storage import join
+from pipeline.places import join
 from tokenizer.encoding import load_encoder
 
 

@@ -16,9 +16,10 @@ from pipeline.count.config import CountConfig
 from pipeline.count.stage import COUNTS, PRETOKENS, CountPretokens, SumPartitions
 from pipeline.count.table import GROUPS_FILE, Group, TableInfo, merged_groups, read_info, with_dropped, write_info
 from pipeline.manifests import Manifest, dataset_files, read_manifest
+from pipeline.places import join
 from pipeline.stage import shard_elements
 from pipeline.steps import Receipt, Shard, Step, receipts, write_receipt
-from pipeline.storage import join, remove_tree
+from pipeline.storage import remove_tree
 from tokenizer.patterns import pattern_named
 
 if TYPE_CHECKING:

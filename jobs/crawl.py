@@ -33,9 +33,9 @@ from pipeline.crawl.scope import extension_of
 from pipeline.crawl.stage import SEED_SITEMAPS, SEEDS, CrawlRound, IndexPages, part_name
 from pipeline.errors import SettingError
 from pipeline.manifests import Manifest
+from pipeline.places import join
 from pipeline.stage import shard_elements
 from pipeline.steps import Shard, Step
-from pipeline.storage import join
 from pipeline.urls import registrable_domain, url_parts
 
 OUTPUTS = ("pages", "rejected/pages")

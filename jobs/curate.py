@@ -24,8 +24,8 @@ from pipeline.filter.own import code_sha256, load_functions
 from pipeline.filter.perplexity import models_sha256
 from pipeline.filter.quality import model_sha256 as quality_sha256
 from pipeline.manifests import Manifest, read_manifest
+from pipeline.places import join
 from pipeline.steps import Step
-from pipeline.storage import join
 
 # Limits of the child process: they guard the worker and decide about no page that other limits leave.
 _NOT_IN_BYTES = ("isolate",)

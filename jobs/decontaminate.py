@@ -17,9 +17,10 @@ from pipeline.dedup.decontaminate_config import DecontaminateConfig
 from pipeline.dedup.index import VERSIONS
 from pipeline.errors import SettingError
 from pipeline.manifests import Manifest, dataset_files
+from pipeline.places import join
 from pipeline.stage import Outputs, ProcessShards
 from pipeline.steps import Shard, Step
-from pipeline.storage import checksum, join
+from pipeline.storage import checksum
 from pipeline.tables import read_batches
 
 if TYPE_CHECKING:

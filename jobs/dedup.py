@@ -33,10 +33,11 @@ from pipeline.dedup.phases import (
 from pipeline.dedup.plan import CONTAMINATION_OUTPUT, OUTPUTS, PASSAGES_OUTPUT, SIGNATURES_OUTPUT, STEP, Plan
 from pipeline.dedup.stage import RunPhases
 from pipeline.manifests import Manifest, read_manifest
+from pipeline.places import join
 from pipeline.remarks import remarks
 from pipeline.stage import shard_elements
 from pipeline.steps import Step, receipts
-from pipeline.storage import checksum, join
+from pipeline.storage import checksum
 
 if TYPE_CHECKING:
     from jobs.config import RunConfig

@@ -26,12 +26,13 @@ from model.rows import ScoredRows, heldout_rows
 from model.scoring import completion_accuracy, ranking_accuracy
 from model.transformer import Transformer
 from pipeline import manifests, storage
+from pipeline.atomic import AtomicFile, FileEntry
 from pipeline.errors import DataError
 from pipeline.jsonl import read_records
 from pipeline.manifests import Manifest, dataset_files
 from pipeline.pack.shards import ShardSet
+from pipeline.places import join
 from pipeline.steps import Receipt, Step, content_of, write_receipt
-from pipeline.storage import FileEntry, join
 from pipeline.tables import read_rows
 from tokenizer.encoding import Encoder, load_encoder
 
@@ -169,7 +170,7 @@ def _write_arpa(run: str, model: NgramModel) -> FileEntry:
     path = join(run, "tokenizer", "tokenizer.json")
     names = {number: token for token, number in storage.read_json(path)["model"]["vocab"].items()}
     words = [names.get(token, f"<{token}>") for token in range(model.vocab_size)]
-    with storage.AtomicFile(join(run, EVALUATION, ARPA)) as file:
+    with AtomicFile(join(run, EVALUATION, ARPA)) as file:
         write_arpa(model, words, load_encoder(path).end_of_text_id, file)
     return file.entry(num_records=0)
 

@@ -6,7 +6,7 @@ from itertools import islice
 from typing import Any
 
 from jobs.summary import manifest_of
-from pipeline.storage import join
+from pipeline.places import join
 from pipeline.tables import read_batches
 
 _REJECTED = ("rejected/pages", "rejected/filter", "rejected/dedup")

@@ -19,7 +19,8 @@ from pipeline.filter.decisions import refusals
 from pipeline.filter.rules import Failure, in_language
 from pipeline.manifests import RUN_FILE
 from pipeline.pack.lookup import find_document
-from pipeline.storage import exists, join
+from pipeline.places import join
+from pipeline.storage import exists
 from pipeline.tables import CLUSTER_SIZE, KEPT, read_batches
 from pipeline.urls import canonical_url
 

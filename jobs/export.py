@@ -13,12 +13,13 @@ from jobs.lock import held
 from jobs.progress import Progress
 from jobs.times import duration
 from pipeline import steps
+from pipeline.atomic import FileEntry
 from pipeline.errors import SettingError
 from pipeline.manifests import Manifest, read_manifest
 from pipeline.pack.export import Format, export_source
 from pipeline.pack.shards import SPLITS, ShardSet, has_split
+from pipeline.places import join
 from pipeline.steps import Receipt, Step
-from pipeline.storage import FileEntry, join
 
 if TYPE_CHECKING:
     from jobs.config import RunConfig

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.count.judging import fertility
 from pipeline.count.loading import Table, load_table
 from pipeline.pack.encoder import open_encoder
-from pipeline.storage import join
+from pipeline.places import join
 from tokenizer.encoding import Encoder
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from model.checkpoint import load_model
 from model.completion import complete, complete_stream
 from model.evaluate_config import DecodingConfig
 from model.transformer import Transformer
-from pipeline.storage import join
+from pipeline.places import join
 from tokenizer.encoding import Encoder, load_encoder
 
 if TYPE_CHECKING:

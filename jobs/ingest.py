@@ -19,13 +19,14 @@ from pipeline.errors import InputError
 from pipeline.ingest.captures import FILE_REASONS
 from pipeline.ingest.config import IngestConfig
 from pipeline.ingest.inputs import Inputs, list_inputs
-from pipeline.ingest.kept import MAX_KEPT_BYTES, check_kept
+from pipeline.ingest.keeping import check_kept
+from pipeline.ingest.kept import MAX_KEPT_BYTES
 from pipeline.ingest.sharing import listed, shards
 from pipeline.ingest.stage import LEFT_OUT, PAGES_OUTPUT, REJECTED_OUTPUT, WITH_FIELD, IndexPages
 from pipeline.manifests import Manifest
+from pipeline.places import is_local, join, on_disk
 from pipeline.stage import shard_elements
 from pipeline.steps import Shard, Step, receipts
-from pipeline.storage import join
 from pipeline.tables import read_rows
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def _lines_of_kept(config: IngestConfig, counts: Mapping[str, int]) -> Iterator[
 
 def _check_not_own(run: str, inputs: Inputs) -> None:
     """Nothing, unless an input lies in a dataset that this run makes, and would remove first."""
-    folder = os.path.abspath(run.removeprefix("file://")) if storage.is_local(run) else run.rstrip("/")
+    folder = os.path.abspath(on_disk(run)) if is_local(run) else run.rstrip("/")
     own = tuple(join(folder, name) + "/" for name in _OWN_FOLDERS)
     for file in inputs.files:
         if file.path.startswith(own):

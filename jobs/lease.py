@@ -17,7 +17,7 @@ from typing import Any, Self
 from jobs.progress import Progress
 from pipeline import storage
 from pipeline.errors import CorpusmillError
-from pipeline.storage import join
+from pipeline.places import join
 
 FILE = "driver.json"
 SECONDS = 10.0

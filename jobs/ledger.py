@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from pipeline import manifests, storage
 from pipeline.errors import DataError
-from pipeline.storage import join
+from pipeline.places import join
 from pipeline.tables import read_batches
 
 _MODULUS = 1 << 128

@@ -7,8 +7,9 @@ from contextlib import contextmanager, suppress
 from jobs.config import DATASETS, RunConfig, holds_datasets, is_record, write_resolved
 from pipeline.errors import CorpusmillError, DataError, InputError, SettingError
 from pipeline.manifests import MANIFEST, RUN_FILE
+from pipeline.places import is_local, join, on_disk
 from pipeline.steps import ATTEMPTS, noting_begun
-from pipeline.storage import exists, is_local, join, list_files, read_bytes, remove_tree, write_bytes
+from pipeline.storage import exists, list_files, read_bytes, remove_tree, write_bytes
 
 OPENED = "CORPUSMILL_OPENED"  # set for processes that work in a run which the one that started them holds
 
@@ -76,7 +77,7 @@ def held(run: str) -> Iterator[None]:
         with Lease(run):
             yield
         return
-    folder = run.removeprefix("file://")
+    folder = on_disk(run)
     os.makedirs(folder, exist_ok=True)
     with open(join(folder, ".lock"), "wb") as lock, suppress(ImportError):
         import fcntl

@@ -13,8 +13,8 @@ from model.checkpoint import FOLDER, Checkpoint, checkpoint_steps, read_checkpoi
 from model.schedule import rate_at
 from model.train_config import TrainConfig
 from pipeline.errors import DataError
+from pipeline.places import join
 from pipeline.steps import Step
-from pipeline.storage import join
 
 # All that reaches training by the learning rate alone.
 _OF_THE_RATE = ("steps", "tokens", "schedule", "warmup_share", "decay_share", "final_share")

@@ -30,8 +30,8 @@ from pipeline.count.table import (
 )
 from pipeline.errors import InputError, SettingError
 from pipeline.manifests import Manifest, read_manifest
+from pipeline.places import is_local, join
 from pipeline.steps import Receipt, Step, write_receipt
-from pipeline.storage import is_local, join
 
 _RECEIPT = "merged"
 

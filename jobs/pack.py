@@ -22,9 +22,10 @@ from pipeline.pack.format import FORMAT, SHARDS
 from pipeline.pack.plain import spec_of
 from pipeline.pack.splits import HeldOut
 from pipeline.pack.stage import ENCODED, EncodePart, PackShard, plan_shards, write_indexes
+from pipeline.places import join
 from pipeline.stage import ProcessShards, shard_elements
 from pipeline.steps import Shard, Step
-from pipeline.storage import join, remove_tree
+from pipeline.storage import remove_tree
 from pipeline.tables import read_batches
 from tokenizer.backends import REFERENCE
 

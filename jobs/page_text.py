@@ -18,8 +18,8 @@ from pipeline.extract.stage import ExtractText
 from pipeline.filter.config import FilterConfig, QualityConfig
 from pipeline.filter.stage import FilterDocuments
 from pipeline.ingest.payloads import PageFinder
+from pipeline.places import join
 from pipeline.records import Rejection
-from pipeline.storage import join
 from pipeline.tables import read_batches
 
 _STORED = {"documents": "as it is in documents/", "filtered": "as it is in filtered/, before the deduplication"}

@@ -27,10 +27,10 @@ from pipeline.filter.rules import failures
 from pipeline.filter.stage import rejection, rule_measures
 from pipeline.ingest.payloads import PageFinder
 from pipeline.manifests import MANIFEST, Manifest
+from pipeline.places import join
 from pipeline.records import Document, Page, Rejection
 from pipeline.stage import Judge, JudgeShard, Outputs, ProcessShards, judge_one
 from pipeline.steps import ATTEMPTS, Shard, Step
-from pipeline.storage import join
 from pipeline.tables import read_documents, read_rows
 
 Verdict = Document | Rejection

@@ -12,8 +12,8 @@ from typing import Any
 
 from jobs.progress import Progress
 from pipeline import storage
+from pipeline.places import join
 from pipeline.steps import ATTEMPTS, Step
-from pipeline.storage import join
 
 REPLACED = "replaced"
 _MOST_NAMED, _MOST_SHOWN = 8, 60

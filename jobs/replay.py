@@ -19,7 +19,8 @@ from pipeline.filter.decisions import CLASSIFIERS, MODELS, refusals, thresholds_
 from pipeline.filter.perplexity_config import PerplexityConfig
 from pipeline.filter.rules import Rule, chosen_rules, failures
 from pipeline.manifests import MANIFEST, dataset_files, read_manifest
-from pipeline.storage import exists, join
+from pipeline.places import join
+from pipeline.storage import exists
 from pipeline.tables import read_rows
 
 if TYPE_CHECKING:

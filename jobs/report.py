@@ -14,7 +14,7 @@ from jobs.engine import Engine
 from jobs.progress import Progress
 from pipeline import storage
 from pipeline.manifests import RUN_FILE
-from pipeline.storage import join
+from pipeline.places import join
 from pipeline.tables import read_batches
 
 REPORT = "report.html"

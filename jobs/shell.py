@@ -24,9 +24,9 @@ from pipeline.extract.stage import ExtractText
 from pipeline.filter.stage import ClassifyDocuments, FilterDocuments, MaskPrivate
 from pipeline.jsonl import Line, RecordWriter, numbered_records, read_records, writing
 from pipeline.language_codes import language_code
+from pipeline.places import is_local, on_disk
 from pipeline.records import Document, Page, Rejection, page_id
 from pipeline.stage import Judge, judge_one
-from pipeline.storage import is_local
 
 Fields = Mapping[str, Any]
 Change = Callable[[Fields, int], Fields | Rejection]
@@ -88,7 +88,7 @@ def apply(label: str, change: Change, source: str, target: str, rejected: str = 
 
 def _different_files(label: str, *paths: str) -> None:
     """Raises InputError if one file is to be read and written, or written twice."""
-    files = [os.path.realpath(path.removeprefix("file://")) for path in paths if path != "-" and is_local(path)]
+    files = [os.path.realpath(on_disk(path)) for path in paths if path != "-" and is_local(path)]
     files = [file for file in files if not os.path.exists(file) or os.path.isfile(file)]  # all may go to /dev/null
     if len(set(files)) < len(files):
         raise InputError(

@@ -19,11 +19,14 @@ import pyarrow.parquet as pq
 
 from jobs.progress import Progress
 from jobs.stats import check_by, check_found, column_of, kept_dataset, keys_of, sampled
+from pipeline.atomic import AtomicFile
 from pipeline.corpus import MEASURES
 from pipeline.dedup.plan import id_numbers
+from pipeline.disk import followed
 from pipeline.errors import DataError, InputError, SettingError
 from pipeline.manifests import MANIFEST, dataset_files
-from pipeline.storage import AtomicFile, exists, followed, join, open_read
+from pipeline.places import join
+from pipeline.storage import exists, open_read
 from pipeline.tables import as_parquet, read_batches
 
 SAMPLE, SAMPLE_OF_GROUP = 4_000_000, 4096

@@ -17,10 +17,13 @@ import pyarrow.csv as pa_csv
 
 from jobs.progress import Progress
 from jobs.replay import Rulebook, decided_by
+from pipeline.atomic import AtomicFile
 from pipeline.corpus import FILTERED, MEASURES, REJECTED
+from pipeline.disk import followed
 from pipeline.errors import InputError, SettingError
 from pipeline.manifests import MANIFEST, dataset_files
-from pipeline.storage import AtomicFile, exists, followed, join
+from pipeline.places import join
+from pipeline.storage import exists
 from pipeline.tables import KEPT, document_schema, read_batches
 from pipeline.urls import domain_of_host
 

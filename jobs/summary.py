@@ -9,7 +9,7 @@ from rich.table import Table
 from jobs.progress import console
 from pipeline import manifests, storage
 from pipeline.manifests import Manifest
-from pipeline.storage import join
+from pipeline.places import join
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from jobs.lock import OPENED
 from jobs.progress import Progress
 from pipeline import storage
 from pipeline.manifests import MANIFEST, read_manifest
-from pipeline.storage import join
+from pipeline.places import join
 
 # The dataset whose manifest a job writes last, in the order of a run.
 _WRITES = {

@@ -11,8 +11,8 @@ from pipeline.errors import InputError
 from pipeline.pack.encoder import TOKENIZER_FILE, open_encoder
 from pipeline.pack.lookup import find_document, spans, urls_of
 from pipeline.pack.shards import ShardSet
+from pipeline.places import join
 from pipeline.records import PackedRow
-from pipeline.storage import join
 
 if TYPE_CHECKING:
     from jobs.config import RunConfig

@@ -31,11 +31,12 @@ from model.train_config import TrainConfig
 from model.trainer import Report, Trainer, finite, settings_of
 from model.transformer import Transformer
 from pipeline import manifests, storage
+from pipeline.atomic import FileEntry
 from pipeline.errors import DataError, InputError
 from pipeline.manifests import Manifest
 from pipeline.pack.shards import ShardSet
+from pipeline.places import is_local, join, on_disk
 from pipeline.steps import Receipt, Step, write_receipt
-from pipeline.storage import FileEntry, is_local, join
 from tokenizer.encoding import load_encoder
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ def _speed_log(run: str) -> Iterator[IO[str] | None]:
     if not is_local(run):
         yield None
         return
-    path = join(run, "logs", LOG).removeprefix("file://")
+    path = on_disk(join(run, "logs", LOG))
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "a", encoding="utf-8", buffering=1) as log:
         yield log

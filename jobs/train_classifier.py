@@ -42,7 +42,7 @@ from pipeline.filter.classifiers import (
     judge_with,
 )
 from pipeline.filter.reading import readable, sentences
-from pipeline.storage import join
+from pipeline.places import join
 
 __all__ = ["Source", "TrainingConfig", "train"]
 

@@ -16,8 +16,9 @@ from pipeline.count.loading import Table, load_table, prune
 from pipeline.errors import InputError, SettingError
 from pipeline.manifests import Manifest, read_manifest
 from pipeline.pack.encoder import open_encoder
+from pipeline.places import join
 from pipeline.steps import Receipt, Step, content_of, write_receipt
-from pipeline.storage import checksum, join, json_bytes, read_bytes, write_bytes
+from pipeline.storage import checksum, json_bytes, read_bytes, write_bytes
 from tokenizer.config import TokenizerConfig
 from tokenizer.encoding import Encoder
 from tokenizer.importing import from_tiktoken

@@ -11,12 +11,13 @@ from jobs.config import DATASETS
 from jobs.progress import Progress
 from jobs.replaced import REPLACED
 from pipeline import manifests, storage
+from pipeline.disk import is_link
 from pipeline.errors import CorpusmillError, DataError, InputError
 from pipeline.manifests import MANIFEST
 from pipeline.pack.format import SHARDS
 from pipeline.pack.verification import shard_problems
+from pipeline.places import is_local, join, on_disk
 from pipeline.steps import ATTEMPTS, content_of
-from pipeline.storage import join
 
 DOCUMENTS = "documents"
 
@@ -53,10 +54,10 @@ def datasets(run: str) -> list[str]:
 def _files(run: str) -> Iterator[str]:
     """The files of a run, and those of the datasets that lie elsewhere and are linked to."""
     yield from storage.list_files(run)
-    for root, names, _ in os.walk(run.removeprefix("file://")) if storage.is_local(run) else ():
-        below = os.path.relpath(root, run.removeprefix("file://")).replace(os.sep, "/")
+    for root, names, _ in os.walk(on_disk(run)) if is_local(run) else ():
+        below = os.path.relpath(root, on_disk(run)).replace(os.sep, "/")
         for folder in (join(run, name) if below == "." else join(run, below, name) for name in names):
-            if storage.is_link(folder):
+            if is_link(folder):
                 yield from storage.list_files(folder)
 
 

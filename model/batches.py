@@ -20,7 +20,7 @@ from model.batch import Batch, collate
 from model.order import Phase, SampleOrder, groups_of
 from pipeline.errors import DataError, SettingError
 from pipeline.pack.shards import ShardSet
-from pipeline.storage import user_cache
+from pipeline.places import user_cache
 
 _PLANNED_ROWS = 1024  # numpy takes about as long for a thousand samples as for ten
 

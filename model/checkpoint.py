@@ -18,7 +18,7 @@ from model.config import Architecture
 from model.transformer import Transformer
 from pipeline import storage
 from pipeline.errors import DataError, InputError, SettingError
-from pipeline.storage import join
+from pipeline.places import join
 
 FOLDER = "checkpoints"
 _NAME = re.compile(r"/step-(\d+)/state\.json$")

@@ -14,8 +14,9 @@ from model.config import Architecture
 from model.hf_config import architecture_of, export_obstacle, hf_config, weight_files
 from model.transformer import Transformer
 from pipeline import storage
+from pipeline.atomic import FileEntry
 from pipeline.errors import DataError, SettingError
-from pipeline.storage import FileEntry, join
+from pipeline.places import join
 
 _COMPUTED = ".rotary_emb.inv_freq"  # older files hold what follows from config.json
 

@@ -11,7 +11,7 @@ from typing import Any
 from model.config import Architecture, FfnKind
 from pipeline import storage
 from pipeline.errors import DataError
-from pipeline.storage import join
+from pipeline.places import join
 
 _CLASSES = {
     "llama": "LlamaForCausalLM",

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pipeline.errors import SettingError
-from pipeline.storage import is_local, join
+from pipeline.places import is_local, join, on_disk
 
 OptimizerKind = Literal["muon", "adamw"]
 ScheduleKind = Literal["cosine", "wsd", "linear", "constant"]
@@ -176,4 +176,4 @@ class TrainConfig:
 
 def _whole(path: str) -> str:
     """A folder in the one form in which two can be compared."""
-    return os.path.realpath(path.removeprefix("file://")) if is_local(path) else path.rstrip("/")
+    return os.path.realpath(on_disk(path)) if is_local(path) else path.rstrip("/")

@@ -27,7 +27,7 @@ from model.source import BatchSource, PackedBatch
 from model.train_config import PACE_SETTINGS, TrainConfig
 from model.transformer import Transformer
 from pipeline.errors import DataError, SettingError
-from pipeline.storage import join
+from pipeline.places import join
 
 
 class Report(NamedTuple):

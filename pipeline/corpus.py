@@ -13,10 +13,10 @@ from pipeline.filter.config import FilterConfig
 from pipeline.filter.stage import FilterUrls, filter_judges
 from pipeline.ingest.payloads import read_pages
 from pipeline.manifests import read_manifest
+from pipeline.places import join
 from pipeline.records import Page, Rejection
 from pipeline.stage import Judge, JudgeEach, Outcome
 from pipeline.steps import Shard, Step
-from pipeline.storage import join
 from pipeline.tables import DOCUMENTS, DOCUMENTS_WITH_KEPT
 
 FILTERED, MEASURES, REJECTED = "filtered", "measures", "rejected/filter"

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Self
 
 from pipeline import storage
-from pipeline.storage import join
+from pipeline.places import is_local, join, on_disk
 
 ALIVE = "alive"
 SECONDS = 10.0
@@ -54,7 +54,7 @@ class Heartbeat:
         with suppress(AttributeError, OSError):  # not every system has such clocks
             self._clock = time.pthread_getcpuclockid(threading.get_ident())
         self._write()
-        if storage.is_local(self._path):
+        if is_local(self._path):
             with suppress(OSError):
                 self._file = os.open(_local(self._path + _RECORD), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         self._thread.start()
@@ -113,7 +113,7 @@ def signs(attempt_folder: str) -> Mapping[str, Sign]:
 
 
 def _record_of(path: str) -> str:
-    if not storage.is_local(path):
+    if not is_local(path):
         return ""
     with suppress(OSError):
         return Path(_local(path + _RECORD)).read_bytes().decode("utf-8", "replace").strip()
@@ -121,4 +121,4 @@ def _record_of(path: str) -> str:
 
 
 def _local(path: str) -> str:
-    return path.removeprefix("file://")
+    return on_disk(path)

@@ -14,9 +14,10 @@ from typing import IO, Any, NamedTuple, Protocol, cast
 
 import zstandard
 
+from pipeline.atomic import AtomicFile
 from pipeline.codecs import compression_of
+from pipeline.disk import followed
 from pipeline.errors import InputError
-from pipeline.storage import AtomicFile, followed
 from pipeline.streams import ByteStream, open_stream
 
 MAX_LINE_BYTES = 512 << 20

@@ -10,8 +10,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from pipeline.atomic import FileEntry
 from pipeline.errors import DataError, InputError
-from pipeline.storage import FileEntry, checksum, exists, join, read_json, write_json
+from pipeline.places import join
+from pipeline.storage import checksum, exists, read_json, write_json
 
 MANIFEST = "manifest.json"
 RUN_FILE = "run.toml"  # in the folder of a run: every setting that it was made with

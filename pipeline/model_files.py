@@ -11,7 +11,8 @@ from typing import Any
 import fsspec
 
 from pipeline.errors import InputError
-from pipeline.storage import checksum, is_local, open_read, user_cache
+from pipeline.places import is_local, on_disk, user_cache
+from pipeline.storage import checksum, open_read
 
 _SCHEMES = ("http://", "https://")
 
@@ -74,7 +75,7 @@ def local_file(path: str, sha256: str = "", *, setting: str = "sha256") -> Itera
         raise InputError(f"{path} is not the model that {setting} names: its SHA-256 is {found}")
     if is_local(path):
         open_read(path).close()  # says what is wrong with the path
-        yield path.removeprefix("file://")
+        yield on_disk(path)
         return
     with tempfile.TemporaryDirectory() as folder:
         local = os.path.join(folder, "model")

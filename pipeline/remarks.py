@@ -6,7 +6,7 @@ Here may stand what no dataset may hold, such as measured speeds. No Beam.
 from typing import Any
 
 from pipeline import storage
-from pipeline.storage import join
+from pipeline.places import join
 
 _REMARKS = "remarks"
 

@@ -17,13 +17,14 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import apache_beam as beam
 import pyarrow as pa
 
-from pipeline import heartbeat, steps, storage
+from pipeline import heartbeat, steps
+from pipeline.atomic import AtomicFile, FileEntry, only_while
 from pipeline.errors import CorpusmillError
 from pipeline.heartbeat import Heartbeat
+from pipeline.places import join
 from pipeline.records import Document, Page, Rejection
 from pipeline.remarks import write_remark
 from pipeline.steps import Receipt, Shard, Step
-from pipeline.storage import AtomicFile, FileEntry, join
 from pipeline.tables import DOCUMENTS, REJECTIONS, TableWriter, document_row, measures_schema, rejection_row
 
 Record = Page | Document
@@ -288,7 +289,7 @@ class _ProcessShard(beam.DoFn):  # type: ignore[misc]  # Beam is untyped here
         try:
             self._check()
             with (
-                storage.only_while(self._check),
+                only_while(self._check),
                 Heartbeat(self._attempt_folder, shard.name, seconds=self._beat_seconds) as heart,
             ):
                 if not self._ready:  # here rather than in setup(): a failure must reach the driver as a sentence

@@ -19,10 +19,12 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from pipeline import manifests, storage
+from pipeline.atomic import FileEntry
+from pipeline.disk import is_link
 from pipeline.errors import CorpusmillError, DataError, InputError, SettingError
 from pipeline.heartbeat import ALIVE
 from pipeline.manifests import Manifest, hash_of
-from pipeline.storage import FileEntry, join
+from pipeline.places import join
 
 ATTEMPTS = "attempts"
 _FAILURE = "failure.json"
@@ -158,7 +160,7 @@ class Step:
         if begun is not None and not self.passing:
             begun.append(self.name)
         for folder in map(self.folder, self.outputs):  # what a link leads to belongs to somebody else
-            linked = not same and storage.is_link(folder)
+            linked = not same and is_link(folder)
             storage.remove_tree(folder if linked else join(folder, manifests.MANIFEST))
         if not same:
             storage.remove_tree(self.attempt_folder)

@@ -7,9 +7,10 @@ from typing import Any, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.atomic import AtomicFile, FileEntry
 from pipeline.errors import DataError
 from pipeline.records import Document, Rejection
-from pipeline.storage import AtomicFile, FileEntry, open_read
+from pipeline.storage import open_read
 
 DOCUMENTS = pa.schema(
     [

@@ -24,6 +24,8 @@ MAY_IMPORT = {
         "model",
         "tokenizer",
         "pipeline.pack.shards",
+        "pipeline.atomic",
+        "pipeline.places",
         "pipeline.storage",
         "pipeline.manifests",
         "pipeline.errors",

@@ -17,13 +17,14 @@ from jobs.engine import Engine
 from jobs.ingest import ingest_run
 from model.batches import Batches, CacheConfig
 from pipeline import manifests, steps, storage
+from pipeline.atomic import AtomicFile
 from pipeline.ingest.config import IngestConfig
 from pipeline.ingest.inputs import list_inputs
 from pipeline.ingest.payloads import read_pages
 from pipeline.pack.shards import ShardSet
+from pipeline.places import join
 from pipeline.records import Page
 from pipeline.steps import Receipt
-from pipeline.storage import AtomicFile, join
 from tests.ingest.archives import archive, crawl
 from tests.pack.shard_maker import documents_of, spec_of, write_shards
 from tests.runs import Made

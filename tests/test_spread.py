@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobs import cli, spread
+from pipeline.atomic import FileEntry
 from pipeline.errors import DataError, InputError, SettingError
 from pipeline.manifests import Manifest, dataset_files, write_manifest
-from pipeline.storage import FileEntry
 from pipeline.tables import DOCUMENTS, TableWriter, measures_schema, read_rows
 
 NAN = float("nan")

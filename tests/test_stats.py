@@ -10,9 +10,9 @@ import pytest
 from jobs import cli, stats
 from jobs.config import load
 from jobs.replay import Rulebook
+from pipeline.atomic import FileEntry
 from pipeline.errors import InputError
 from pipeline.manifests import Manifest, dataset_files, write_manifest
-from pipeline.storage import FileEntry
 from pipeline.tables import DOCUMENTS, REJECTIONS, TableWriter, measures_schema, read_rows
 from tests.runs import Made
 

@@ -16,9 +16,9 @@ import pytest
 from pipeline import manifests, steps, storage
 from pipeline.errors import CorpusmillError, DataError, InputError, SettingError
 from pipeline.manifests import Manifest, read_manifest
+from pipeline.places import join
 from pipeline.stage import Outputs, ProcessShards, shard_elements
 from pipeline.steps import Receipt, Shard, Step, content_of, read_receipt, receipts, write_receipt
-from pipeline.storage import join
 
 
 @pytest.fixture(params=["disk", "memory"])
@@ -242,7 +242,8 @@ PROGRAM = textwrap.dedent(
     """
     import sys
     from pipeline.steps import Receipt, Step, write_receipt
-    from pipeline.storage import AtomicFile, join
+    from pipeline.atomic import AtomicFile
+    from pipeline.places import join
 
     step = Step(run=sys.argv[1], name="work", outputs=("made", "rejected/made"))
     names = [f"part-{number:03d}" for number in range(40)]

@@ -16,9 +16,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline import manifests, storage
+from pipeline.atomic import AtomicFile, FileEntry
 from pipeline.errors import DataError, InputError
 from pipeline.manifests import Manifest
-from pipeline.storage import AtomicFile, FileEntry, join
+from pipeline.places import join
 from pipeline.tables import TableWriter, read_rows
 
 SCHEMA = pa.schema([("id", pa.string()), ("number", pa.int64())])
@@ -108,7 +109,7 @@ def test_a_real_limit_of_the_system_is_one_sentence(tmp_path: Path) -> None:
     program = """
         import resource, signal, sys
         from pipeline import manifests, steps
-        from pipeline.storage import AtomicFile
+        from pipeline.atomic import AtomicFile
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
         try:
@@ -259,7 +260,7 @@ def test_a_disk_that_does_not_answer_is_not_taken_for_empty(
     def failing(path: str) -> None:
         raise OSError(number, os.strerror(number), path)
 
-    monkeypatch.setattr("pipeline.storage.os.stat", failing)
+    monkeypatch.setattr("pipeline.disk.os.stat", failing)
     if answer is None:
         with pytest.raises(OSError, match=re.escape(os.strerror(number))):
             storage.exists("/anything")

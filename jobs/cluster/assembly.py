@@ -22,7 +22,7 @@ from urllib.error import URLError
 from jobs.cluster.loopback import kept_to_loopback
 from jobs.cluster.maven import MavenSettings
 from pipeline.errors import CorpusmillError
-from pipeline.storage import user_cache
+from pipeline.places import user_cache
 
 FLINK_VERSION = "1.19"
 BEAM_VERSION = "2.62.0"

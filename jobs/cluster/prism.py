@@ -13,7 +13,7 @@ from pathlib import Path
 import apache_beam
 
 from pipeline.errors import CorpusmillError
-from pipeline.storage import user_cache
+from pipeline.places import user_cache
 
 MODULE = "github.com/apache/beam/sdks/v2/go/cmd/prism"
 _SECONDS_TO_BUILD = 1800.0

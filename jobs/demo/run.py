@@ -15,7 +15,7 @@ from jobs.lock import opened
 from jobs.progress import Progress
 from jobs.settings import build, override
 from pipeline.errors import SettingError
-from pipeline.storage import join
+from pipeline.places import join
 
 SETTINGS = "demo.toml"
 # Fixed, so that the addresses of the pages, and with them all ids and shards, are the same each time.

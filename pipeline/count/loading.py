@@ -21,7 +21,7 @@ from pipeline.count.table import (
 )
 from pipeline.errors import DataError
 from pipeline.manifests import damage_of, read_manifest
-from pipeline.storage import join
+from pipeline.places import join
 from tokenizer.training import LARGEST_MASS, WordCounts, narrowed
 
 

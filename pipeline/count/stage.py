@@ -31,9 +31,10 @@ from pipeline.count.table import (
     write_rows,
 )
 from pipeline.errors import DataError
+from pipeline.places import join
 from pipeline.stage import Outputs, ProcessShards
 from pipeline.steps import Shard, Step
-from pipeline.storage import join, open_read
+from pipeline.storage import open_read
 from pipeline.tables import read_batches as read_documents
 from tokenizer.compiling import read_only
 from tokenizer.counting import CountingMethod, Counts, HashedCounts

@@ -16,8 +16,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.atomic import AtomicFile, FileEntry
 from pipeline.errors import DataError
-from pipeline.storage import AtomicFile, FileEntry, open_read, read_json, write_json
+from pipeline.storage import open_read, read_json, write_json
 
 GROUPS_FILE = "groups.json"
 BATCH_ROWS = 1 << 16

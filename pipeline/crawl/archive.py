@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from pipeline.crawl.config import LimitsConfig
 from pipeline.crawl.ledger import Event, Part
-from pipeline.storage import join
+from pipeline.places import join
 
 
 class Stored(NamedTuple):

@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline import storage
-from pipeline.storage import AtomicFile, FileEntry, join
+from pipeline.atomic import AtomicFile, FileEntry
+from pipeline.places import join
 from pipeline.tables import TableWriter, read_rows
 
 _COMPACT_AT = 1 << 16

@@ -14,8 +14,9 @@ from dataclasses import MISSING, dataclass
 from typing import IO, Any, NamedTuple, Self, cast
 
 from pipeline import storage
+from pipeline.atomic import FileEntry
 from pipeline.crawl import warc
-from pipeline.storage import FileEntry, join
+from pipeline.places import filesystem, is_local, join, on_disk
 
 WARC_SUFFIX = ".warc.gz"
 LEDGER_SUFFIX = ".ledger.jsonl"
@@ -121,7 +122,7 @@ class Part:
         self.opened_at = at
         self.num_records = 0
         self._folder = folder
-        self._local = storage.is_local(folder)
+        self._local = is_local(folder)
         self._offset = 0
         self._lines: list[bytes] = []
         self._warc = self._create(WARC_SUFFIX)
@@ -133,9 +134,9 @@ class Part:
     def _create(self, suffix: str) -> IO[bytes]:
         path = join(self._folder, self.name + suffix)
         if self._local:
-            os.makedirs(self._folder.removeprefix("file://"), exist_ok=True)
-            return open(path.removeprefix("file://") + _OPEN, "xb")
-        fs, inner = storage.filesystem(path)
+            os.makedirs(on_disk(self._folder), exist_ok=True)
+            return open(on_disk(path) + _OPEN, "xb")
+        fs, inner = filesystem(path)
         return cast("IO[bytes]", fs.open(inner, "wb"))
 
     @property
@@ -178,7 +179,7 @@ class Part:
                 continue
             file.flush()
             os.fsync(file.fileno())
-            local = path.removeprefix("file://")
+            local = on_disk(path)
             os.replace(local + _OPEN, local)
             file.close()
 
@@ -194,11 +195,11 @@ def recover_parts(folder: str, shard: str) -> list[str]:
 
     A part that a living process still writes is left alone.
     """
-    if storage.is_local(folder):
+    if is_local(folder):
         for path in storage.list_files(folder):
             name = path.rsplit("/", 1)[-1]
             if name.startswith(shard + "-") and name.endswith(LEDGER_SUFFIX + _OPEN):
-                _close_abandoned(path.removeprefix("file://"))
+                _close_abandoned(on_disk(path))
     names = [path.rsplit("/", 1)[-1] for path in storage.list_files(folder)]
     return sorted(
         name.removesuffix(LEDGER_SUFFIX)

@@ -12,7 +12,7 @@ from pipeline import manifests, storage
 from pipeline.crawl.frontier import shard_of
 from pipeline.crawl.warc import Exchange, warc_date
 from pipeline.errors import DataError
-from pipeline.storage import join
+from pipeline.places import join
 from pipeline.tables import read_batches
 from pipeline.urls import registrable_domain
 

@@ -9,7 +9,7 @@ from typing import Any
 from pipeline import storage
 from pipeline.crawl.shard import ShardCrawler
 from pipeline.crawl.sites import Site
-from pipeline.storage import join
+from pipeline.places import join
 
 _SECONDS = 2.0
 

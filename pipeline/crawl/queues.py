@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from pipeline.storage import FileEntry
+from pipeline.atomic import FileEntry
 from pipeline.tables import TableWriter
 
 QUEUE = pa.schema(

@@ -10,10 +10,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 from pipeline import manifests
+from pipeline.atomic import FileEntry
 from pipeline.crawl import ledger
 from pipeline.manifests import Manifest
+from pipeline.places import join
 from pipeline.steps import Shard, Step
-from pipeline.storage import FileEntry, join
 
 SUMMARY = ".state.json"
 FRONTIER = (".queue.parquet", ".links.parquet", ".sites.jsonl", ".seen")  # needed by the next round alone

@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 
 from pipeline import storage
+from pipeline.atomic import AtomicFile, FileEntry
 from pipeline.crawl import optout, robots
 from pipeline.crawl.config import CrawlConfig
 from pipeline.crawl.ledger import RobotsVisit
 from pipeline.crawl.politeness import Pace, likely_time
 from pipeline.crawl.queues import SiteQueue
 from pipeline.crawl.traps import PatternCounter
-from pipeline.storage import AtomicFile, FileEntry
 
 
 class Policy:

@@ -24,6 +24,7 @@ from typing import Any
 import apache_beam as beam
 
 from pipeline import steps, storage
+from pipeline.atomic import FileEntry
 from pipeline.crawl import index, ledger
 from pipeline.crawl.archive import Archive, warcinfo
 from pipeline.crawl.config import CrawlConfig
@@ -37,9 +38,9 @@ from pipeline.crawl.shard import ShardCrawler
 from pipeline.crawl.sites import write_sites
 from pipeline.crawl.state import LINKS, SEED_SITEMAP_DEPTH, Sent, ShardState, link_rows, read_incoming
 from pipeline.manifests import hash_of
+from pipeline.places import join
 from pipeline.stage import Outputs, ProcessShards
 from pipeline.steps import Shard, Step
-from pipeline.storage import FileEntry, join
 from pipeline.tables import PAGES, REJECTIONS, TableWriter, read_rows
 
 SEEDS = "pages/seeds.txt"

@@ -23,7 +23,7 @@ from pipeline.crawl.scope import Scope
 from pipeline.crawl.sites import Policy, Site, read_sites
 from pipeline.crawl.traps import TrapRules
 from pipeline.crawl.warc import warc_date
-from pipeline.storage import join
+from pipeline.places import join
 from pipeline.tables import read_batches, read_rows
 from pipeline.urls import canonical_url, registrable_domain, url_parts
 

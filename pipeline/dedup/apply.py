@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pipeline.atomic import FileEntry
 from pipeline.dedup.decisions import Ledger, rejection_of
 from pipeline.dedup.decontaminate import MATCHES, STAGE
 from pipeline.dedup.finish import Finish
@@ -25,7 +26,6 @@ from pipeline.dedup.plan import (
 )
 from pipeline.dedup.sizes import ClusterSizes
 from pipeline.steps import Shard
-from pipeline.storage import FileEntry
 from pipeline.tables import REJECTIONS, TableWriter, document_schema, read_batches, rejection_row, with_cluster_size
 
 if TYPE_CHECKING:

@@ -19,9 +19,10 @@ from typing import IO, Self
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.atomic import AtomicFile
 from pipeline.dedup.shingles import mixed
 from pipeline.errors import DataError
-from pipeline.storage import AtomicFile, open_read
+from pipeline.storage import open_read
 from tokenizer.compiling import kept
 
 Records = npt.NDArray[np.void]

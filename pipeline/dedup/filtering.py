@@ -22,8 +22,8 @@ from pipeline.dedup.sizes import ClusterSizes
 from pipeline.dedup.verify import EDGE
 from pipeline.errors import InputError, SettingError
 from pipeline.jsonl import RecordWriter, read_records, writing
+from pipeline.places import join
 from pipeline.records import Rejection
-from pipeline.storage import join
 from pipeline.tables import DOCUMENTS, TableWriter, read_rows
 
 PART_DOCUMENTS = 50_000

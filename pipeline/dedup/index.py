@@ -21,8 +21,9 @@ from pipeline.dedup.config import DedupConfig
 from pipeline.dedup.plan import id_numbers
 from pipeline.errors import DataError, InputError
 from pipeline.manifests import MANIFEST, Manifest, hash_of, read_manifest, write_manifest
+from pipeline.places import join
 from pipeline.steps import content_of
-from pipeline.storage import exists, join, open_read
+from pipeline.storage import exists, open_read
 from pipeline.tables import TableWriter, read_batches
 
 VERSIONS = {"alphabet": alphabet.VERSION, "shingles": shingles.VERSION, "signatures": minhash.VERSION}

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.atomic import AtomicFile
 from pipeline.dedup.exchange import RANGE, ExchangeFile, write_index
 from pipeline.dedup.plan import Plan
 from pipeline.errors import DataError
 from pipeline.steps import Shard
-from pipeline.storage import AtomicFile, open_read
+from pipeline.storage import open_read
 
 if TYPE_CHECKING:
     from pipeline.stage import Outputs

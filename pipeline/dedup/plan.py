@@ -13,8 +13,8 @@ import pyarrow as pa
 
 from pipeline.dedup.config import DedupConfig
 from pipeline.errors import DataError
+from pipeline.places import join
 from pipeline.steps import ATTEMPTS, Shard
-from pipeline.storage import join
 
 STEP = "dedup"
 DOCUMENTS_OUTPUT, REJECTED_OUTPUT, DUPLICATES_OUTPUT, SIGNATURES_OUTPUT = (

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.dedup.plan import DUPLICATES_OUTPUT, REJECTED_OUTPUT, Plan, id_numbers, id_text
+from pipeline.places import join
 from pipeline.steps import Shard
-from pipeline.storage import join, write_json
+from pipeline.storage import write_json
 from pipeline.tables import read_batches
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pipeline.atomic import AtomicFile
 from pipeline.dedup.candidates import WANTED, gathered_pairs, owner
 from pipeline.dedup.exchange import ExchangeWriter, Records, gather, received
 from pipeline.dedup.index import read_signatures
@@ -32,8 +33,9 @@ from pipeline.dedup.plan import (
 from pipeline.dedup.shingles import Hashes, shingle_hashes
 from pipeline.dedup.signatures import content_hashes
 from pipeline.errors import DataError
+from pipeline.places import join
 from pipeline.steps import Shard
-from pipeline.storage import AtomicFile, join, open_read
+from pipeline.storage import open_read
 from pipeline.tables import TableWriter, read_batches
 from tokenizer.compiling import kept
 

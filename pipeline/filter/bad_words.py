@@ -12,7 +12,8 @@ import regex
 
 from pipeline.errors import InputError
 from pipeline.filter.stopwords import UNSPACED
-from pipeline.storage import exists, join, list_files, read_bytes
+from pipeline.places import join
+from pipeline.storage import exists, list_files, read_bytes
 
 Search = Callable[[str], int]
 

@@ -19,7 +19,7 @@ from pipeline.errors import DataError, InputError
 from pipeline.filter.guessing import likely_language
 from pipeline.filter.linear import LinearModel, Weights
 from pipeline.filter.reading import is_message, normalise, readable, sentences
-from pipeline.storage import join
+from pipeline.places import is_local, join, on_disk
 
 MAX_FASTTEXT_SENTENCES = 128
 SUFFIXES = {"linear": "safetensors", "fasttext": "ftz"}
@@ -254,6 +254,6 @@ def _checked(folder: str, name: str, card: dict[str, Any]) -> str:
         raise DataError(
             f"{path} is not the model of its card: SHA-256 {sha256[:12]}…, the card says {card['sha256'][:12]}…"
         )
-    if not storage.is_local(path):
+    if not is_local(path):
         raise InputError(f"{path} is not on the local disk; copy the folder of the model there")
-    return path.removeprefix("file://")
+    return on_disk(path)

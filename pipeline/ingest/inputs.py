@@ -12,13 +12,12 @@ from typing import Any
 
 import fsspec
 
-from pipeline import storage
 from pipeline.errors import InputError
 from pipeline.ingest.config import IngestConfig
 from pipeline.ingest.lists import listed_paths
 from pipeline.ingest.runs import PAGES, run_files
 from pipeline.manifests import RUN_FILE
-from pipeline.storage import join
+from pipeline.places import filesystem, is_local, join, naming, on_disk
 from pipeline.streams import open_stream
 
 _PACKED = (".gz", ".zst", ".zstd", ".lz4", ".bz2", ".xz", ".bad", ".open")
@@ -164,8 +163,8 @@ def _all_entries(wanted: Sequence[tuple[str, str]], config: IngestConfig) -> Ite
 
 def _entries(pattern: str, config: IngestConfig) -> Iterator[tuple[_Entry, bool]]:
     """The files behind one input, and whether each was named by the user rather than found in a folder."""
-    if storage.is_local(pattern):
-        yield from _local_entries(os.path.abspath(os.path.expanduser(pattern.removeprefix("file://"))), config)
+    if is_local(pattern):
+        yield from _local_entries(os.path.abspath(os.path.expanduser(on_disk(pattern))), config)
     else:
         yield from _remote_entries(pattern, config)
 
@@ -240,8 +239,8 @@ def _local_entry(path: str, name: str, status: os.stat_result) -> _Entry:
 
 
 def _remote_entries(pattern: str, config: IngestConfig) -> Iterator[tuple[_Entry, bool]]:
-    fs, inner = storage.filesystem(pattern)
-    with storage.naming(pattern):
+    fs, inner = filesystem(pattern)
+    with naming(pattern):
         try:
             info = fs.info(inner)
         except FileNotFoundError:

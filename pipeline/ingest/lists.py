@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from pipeline.errors import InputError
 from pipeline.ingest.config import IngestConfig
-from pipeline.storage import join
+from pipeline.places import join
 from pipeline.streams import open_stream
 
 _LINE_BYTES = 1 << 16

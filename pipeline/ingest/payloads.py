@@ -23,6 +23,7 @@ from pipeline.ingest.parquet import RowReader
 from pipeline.ingest.tabular import TableReader
 from pipeline.ingest.text import found_in_file, found_in_unit, next_unit
 from pipeline.ingest.warc import found_at
+from pipeline.places import join
 from pipeline.records import Page, Rejection, payload_digest
 from pipeline.streams import READ_BYTES, ByteStream, open_stream
 from pipeline.tables import PAGES, as_parquet, read_rows
@@ -95,7 +96,7 @@ class PageFinder:
 
 def _whole_path(file: str, run: str) -> str:
     """Files of the run itself are named relative to it."""
-    return file if "://" in file or os.path.isabs(file) else storage.join(run, file)
+    return file if "://" in file or os.path.isabs(file) else join(run, file)
 
 
 def _page(row: Mapping[str, Any], found: Found | None, nothing_kept: str) -> Page | Rejection:

@@ -10,12 +10,13 @@ from dataclasses import replace
 from typing import Any
 
 from pipeline import manifests, storage
+from pipeline.atomic import FileEntry
 from pipeline.errors import DataError, InputError
 from pipeline.ingest.captures import Capture, Place, Refusal
 from pipeline.ingest.config import FieldNames, IngestConfig
 from pipeline.ingest.payloads import found_rows, what_changed
 from pipeline.manifests import MANIFEST, RUN_FILE, Manifest
-from pipeline.storage import FileEntry, join
+from pipeline.places import join
 
 PAGES = "pages"
 # The format of the files of each dataset that holds pages or documents.

@@ -12,6 +12,7 @@ from pipeline.ingest.config import IngestConfig
 from pipeline.ingest.inputs import InputFile
 from pipeline.ingest.parquet import UNREADABLE
 from pipeline.ingest.starts import next_start
+from pipeline.places import join
 from pipeline.steps import Shard
 
 _LISTED_ITEMS = 16
@@ -30,7 +31,7 @@ def listed(shard: Shard, folder: str) -> Shard:
     """
     if len(shard.work) <= _LISTED_ITEMS:
         return shard
-    path = storage.join(folder, shard.name + ".json")
+    path = join(folder, shard.name + ".json")
     storage.write_bytes(path, json.dumps(shard.work).encode())
     return Shard(name=shard.name, work=path)
 

@@ -29,6 +29,7 @@ from pipeline.ingest.sharing import items_of
 from pipeline.ingest.tabular import found_in_table
 from pipeline.ingest.text import found_in_file, found_in_units
 from pipeline.ingest.warc import found_in_archive
+from pipeline.places import is_local
 from pipeline.records import Rejection, page_id_of_digest, payload_digest
 from pipeline.stage import Outputs, ProcessShards, counted
 from pipeline.steps import Shard, Step
@@ -116,7 +117,7 @@ def found_in_item(item: Mapping[str, Any], config: IngestConfig) -> Iterator[Fou
     except InputError as error:
         yield _unreadable(item, str(error))
     except OSError as error:
-        if not storage.is_local(item["file"]):
+        if not is_local(item["file"]):
             raise  # the engine tries again
         yield _unreadable(item, f"reading failed: {error.strerror or error}")
 

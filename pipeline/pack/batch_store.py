@@ -11,7 +11,7 @@ from typing import Protocol, cast
 import pyarrow as pa
 
 from pipeline.errors import InputError
-from pipeline.storage import filesystem, is_local, join, naming
+from pipeline.places import filesystem, is_local, join, naming, on_disk
 
 DEFAULT_CACHE_BYTES = 16 << 30
 _HELD_WITHOUT_CACHE_BYTES = 256 << 20
@@ -50,7 +50,7 @@ class MappedStore:
     num_readers = 1
 
     def __init__(self, folder: str, files: Sequence[str]) -> None:
-        self._folder = folder.removeprefix("file://")
+        self._folder = on_disk(folder)
         self._files = files
         self._maps: dict[int, pa.Buffer] = {}
 

@@ -14,9 +14,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pipeline.atomic import AtomicFile, FileEntry
 from pipeline.errors import DataError
 from pipeline.pack.format import ID_BYTES, SPLITS
-from pipeline.storage import AtomicFile, FileEntry, open_read
+from pipeline.storage import open_read
 
 NUM_BUCKETS = 4096
 _NUM_KEYS = len(SPLITS) * NUM_BUCKETS

@@ -1,7 +1,7 @@
 """The encoder of a tokenizer file, or one sentence that says why there is none. No Beam."""
 
 from pipeline.errors import InputError
-from pipeline.storage import naming
+from pipeline.places import naming
 from tokenizer.encoding import Encoder, load_encoder
 
 TOKENIZER_FILE = "tokenizer.json"

@@ -14,9 +14,11 @@ from urllib.parse import quote
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.atomic import AtomicFile, FileEntry
 from pipeline.errors import DataError
 from pipeline.pack.shards import RowBlock, ShardSet
-from pipeline.storage import AtomicFile, FileEntry, join, write_json
+from pipeline.places import join
+from pipeline.storage import write_json
 
 Format = Literal["megatron", "mds", "npy"]
 Tokens = npt.NDArray[np.unsignedinteger[Any]]

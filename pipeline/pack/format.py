@@ -15,8 +15,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.errors import DataError
+from pipeline.places import join
 from pipeline.records import PackedRow
-from pipeline.storage import join
 
 FORMAT = 1
 ROWS_PER_BATCH = 256

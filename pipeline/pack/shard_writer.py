@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pipeline.atomic import AtomicFile, FileEntry
 from pipeline.pack.format import INDEX, BatchEntry, RowBlock, ShardSpec, index_path
-from pipeline.storage import AtomicFile, FileEntry
 
 Ints = npt.NDArray[np.int64]
 _MAGIC = b"ARROW1\0\0"

@@ -20,9 +20,10 @@ from pipeline.errors import DataError, InputError
 from pipeline.manifests import read_manifest
 from pipeline.pack.batch_store import BatchStore, open_store
 from pipeline.pack.format import INDEX, SPLITS, RowBlock, ShardSpec, index_path
+from pipeline.places import is_local, join, on_disk
 from pipeline.records import PackedRow
 from pipeline.steps import content_of
-from pipeline.storage import checksum, exists, is_local, join, read_bytes
+from pipeline.storage import checksum, exists, read_bytes
 
 __all__ = ["SPLITS", "RowBlock", "ShardSet", "ShardSpec", "has_split"]
 _MAX_BLOCKS = 1 << 16
@@ -205,7 +206,7 @@ class ShardSet:
 
 def _read_index(path: str) -> tuple[ShardSpec, _Index]:
     try:
-        source = pa.memory_map(path.removeprefix("file://")) if is_local(path) else pa.BufferReader(read_bytes(path))
+        source = pa.memory_map(on_disk(path)) if is_local(path) else pa.BufferReader(read_bytes(path))
         table = pa.ipc.open_file(source).read_all()
         names = json.loads(table.schema.metadata[b"corpusmill.files"])
     except (pa.ArrowInvalid, KeyError, TypeError, ValueError) as error:

@@ -24,9 +24,10 @@ from pipeline.pack.format import ID_BYTES, SHARDS, SPLITS, BatchEntry, RowBlock,
 from pipeline.pack.rows import TokenisedDocument, pack_blocks
 from pipeline.pack.shard_writer import ShardWriter, write_index
 from pipeline.pack.splits import HeldOut
+from pipeline.places import join
 from pipeline.stage import Outputs
 from pipeline.steps import Shard, Step
-from pipeline.storage import join, list_files, read_json, write_json
+from pipeline.storage import list_files, read_json, write_json
 from pipeline.tables import read_batches
 from tokenizer.encoding import Encoder
 

@@ -11,7 +11,7 @@ from pipeline.manifests import dataset_files, read_manifest
 from pipeline.pack.encoded import shard_of
 from pipeline.pack.format import SPLITS, RowBlock
 from pipeline.pack.shards import ShardSet, has_split
-from pipeline.storage import join
+from pipeline.places import join
 from pipeline.tables import read_batches
 
 _SPAN = 1 << 128

@@ -14,9 +14,10 @@ from pipeline.count.config import CountConfig
 from pipeline.count.loading import load_table
 from pipeline.errors import InputError
 from pipeline.manifests import damaged_files
+from pipeline.places import join
 from pipeline.records import Document
 from pipeline.steps import Receipt, Step, write_receipt
-from pipeline.storage import join, read_bytes
+from pipeline.storage import read_bytes
 from pipeline.tables import DOCUMENTS, TableWriter, document_row
 from tokenizer.config import TokenizerConfig
 from tokenizer.encoding import load_encoder

@@ -33,8 +33,8 @@ from pipeline.count.table import (
 )
 from pipeline.errors import DataError, InputError, SettingError
 from pipeline.manifests import read_manifest
+from pipeline.places import join
 from pipeline.steps import Receipt, Step, write_receipt
-from pipeline.storage import join
 from tests.count.test_jobs import TEXTS, tree, write_documents
 from tokenizer.alphabet import BYTE_TOKENS
 from tokenizer.config import TokenizerConfig

@@ -10,10 +10,10 @@ from jobs.dedup import drive, plan_of, step_of
 from pipeline.dedup.config import DedupConfig
 from pipeline.dedup.phases import Phase, shards_of
 from pipeline.manifests import Manifest, write_manifest
+from pipeline.places import join
 from pipeline.records import Document, page_id
 from pipeline.stage import Outputs
 from pipeline.steps import write_receipt
-from pipeline.storage import join
 from pipeline.tables import DOCUMENTS, TableWriter, document_row
 
 MakeRun = Callable[..., str]

@@ -30,8 +30,9 @@ from pipeline.dedup.signatures import IDENTITY
 from pipeline.dedup.verify import EDGE
 from pipeline.errors import CorpusmillError, DataError
 from pipeline.manifests import Manifest, write_manifest
+from pipeline.places import join
 from pipeline.records import Document, page_id
-from pipeline.storage import join, read_json
+from pipeline.storage import read_json
 from pipeline.tables import TableWriter, measures_schema, read_documents, read_rows
 
 MakeRun = Callable[..., str]

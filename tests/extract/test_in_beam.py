@@ -11,10 +11,10 @@ from jobs.engine import Engine, run_step
 from pipeline.extract.config import ExtractConfig
 from pipeline.extract.stage import ExtractText
 from pipeline.manifests import Manifest, dataset_files
+from pipeline.places import join
 from pipeline.records import Page
 from pipeline.stage import JudgeEach
 from pipeline.steps import Shard, Step
-from pipeline.storage import join
 from pipeline.tables import read_rows
 
 NUM_PAGES = 40

@@ -21,17 +21,18 @@ from pipeline.ingest import stage
 from pipeline.ingest.config import FieldNames, IngestConfig
 from pipeline.ingest.payloads import index_schema, read_pages
 from pipeline.manifests import Manifest, dataset_files, read_manifest
+from pipeline.places import join
 from pipeline.records import Page, Rejection, page_id, payload_digest
 from pipeline.tables import PAGES, TableWriter, read_rows
 from tests.ingest.archives import COMPRESSORS, archive, crawl, html, http, record, response
 
 
 def pages_of(run: str) -> list[Page | Rejection]:
-    return [page for path in dataset_files(storage.join(run, "pages")) for page in read_pages(path, run)]
+    return [page for path in dataset_files(join(run, "pages")) for page in read_pages(path, run)]
 
 
 def rejections_of(run: str) -> list[dict[str, Any]]:
-    return [row for path in dataset_files(storage.join(run, "rejected/pages")) for row in read_rows(path)]
+    return [row for path in dataset_files(join(run, "rejected/pages")) for row in read_rows(path)]
 
 
 def closed(manifest: Manifest, run: str) -> bool:

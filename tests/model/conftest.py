@@ -9,9 +9,10 @@ import pytest
 from jobs.engine import Engine
 from jobs.pack import pack_run
 from pipeline import storage
+from pipeline.atomic import FileEntry
 from pipeline.manifests import Manifest, write_manifest
 from pipeline.pack.config import PackConfig
-from pipeline.storage import FileEntry, join
+from pipeline.places import join
 from pipeline.tables import DOCUMENTS, TableWriter
 
 

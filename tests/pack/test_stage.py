@@ -10,6 +10,7 @@ import pytest
 
 from jobs.engine import Engine
 from jobs.pack import pack_run
+from pipeline.atomic import AtomicFile
 from pipeline.errors import CorpusmillError, DataError
 from pipeline.manifests import Manifest, damaged_files
 from pipeline.pack import stage
@@ -17,9 +18,10 @@ from pipeline.pack.config import PackConfig
 from pipeline.pack.encoded import NUM_BUCKETS, EncodedDocument, buckets_of, shard_of, write_encoded
 from pipeline.pack.shards import ShardSet
 from pipeline.pack.verification import shard_problems
+from pipeline.places import join
 from pipeline.records import Document, page_id
 from pipeline.steps import Receipt, Step, write_receipt
-from pipeline.storage import AtomicFile, join, write_bytes
+from pipeline.storage import write_bytes
 from pipeline.tables import DOCUMENTS, TableWriter, document_row
 from tests.pack.shard_maker import byte_tokenizer
 from tokenizer.encoding import Encoder, load_encoder

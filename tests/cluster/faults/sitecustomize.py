@@ -9,8 +9,8 @@ import os
 import signal
 from typing import Any
 
+from pipeline.atomic import AtomicFile
 from pipeline.heartbeat import Heartbeat
-from pipeline.storage import AtomicFile
 
 PLACE = os.environ.get("FAULT_FILE", "")
 
