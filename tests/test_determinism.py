@@ -32,6 +32,7 @@ def test_from_the_same_pages_everything_is_the_same_again(made: Made, commands: 
     assert_same(contents(tmp_path / "run"), contents(made.run))
 
 
+@pytest.mark.slow
 def test_threads_of_an_engine_change_nothing(copy: Callable[..., Made], made: Made, commands: Commands) -> None:
     """Shards are worked on side by side and end in any order."""
     mine = copy()

@@ -281,6 +281,7 @@ def test_a_whole_run_in_a_bucket_equals_one_on_a_disk(
         assert there.files == here.files, dataset
 
 
+@pytest.mark.slow
 def test_a_kill_in_the_middle_goes_on_and_nothing_unfinished_is_taken_for_complete(
     store: Faults, bucket: str, tmp_path: Path
 ) -> None:

@@ -60,6 +60,7 @@ def interrupted(mine: Made, commands: Commands, *settings: str) -> list[Path]:
 LONG = ("--set", "train.steps=400")
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_goes_on_at_another_pace(copy: Callable[[], Made], commands: Commands) -> None:
     mine = copy()
     interrupted(mine, commands, *LONG)
@@ -77,6 +78,7 @@ def test_an_interrupted_training_goes_on_at_another_pace(copy: Callable[[], Made
     assert "train: up to date" in again.err
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_is_set_aside_with_its_attempt(copy: Callable[[], Made], commands: Commands) -> None:
     mine = copy()
     interrupted(mine, commands, *LONG)

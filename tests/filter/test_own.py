@@ -127,6 +127,7 @@ def test_settings_and_replay(functions: str) -> None:
         replay.check_replayable(FilterConfig(), after)
 
 
+@pytest.mark.slow
 def test_a_run_with_worker_processes(
     functions: str, copy: Callable[[], Made], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
