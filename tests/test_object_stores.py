@@ -222,6 +222,7 @@ def test_a_fault_that_stays_is_one_sentence_that_names_the_place(
     assert storage.read_bytes(path) == b"old"
 
 
+@pytest.mark.slow
 def test_rows_of_shards_come_through_a_bounded_cache_from_a_store_that_fails_now_and_then(
     store: Faults, bucket: str, tmp_path: Path
 ) -> None:

@@ -109,14 +109,15 @@ def test_the_same_bytes_again_and_up_to_date(
 EVERYTHING = DedupConfig(keep_signatures=True, passages=PassagesConfig(action="remove", min_documents=2, min_words=2))
 BY_STARS = replace(EVERYTHING, max_pairs_in_memory=0)  # components by star rounds: many more pipelines
 ENGINES = [
-    pytest.param(Engine(beam_args=("--direct_runner_bundle_repeat=2",)), BY_STARS, id="each bundle twice"),
+    pytest.param(
+        Engine(beam_args=("--direct_runner_bundle_repeat=2",)), BY_STARS, id="each bundle twice", marks=pytest.mark.slow
+    ),
     pytest.param(
         Engine(beam_args=("--direct_running_mode=multi_threading", "--direct_num_workers=3")),
         EVERYTHING,
         id="bundles of a third",
     ),
-    pytest.param(Engine(workers=2), EVERYTHING, id="2 workers", marks=pytest.mark.slow),
-    pytest.param(Engine(workers=5), EVERYTHING, id="5 workers", marks=pytest.mark.slow),
+    pytest.param(Engine(workers=3), EVERYTHING, id="3 workers", marks=pytest.mark.slow),
 ]
 
 

@@ -206,6 +206,7 @@ def test_thresholds_replay_with_them(tmp_path: Path, capsys: pytest.CaptureFixtu
     )
 
 
+@pytest.mark.slow
 def test_a_run_is_an_input_with_them(tmp_path: Path) -> None:
     """Its pages, whatever it kept itself; and its documents, by the names under which it kept them."""
     run = made(tmp_path / "first", parquet(tmp_path / "in"), fields=KEEP)

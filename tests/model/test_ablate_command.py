@@ -3,6 +3,8 @@
 import json
 from collections.abc import Callable
 
+import pytest
+
 from jobs import config as settings
 from jobs import curate, ingest
 from jobs.engine import Engine
@@ -15,6 +17,7 @@ FILTERED = ("filtered", "measures", "rejected/filter")
 THRESHOLDS = ("filter.gopher_quality.min_words=5", "filter.gopher_quality.max_words=150")
 
 
+@pytest.mark.slow
 def test_variants_are_replayed_trained_and_compared(commands: Commands, copy: Callable[[], Made]) -> None:
     made = copy()
     variants = (" ".join(THRESHOLDS), "filter.privacy.on=false")
