@@ -49,7 +49,26 @@ def only_while(check: Callable[[], None]) -> Iterator[None]:
         _check.reset(token)
 
 
-class AtomicFile:
+class Sink:
+    """What pyarrow asks of something that can only be appended to, beside `write`, `tell` and `flush`."""
+
+    def writable(self) -> bool:
+        """True."""
+        return True
+
+    def readable(self) -> bool:
+        """False."""
+        return False
+
+    def seekable(self) -> bool:
+        """False: what passed has gone into a checksum."""
+        return False
+
+    def close(self) -> None:
+        """Nothing: pyarrow closes its sinks, we close at the end of the block."""
+
+
+class AtomicFile(Sink):
     """A file that is written under another name and takes its own when it is whole.
 
     Use as a context manager; if the block raises, nothing appears at `path`. A pipe or a device, like /dev/null,
@@ -103,21 +122,6 @@ class AtomicFile:
         """Flushes to the operating system; durability comes at the end."""
         assert self._file is not None
         self._file.flush()
-
-    def writable(self) -> bool:
-        """True: pyarrow asks."""
-        return True
-
-    def readable(self) -> bool:
-        """False: pyarrow asks."""
-        return False
-
-    def seekable(self) -> bool:
-        """False: what passed has been hashed."""
-        return False
-
-    def close(self) -> None:
-        """Nothing: pyarrow closes its sinks, we close at the end of the block."""
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -56,7 +56,7 @@ class Heartbeat:
         self._write()
         if is_local(self._path):
             with suppress(OSError):
-                self._file = os.open(_local(self._path + _RECORD), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+                self._file = os.open(on_disk(self._path + _RECORD), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         self._thread.start()
         return self
 
@@ -116,9 +116,5 @@ def _record_of(path: str) -> str:
     if not is_local(path):
         return ""
     with suppress(OSError):
-        return Path(_local(path + _RECORD)).read_bytes().decode("utf-8", "replace").strip()
+        return Path(on_disk(path + _RECORD)).read_bytes().decode("utf-8", "replace").strip()
     return ""
-
-
-def _local(path: str) -> str:
-    return on_disk(path)

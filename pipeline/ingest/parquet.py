@@ -18,6 +18,7 @@ from pipeline.tables import KEPT
 _BATCH_ROWS = 64
 _BATCH_BYTES = 32 << 20
 UNREADABLE = (pa.ArrowException, OSError, ValueError)  # what pyarrow raises for a broken file
+_NO_VALUE = (ValueError, OverflowError, KeyError)  # of a value, or its time zone, that Python does not have
 
 
 def found_in_rows(
@@ -98,11 +99,7 @@ def records_of(batch: pa.RecordBatch) -> list[dict[str, Any]]:
     """The rows of a batch by column; of a value that Python does not have what `_value` makes of it."""
     try:
         rows: list[dict[str, Any]] = batch.to_pylist()
-    except (
-        ValueError,
-        OverflowError,
-        KeyError,
-    ):  # some value is none that Python has, or its time zone; the others count
+    except _NO_VALUE:  # the others count
         columns = [[_value(scalar) for scalar in column] for column in batch.columns]
         rows = [dict(zip(batch.schema.names, values, strict=True)) for values in zip(*columns, strict=True)]
     return rows
@@ -114,7 +111,7 @@ def _value(scalar: pa.Scalar) -> Any:
         return scalar.as_py()
     except UnicodeDecodeError:
         return scalar.as_buffer().to_pybytes() if hasattr(scalar, "as_buffer") else None
-    except (ValueError, OverflowError, KeyError):
+    except _NO_VALUE:
         return _as_text(scalar)
 
 

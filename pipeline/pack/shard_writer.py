@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline.atomic import AtomicFile, FileEntry
+from pipeline.atomic import AtomicFile, FileEntry, Sink
 from pipeline.pack.format import INDEX, BatchEntry, RowBlock, ShardSpec, index_path
 
 Ints = npt.NDArray[np.int64]
@@ -66,7 +66,7 @@ class ShardWriter:
         return self._file.entry(num_records=sum(entry.num_rows for entry in self.entries))
 
 
-class _ChecksumSink:
+class _ChecksumSink(Sink):
     """Passes on what Arrow writes, keeping the CRC-32 of what lies at or behind a place in the file."""
 
     def __init__(self, file: AtomicFile) -> None:
@@ -89,18 +89,6 @@ class _ChecksumSink:
 
     def flush(self) -> None:
         self._file.flush()
-
-    def writable(self) -> bool:
-        return True
-
-    def readable(self) -> bool:
-        return False
-
-    def seekable(self) -> bool:
-        return False
-
-    def close(self) -> None:
-        """Nothing: the writer closes the file at the end of its block."""
 
 
 def write_index(folder: str, split: str, spec: ShardSpec, files: Mapping[str, Sequence[BatchEntry]]) -> FileEntry:
