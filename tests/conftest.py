@@ -19,6 +19,7 @@ hypothesis.settings.load_profile("any speed")
 _SHARED = {"made": "runs", "trained": "trained", "crawl": "crawl", "real_counts": "real_counts"}
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist writes the groups into the names, by which it divides
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keeps the tests that share something together, where tests run side by side."""
     for item in items:

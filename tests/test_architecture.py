@@ -258,9 +258,9 @@ def test_no_path_of_this_machine_is_in_the_project() -> None:
     assert not wrong, wrong
 
 
-@pytest.mark.xdist_group("runs")
+@pytest.mark.usefixtures("made")
 def test_tests_that_share_a_finished_run_are_kept_together(request: pytest.FixtureRequest) -> None:
-    """A version of pytest that hides the groups from pytest-xdist makes everything twice, and says nothing."""
+    """What hides the groups from pytest-xdist makes everything twice, and says nothing: a version of pytest, the order of hooks."""
     if "PYTEST_XDIST_WORKER" not in os.environ:
         pytest.skip("there are groups only where tests run side by side (-n 2 --dist loadgroup)")
     assert request.node.nodeid.endswith("@runs")
