@@ -20,8 +20,8 @@ from typing import NoReturn
 from pipeline.errors import CorpusmillError
 from pipeline.steps import error_of, explained, kind_of
 
-# The name that Beam gives to the threads that each wait for a worker process.
-_WORKER_THREAD = "run_worker"
+# The name of the threads that each wait for a worker process.
+WORKER_THREAD = "run_worker"
 _POLL_SECONDS = 1.0
 # How long work that can be called off may take to do so.
 _SECONDS_TO_CALL_OFF = 15.0
@@ -138,7 +138,7 @@ def _be_child(work: Callable[[], None], answer: int, alive: int, seconds: float)
         os._exit(0)
 
     def thread_failed(failure: threading.ExceptHookArgs) -> None:
-        if failure.thread is not None and failure.thread.name == _WORKER_THREAD:
+        if failure.thread is not None and failure.thread.name == WORKER_THREAD:
             say("died", _DIED.format(failure.exc_value))
         threading.__excepthook__(failure)
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
+from jobs import forking
 from jobs.apart import WorkerDiedError, run_apart
 from jobs.cluster.maven import MavenSettings
 from jobs.progress import Progress
@@ -104,7 +105,7 @@ class Engine:
         rest = [argument for argument in self.beam_args if not argument.startswith("--runner")]
         local = [f"--runner={LOCAL_RUNNER}"]
         if self.starts_processes:
-            local += ["--direct_running_mode=multi_processing", f"--direct_num_workers={self.workers}"]
+            local.append(f"--direct_num_workers={self.workers}")
         return KeptOptions([*local, *rest])
 
 
@@ -115,13 +116,14 @@ def run_pipeline(build: Callable[["beam.Pipeline"], object], engine: Engine, *, 
         CorpusmillError: the pipeline failed for a reason that can be said in one sentence.
     """
     engine = engine.ready()
-    if not (engine.starts_processes or engine.is_elsewhere) or not hasattr(os, "fork"):
+    if not (engine.starts_processes or engine.is_elsewhere):
         _run_pipeline(build, engine)
         return
+    descriptor = forking.source().descriptor if engine.starts_processes else None
     watchdog = Watchdog(attempt_folder=step.attempt_folder, limit_seconds=engine.stall_seconds) if step else None
     try:
         run_apart(
-            partial(_run_pipeline, build, engine),
+            partial(_run_pipeline, build, engine, descriptor),
             look=watchdog.look if watchdog else None,
             can_be_called_off=engine.is_elsewhere,
         )
@@ -130,10 +132,16 @@ def run_pipeline(build: Callable[["beam.Pipeline"], object], engine: Engine, *, 
         raise CorpusmillError(f"{error}{places}") from None
 
 
-def _run_pipeline(build: Callable[["beam.Pipeline"], object], engine: Engine) -> None:
+def _run_pipeline(build: Callable[["beam.Pipeline"], object], engine: Engine, workers_from: int | None = None) -> None:
+    """In this process, or in worker processes from the server behind the descriptor `workers_from`."""
     import apache_beam as beam
 
-    pipeline = beam.Pipeline(options=engine.options())
+    runner = None
+    if workers_from is not None:
+        from jobs.forked_environment import runner_of_forks
+
+        runner = runner_of_forks(workers_from)
+    pipeline = beam.Pipeline(runner=runner, options=engine.options())
     build(pipeline)
     result = pipeline.run()
     try:

@@ -7,10 +7,7 @@ shares out the requests among them, and when one dies, the others go on.
 """
 
 import argparse
-import os
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,8 +17,8 @@ import grpc  # type: ignore[import-untyped]
 from apache_beam.portability.api import beam_fn_api_pb2, beam_fn_api_pb2_grpc
 
 from jobs.cluster.settings import LOOPBACK
+from jobs.forking import Worker, WorkerSource, worker
 
-_SECONDS_TO_END = 5.0
 _OPTIONS = (("grpc.http2.max_pings_without_data", 0), ("grpc.http2.max_ping_strikes", 0), ("grpc.so_reuseport", 1))
 
 
@@ -29,7 +26,8 @@ class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):  # type
     """Beam's interface of an external environment."""
 
     def __init__(self) -> None:
-        self._workers: dict[str, subprocess.Popen[bytes]] = {}
+        self._source = WorkerSource()
+        self._workers: dict[str, Worker] = {}
         self._lock = threading.Lock()
 
     def StartWorker(self, request: Any, context: Any) -> Any:
@@ -37,11 +35,12 @@ class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):  # type
         try:
             with self._lock:
                 self._forget_ended()
-                words = [request.control_endpoint.url, request.worker_id, str(os.getpid())]
-                worker = self._workers[request.worker_id] = subprocess.Popen(
-                    [sys.executable, "-m", "jobs.cluster.worker", *words], stdin=subprocess.DEVNULL
-                )
-            print(f"worker {request.worker_id} starts as process {worker.pid}", flush=True)
+                if not self._source.is_usable:
+                    self._source.close()
+                    self._source = WorkerSource()
+                begun = worker(self._source.descriptor, request.control_endpoint.url, request.worker_id)
+                self._workers[request.worker_id] = begun
+            print(f"worker {request.worker_id} starts as process {begun.pid}", flush=True)
         except OSError as error:
             return beam_fn_api_pb2.StartWorkerResponse(error=f"no worker could be started: {error}")
         return beam_fn_api_pb2.StartWorkerResponse()
@@ -49,33 +48,24 @@ class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):  # type
     def StopWorker(self, request: Any, context: Any) -> Any:
         """Ends a process."""
         with self._lock:
-            worker = self._workers.pop(request.worker_id, None)
-        if worker is not None:
-            end(worker)
+            found = self._workers.pop(request.worker_id, None)
+        if found is not None:
+            found.end()
         return beam_fn_api_pb2.StopWorkerResponse()
 
     def _forget_ended(self) -> None:
-        for worker_id, worker in list(self._workers.items()):
-            if worker.poll() is not None:
-                print(f"worker {worker_id} ended with {worker.returncode}", flush=True)
+        for worker_id, each in list(self._workers.items()):
+            if (code := each.poll()) is not None:
+                print(f"worker {worker_id} ended with {code}", flush=True)
                 del self._workers[worker_id]
 
     def end_all(self) -> None:
         """Ends every worker that is left."""
         with self._lock:
-            for worker in self._workers.values():
-                end(worker)
+            for each in self._workers.values():
+                each.end()
             self._workers.clear()
-
-
-def end(worker: "subprocess.Popen[bytes]") -> None:
-    """Ends a worker process, by force if it takes too long."""
-    worker.terminate()
-    try:
-        worker.wait(_SECONDS_TO_END)
-    except subprocess.TimeoutExpired:
-        worker.kill()
-        worker.wait()
+            self._source.close()
 
 
 def serve(port: int) -> tuple[Any, WorkerPool, int]:

@@ -101,6 +101,19 @@ def named(part: str) -> list[int]:
     return [pid for pid, command in ours().items() if part in command]
 
 
+def workers() -> list[int]:
+    """The worker processes: forks of what forks them."""
+    servers = set(named("jobs.fork_server"))
+    return [pid for pid in servers if parent_of(pid) in servers]
+
+
+def parent_of(pid: int) -> int:
+    """0 where it is gone."""
+    with suppress(OSError):
+        return int(Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()[1])
+    return 0
+
+
 def test_two_nodes_make_the_bytes_of_the_local_run_and_let_no_stranger_in(
     environment: dict[str, str], copy: Callable[[], Made], made: Made, tmp_path: Path
 ) -> None:
@@ -108,7 +121,7 @@ def test_two_nodes_make_the_bytes_of_the_local_run_and_let_no_stranger_in(
     run = copy()
     shutil.rmtree(run.run / "counts")
     with launched(environment, tmp_path, "count", str(run.settings)) as job:
-        wait_until(job, lambda: len(named("jobs.cluster.worker ")) == 2)  # a pipeline runs, with a worker on each node
+        wait_until(job, lambda: len(workers()) == 2)  # a pipeline runs, with a worker on each node
         mine, found = address_of_this_node(), listening(ours())
         # Remote calls and classes of the job manager; of each task manager remote calls, of two kinds, and data.
         ports = {port for host, port in found if host not in LOOPBACKS}
@@ -150,9 +163,12 @@ def test_told_to_end_it_ends_with_everything(
 ) -> None:
     """By Slurm, which gives it the time to; and by somebody who gives it none."""
     mine = copy()
-    for number, code, last in ((signal.SIGTERM, 130, "jobs.cluster.worker "), (signal.SIGKILL, -signal.SIGKILL, "TaskManagerRunner")):  # fmt: skip
+    for number, code, last in (
+        (signal.SIGTERM, 130, workers),
+        (signal.SIGKILL, -signal.SIGKILL, partial(named, "TaskManagerRunner")),
+    ):
         with launched(environment, tmp_path, "count", str(mine.settings), "--force") as job:
-            wait_until(job, partial(named, last))
+            wait_until(job, last)
             job.send_signal(number)
             assert job.wait(60) == code
             limit = time.monotonic() + 30
