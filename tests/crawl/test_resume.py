@@ -1,18 +1,19 @@
 """A crawl that is killed at any moment goes on: the same pages, no record twice, hardly a request twice, never too fast."""
 
 import contextlib
+import multiprocessing
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
 from warcio.archiveiterator import ArchiveIterator
 
 from pipeline.manifests import read_manifest
+from tests.crawl import crawl_process
 from tests.crawl.crawling import archives_of, rows_of
 from tests.site.server import serving
 from tests.site.tree import TreeSite
@@ -23,10 +24,20 @@ NUM_PAGES = 120
 NUM_KILLS = 4
 
 
-def start(run: Path, seeds: list[str], max_pages: int = 0) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-m", "tests.crawl.crawl_process", str(run), str(DELAY), str(max_pages), *seeds]
-    with (run.parent / "stderr.txt").open("ab") as stderr:
-        return subprocess.Popen(command, cwd=Path(__file__).parents[2], stderr=stderr)
+def start(run: Path, seeds: list[str], max_pages: int | None = None) -> BaseProcess:
+    """A crawl, forked from a process that has imported what it needs."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([crawl_process.__name__])
+    process = context.Process(
+        target=crawl_process.main, args=(run, DELAY, max_pages, seeds, run.parent / "stderr.txt"), daemon=True
+    )
+    process.start()
+    return process
+
+
+def code_of(process: BaseProcess) -> int | None:
+    process.join()
+    return process.exitcode
 
 
 @pytest.mark.slow
@@ -37,15 +48,15 @@ def test_killed_crawl_goes_on(tmp_path: Path, seed: int, finished_pages: int) ->
     site = TreeSite(ADDRESSES, NUM_PAGES)
     with serving(site.answer, ADDRESSES) as server:
         seeds = [server.url("/", host) for host in range(2)]
-        assert start(tmp_path / "calm", seeds).wait() == 0, (tmp_path / "stderr.txt").read_text()
+        assert code_of(start(tmp_path / "calm", seeds)) == 0, (tmp_path / "stderr.txt").read_text()
         server.log.clear()
         run, kills = tmp_path / "killed", 0
         if finished_pages:
-            assert start(run, seeds, finished_pages).wait() == 0, (tmp_path / "stderr.txt").read_text()
+            assert code_of(start(run, seeds, finished_pages)) == 0, (tmp_path / "stderr.txt").read_text()
         while (code := kill_after(start(run, seeds), run, chance.uniform(0.0, 1.5))) != 0:
             kills += 1
             if kills == NUM_KILLS:
-                assert start(run, seeds).wait() == 0, (tmp_path / "stderr.txt").read_text()
+                assert code_of(start(run, seeds)) == 0, (tmp_path / "stderr.txt").read_text()
                 break
             assert code == -signal.SIGKILL, (tmp_path / "stderr.txt").read_text()
         asked = Counter(
@@ -61,16 +72,14 @@ def test_killed_crawl_goes_on(tmp_path: Path, seed: int, finished_pages: int) ->
     assert_no_record_twice(run)
 
 
-def kill_after(process: "subprocess.Popen[bytes]", run: Path, seconds: float) -> int:
+def kill_after(process: BaseProcess, run: Path, seconds: float) -> int | None:
     """Kills a crawl some time after its first request of this attempt; its exit code if it ends before."""
     begun = archived_bytes(run)
-    while process.poll() is None and archived_bytes(run) == begun:
+    while process.is_alive() and archived_bytes(run) == begun:
         time.sleep(0.02)
-    try:
-        return process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        return process.wait()
+    process.join(seconds)
+    process.kill()
+    return code_of(process)
 
 
 def archived_bytes(run: Path) -> int:
