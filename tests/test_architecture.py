@@ -207,7 +207,8 @@ def loaded_with(module: str) -> set[str]:
         (("jobs.verify", "jobs.tokens", "jobs.export", "jobs.report", "jobs.explain"), ("torch", "apache_beam")),
         # and models without pipelines
         (("jobs.train", "jobs.evaluate", "jobs.generate"), ("apache_beam", "torch.distributed.fsdp", "matplotlib")),
-        (("jobs.crawl", "jobs.ingest", "jobs.curate", "jobs.count", "jobs.pack"), ("torch", "trafilatura")),
+        (("jobs.crawl", "jobs.ingest", "jobs.curate", "jobs.count", "jobs.pack"), ("torch", "trafilatura", "transformers")),
+        (("jobs.checks", "jobs.shell", "pipeline.filter.stage"), ("torch", "transformers", "tokenizers")),
     ],
 )  # fmt: skip
 def test_nobody_waits_for_libraries_that_a_job_does_not_use(modules: tuple[str, ...], heavy: tuple[str, ...]) -> None:

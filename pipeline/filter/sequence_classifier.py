@@ -6,8 +6,8 @@ with its special tokens around it, as the published cards do; it is otherwise as
 
 Nothing in the folder is run, and no hub is asked: weights are read from safetensors alone, the tokenizer by `tokenizers`, and a
 configuration that names code of its own is refused. A text is scored by itself, on one thread, in 32 bits, so its score depends on
-nothing but the text and the model; it is rounded to `_DECIMALS` places, as processors of different makers add up in
-different order.
+nothing but the text, the model and the kind of processor. Kinds differ in the seventh place, as they add up in another
+order, and scores are rounded to `_DECIMALS` places, so that few documents in a thousand differ between them.
 """
 
 import json
@@ -202,7 +202,8 @@ def _check_kind(folder: str, stated: Mapping[str, Any]) -> None:
         raise InputError(
             f"{join(folder, CONFIG)} names code of its own (auto_map), which is never run; only models that are part of transformers are read"
         )
-    named = stated.get("architectures") or []
+    named = stated.get("architectures")
+    named = named if isinstance(named, list) else []
     if not any(str(each).endswith(_HEAD) for each in named):
         raise InputError(
             f"{folder} is not a sequence classifier: its architectures are {', '.join(map(str, named)) or 'not named'}; expected is a name that ends with {_HEAD}"
@@ -211,7 +212,9 @@ def _check_kind(folder: str, stated: Mapping[str, Any]) -> None:
 
 def _labels(folder: str, stated: Mapping[str, Any]) -> tuple[str, ...]:
     """The labels in the order of the outputs; without names they are `LABEL_0` …, of which there are two unless it says otherwise."""
-    named = stated.get("id2label") or {str(each): f"LABEL_{each}" for each in range(int(stated.get("num_labels") or 2))}
+    number = stated.get("num_labels")
+    unnamed = {str(each): f"LABEL_{each}" for each in range(number if isinstance(number, int) and number > 0 else 2)}
+    named = stated.get("id2label") or unnamed
     try:
         numbers = {int(number): str(label) for number, label in named.items()}
     except (AttributeError, ValueError):
@@ -312,6 +315,6 @@ def _load_tokenizer(local: str, folder: str) -> Any:
 
 
 def _reason(error: Exception, local: str = "\n") -> str:
-    """The first sentence of what a package says, without the name of a copy."""
-    said = str(error).strip().replace(local, "the folder").split("\n")[0]
+    """The beginning of what a package says, on one line, without the name of a copy."""
+    said = " ".join(str(error).replace(local, "the folder").split())
     return f"{type(error).__name__}: {said[:200]}"

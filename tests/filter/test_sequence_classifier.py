@@ -6,24 +6,30 @@ import math
 import socket
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from jobs import checks, cli, explain, replay
-from jobs.config import RunConfig
+from jobs import checks, cli, curate, explain, ingest, replay
+from jobs.config import RunConfig, RunSettings, write_resolved
 from jobs.curate import filter_step
+from jobs.engine import Engine
 from pipeline import storage
+from pipeline.dedup.config import DedupConfig
 from pipeline.errors import InputError, SettingError
+from pipeline.extract.config import ExtractConfig
 from pipeline.filter.config import FilterConfig, QualityConfig
 from pipeline.filter.quality import load_scorer, model_sha256
 from pipeline.filter.sequence_classifier import SequenceClassifier
 from pipeline.filter.stage import FilterDocuments
+from pipeline.ingest.config import IngestConfig
 from pipeline.records import Document, Rejection
 from tests import corpora
 from tests.filter.conftest import document
 from tests.filter.sequence_models import LABELS, bert, deberta, logits_of, save_tokenizer, texts
+from tests.runs import assert_same, contents, rows
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +100,7 @@ def test_the_length_is_what_the_folder_states(
 ) -> None:
     folder = copied(labelled, tmp_path)
     save_tokenizer(folder, tokenizer)
-    changed(folder / "config.json", max_position_embeddings=positions, max_relative_positions=24)
+    changed(folder / "config.json", max_position_embeddings=positions)
     stated, said = (load_scorer(quality(folder, labels=("High",), max_tokens=length)) for length in (0, read))
     long = texts(20)
     assert [stated.score(text) for text in long] == [said.score(text) for text in long]
@@ -134,7 +140,8 @@ def test_any_text_has_a_score(regression: Path, tmp_path: Path) -> None:
     assert scorer.score("half \ud83d a pair") == scorer.score("half ? a pair")
     assert math.isfinite(scorer.score("")) and math.isfinite(scorer.score("\0\n" * 50))  # noqa: PT018
     bare = copied(regression, tmp_path)
-    changed(bare / "tokenizer.json", post_processor=None)
+    tokenizer = json.loads((bare / "tokenizer.json").read_text("utf-8"))
+    (bare / "tokenizer.json").write_text(json.dumps(tokenizer | {"post_processor": None}), "utf-8")
     assert math.isnan(load_scorer(quality(bare)).score(" "))  # nothing to read
 
 
@@ -230,6 +237,65 @@ def test_the_filter_at_a_shell(regression: Path, tmp_path: Path) -> None:
     assert [row["value"] for row in refused if row["reason"] == "quality.low_score"] == [score for score in scores if score < limit]  # fmt: skip
 
 
+def ingested(folder: Path, model: Path, number: int = 8, *, min_score: float = -100, **more: Any) -> RunConfig:
+    """A run over pages of which the last two tell the same after a first line."""
+    folder.mkdir(exist_ok=True)
+    texts = [*corpora.good_texts(number), "The old mill stood near a river. " + corpora.good_texts(1)[0][:800], "Click here, here, now. " + corpora.good_texts(1)[0][:800]]  # fmt: skip
+    rows = [{"url": f"https://example.org/{each}", "text": text} for each, text in enumerate(texts[1:])]
+    config = RunConfig(
+        run=RunSettings(folder=str(folder / "run")),
+        ingest=IngestConfig(inputs=(str(corpora.write_jsonl(folder / "in.jsonl", rows)),)),
+        extract=ExtractConfig(isolate=False),
+        filter=FilterConfig(quality=quality(model, min_score=min_score, **more)),
+        dedup=DedupConfig(survivor="best_measure", survivor_measure="quality_score"),
+    )
+    write_resolved(config)
+    ingest.main(config, Engine())
+    return config
+
+
+def with_least(config: RunConfig, score: float) -> RunConfig:
+    chosen = replace(config.filter, quality=replace(config.filter.quality, min_score=score))
+    return replace(config, filter=chosen)
+
+
+def test_a_run_measures_decides_again_and_tells(
+    regression: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = ingested(tmp_path, regression)
+    run = Path(config.run.folder)
+    curate.main(config, Engine(workers=1))
+    filtered, scorer = rows(run, "filtered"), load_scorer(config.filter.quality)
+    scores = {row["id"]: row["quality_score"] for row in rows(run, "measures")}
+    assert len(filtered) == 9
+    assert all(scores[row["id"]] == scorer.score(row["text"]) for row in filtered)
+
+    (duplicate,) = rows(run, "rejected/dedup")
+    assert scores[duplicate["duplicate_of"]] > scores[duplicate["id"]]
+
+    limit = sorted(scores.values())[4]
+    stricter = with_least(config, limit)
+    write_resolved(stricter)
+    curate.filter_pages(stricter, Engine(workers=1))
+    assert "decided again from stored measures, 0 documents read again" in capsys.readouterr().err
+    refused = rows(run, "rejected/filter")
+    assert {row["id"]: (row["reason"], row["value"], row["threshold"]) for row in refused} == {
+        id: ("quality.low_score", score, limit) for id, score in scores.items() if score < limit
+    }
+    told = "\n".join(explain._story(str(run), refused[0]["id"]))
+    assert f"fails quality.low_score (at least {limit:g})" in told
+
+
+@pytest.mark.slow
+def test_workers_change_no_byte(labelled: Path, tmp_path: Path) -> None:
+    made = []
+    for workers in (1, 2):
+        config = ingested(tmp_path / str(workers), labelled, 60, min_score=0.5, labels=("High", "Medium"))
+        curate.main(config, Engine(workers=workers))
+        made.append(contents(Path(config.run.folder), ("filtered", "measures", "rejected/filter", "documents")))
+    assert_same(*made)
+
+
 # --- what is wrong ---------------------------------------------------------------------------------------
 
 
@@ -241,7 +307,8 @@ def copied(folder: Path, target: Path) -> Path:
 
 
 def changed(path: Path, **values: Any) -> None:
-    path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), **values}), "utf-8")
+    found = {**json.loads(path.read_text("utf-8")), **values}
+    path.write_text(json.dumps({name: value for name, value in found.items() if value is not None}), "utf-8")
 
 
 def removed(*names: str) -> Callable[[Path], None]:
@@ -295,6 +362,7 @@ BAD_FOLDERS = [
     (stated(auto_map={"AutoModelForSequenceClassification": "mine.Model"}), r"names code of its own \(auto_map\)"),
     (stated(architectures=["BertForMaskedLM"]), r"not a sequence classifier: its architectures are BertForMaskedLM"),
     (stated(architectures=None), r"its architectures are not named"),
+    (stated(architectures=3), r"its architectures are not named"),
     (stated(model_type="mine"), r"cannot be read as a sequence classifier: .*mine"),
     (stated(hidden_size=32), r"cannot be read as a sequence classifier|would be random numbers"),
     (stated(id2label={"0": "a", "2": "b"}), r"id2label is .* does not number its labels from 0"),
@@ -337,7 +405,7 @@ def test_settings_that_do_not_fit_are_refused(
 def test_a_length_that_nobody_states_must_be_named(labelled: Path, tmp_path: Path) -> None:
     folder = copied(labelled, tmp_path)
     (folder / "tokenizer_config.json").unlink()
-    changed(folder / "config.json", max_position_embeddings=None, max_relative_positions=24)
+    changed(folder / "config.json", max_position_embeddings=None)
     with pytest.raises(SettingError, match=r"max_tokens is 0, and .* does not say how many tokens it reads"):
         load_scorer(quality(folder, labels=("High",)))
     assert 0 < load_scorer(quality(folder, labels=("High",), max_tokens=24)).score("the old mill") < 1
