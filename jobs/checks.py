@@ -93,11 +93,26 @@ def _classifiers(config: "RunConfig") -> Problems:
         folder = chosen.model or MODELS
         for model in (name, *models_beside(folder, name)) if chosen.on else ():
             yield from _model(f"filter.{name}.model", folder, model)
+
+
+def _quality(config: "RunConfig") -> Problems:
+    from pipeline.filter import sequence_classifier
+    from pipeline.filter.quality import NAME, check_trained
+
     quality = config.filter.quality
-    if quality.model and not quality.is_file:
-        yield from _model("filter.quality.model", quality.model, "quality")
-    elif quality.model and not is_download(quality.model):
+    if not quality.model or is_download(quality.model):
+        return
+    if quality.is_file:
         yield from _readable("filter.quality.model", quality.model)
+    elif sequence_classifier.is_sequence_classifier(quality.model):
+        if find_spec("transformers") is None:
+            yield InputError(
+                f"filter.quality.model needs transformers, which is not installed: {sequence_classifier.EXTRA}"
+            )
+        yield from _of_setting("filter.quality", sequence_classifier.read_card, quality)
+    else:
+        check_trained(quality)
+        yield from _model("filter.quality.model", quality.model, NAME)
 
 
 def _model(setting: str, folder: str, name: str) -> Problems:
@@ -201,7 +216,16 @@ WHOLE = "whole"
 # By the name of the job that will want it; `WHOLE` is what only concerns who runs one job after the other.
 CHECKS: Mapping[str, tuple[Callable[["RunConfig"], Problems], ...]] = {
     WHOLE: (_pages, _rows, _held_out),
-    "curate": (_address_lists, _bad_words, _classifiers, _perplexity, _own_functions, _signatures, _evaluation_sets),
+    "curate": (
+        _address_lists,
+        _bad_words,
+        _classifiers,
+        _quality,
+        _perplexity,
+        _own_functions,
+        _signatures,
+        _evaluation_sets,
+    ),
     "decontaminate": (_evaluation_sets,),
     "train_tokenizer": (_tokenizers,),
     "train": (_model_settings, _start, _tensorboard),

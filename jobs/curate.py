@@ -22,6 +22,7 @@ from pipeline.filter.classifiers import models_beside, read_card
 from pipeline.filter.decisions import MODELS
 from pipeline.filter.own import code_sha256, load_functions
 from pipeline.filter.perplexity import models_sha256
+from pipeline.filter.quality import model_packages
 from pipeline.filter.quality import model_sha256 as quality_sha256
 from pipeline.manifests import Manifest, read_manifest
 from pipeline.places import join
@@ -123,6 +124,7 @@ def _models(config: RunConfig) -> dict[str, str]:
         own["own measures"] = code_sha256(config.filter.own)
     if config.filter.quality.model:
         own["quality model"] = quality_sha256(config.filter.quality)
+        own |= {name: installed(name) for name in model_packages(config.filter.quality)}
     if config.filter.perplexity:
         own["perplexity models"] = models_sha256(config.filter.perplexity)
         own |= {name: installed(name) for name in ("kenlm", "sentencepiece")}

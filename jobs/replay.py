@@ -34,7 +34,7 @@ _NOT_REPLAYED = {
     "min_language_score": "is asked before anything is measured",
     "fineweb.short_line_chars": "measures differently",
     "c4.bad_words": "measures differently",
-    **{f"quality.{name}": "scores differently" for name in ("model", "labels", "languages", "sha256")},
+    **{f"quality.{name}": "scores differently" for name in ("model", "labels", "languages", "sha256", "max_tokens")},
     "urls": "is asked before anything is measured",
     **{f"c4.{name}": "chooses lines of the text" for name in C4_LINE_SETTINGS if name != "edit_text"},
     **{f"{name}.{setting}": "scores differently" for name in CLASSIFIERS for setting in ("model", "sentence_score")},

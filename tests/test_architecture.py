@@ -150,16 +150,23 @@ def test_the_network_is_in_one_place() -> None:
 
 
 def test_torch_stays_with_models() -> None:
-    """In the jobs that make or use a model it may be imported, too; nowhere in pipeline or tokenizer."""
+    """In the jobs that make or use a model it may be imported, too; nowhere in tokenizer, and in pipeline by the classifiers that need it alone."""
     found = {
         str(path.relative_to(ROOT))
         for path in files("pipeline", "tokenizer", "jobs")
         for each in imports(path)
         if within(each.module, ("torch",))
     }
-    assert found <= {f"jobs/{name}.py" for name in ("train", "evaluate", "processes", "sizes")}, (
+    classifiers = "pipeline/filter/sequence_classifier.py"
+    assert found <= {classifiers, *(f"jobs/{name}.py" for name in ("train", "evaluate", "processes", "sizes"))}, (
         f"torch is imported in {sorted(found)}"
     )
+    heavy = [
+        str(each)
+        for each in imports(ROOT / classifiers)
+        if each.when_loaded and within(each.module, ("torch", "transformers", "tokenizers"))
+    ]
+    assert not heavy, "\n".join(heavy)  # whoever filters without such a model waits for none of them
 
 
 def test_beam_stays_where_pipelines_are_wired() -> None:
@@ -200,7 +207,8 @@ def loaded_with(module: str) -> set[str]:
         (("jobs.verify", "jobs.tokens", "jobs.export", "jobs.report", "jobs.explain"), ("torch", "apache_beam")),
         # and models without pipelines
         (("jobs.train", "jobs.evaluate", "jobs.generate"), ("apache_beam", "torch.distributed.fsdp", "matplotlib")),
-        (("jobs.crawl", "jobs.ingest", "jobs.curate", "jobs.count", "jobs.pack"), ("torch", "trafilatura")),
+        (("jobs.crawl", "jobs.ingest", "jobs.curate", "jobs.count", "jobs.pack"), ("torch", "trafilatura", "transformers")),
+        (("jobs.checks", "jobs.shell", "pipeline.filter.stage"), ("torch", "transformers", "tokenizers")),
     ],
 )  # fmt: skip
 def test_nobody_waits_for_libraries_that_a_job_does_not_use(modules: tuple[str, ...], heavy: tuple[str, ...]) -> None:

@@ -4,6 +4,7 @@ A threshold of 0 in a `max_…` setting means zero, not "off": a rule set is swi
 out of `sets`, a single rule by naming it in `off`.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -162,37 +163,51 @@ class QualityConfig:
     """`[filter.quality]`: a classifier of good texts and the least score that is kept. What is good is yours to say, so none is shipped.
 
     `model` is a fastText file (`.bin`, `.ftz`) of anybody, whose score is the probability of `labels`, all taken together; or
-    the folder of a model that `train-classifier` has made under the name `quality`, whose score is 1 less the probability of bad.
+    a folder with a sequence classifier of Hugging Face's `transformers` (`config.json`, `model.safetensors`, `tokenizer.json`), whose
+    score is the same or, if it has one output, that number as it is; or the folder of a model that `train-classifier`
+    has made under the name `quality`, whose score is 1 less the probability of bad.
     """
 
     model: str = ""
-    # Which labels of a fastText file are good, with `__label__` or without.
+    # Which labels of a fastText file (with `__label__` or without) or of a sequence classifier are good.
     labels: tuple[str, ...] = ()
+    # 0 to 1 where the score is a probability; any number for a regression, whose scale is its own (FineWeb-Edu's goes from 0 to 5).
     min_score: float = 0.5
     # Only documents in these languages are scored, by code; empty: all.
     languages: tuple[str, ...] = ()
-    # If given, the file is refused unless its SHA-256 is this one; a download at https:// needs it.
+    # If given, the file, or `model.safetensors` of a sequence classifier, is refused unless its SHA-256 is this one; a download at
+    # https:// needs it.
     sha256: str = ""
+    # So many tokens of a text are read by a sequence classifier, its special ones included; 0: as many as it says that it reads.
+    max_tokens: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.min_score <= 1:
-            raise SettingError(f"filter.quality.min_score is {self.min_score}; it is a probability, 0 to 1")
+        if not math.isfinite(self.min_score) or (self.is_file and not 0 <= self.min_score <= 1):
+            allowed = "it is a probability, 0 to 1" if self.is_file else "allowed is any number"
+            raise SettingError(f"filter.quality.min_score is {self.min_score}; {allowed}")
+        if self.max_tokens < 0:
+            raise SettingError(f"filter.quality.max_tokens is {self.max_tokens}; allowed is 0 or more")
         if not self.model and (self.labels or self.sha256):
             raise SettingError(
                 "filter.quality.model is empty; name the model that filter.quality.labels or .sha256 are about"
+            )
+        if self.is_file and self.max_tokens:
+            raise SettingError(
+                f"filter.quality.max_tokens is for sequence classifiers, and filter.quality.model is a fastText file ({self.model}), which reads all of a text"
             )
         if self.is_file and not self.labels:
             raise SettingError(
                 f'filter.quality.labels is empty; name the labels of {self.model} that are good, such as ["hq"]'
             )
-        if self.model and not self.is_file and (self.labels or self.sha256):
-            raise SettingError(
-                f"filter.quality.model is a folder ({self.model}), whose card says labels and hash; labels and sha256 are for a .bin or .ftz file"
-            )
-        if self.model.startswith(("http://", "https://")) and not self.sha256:
-            raise SettingError(
-                f"filter.quality.model is a download ({self.model}), so filter.quality.sha256 must say what it has to be"
-            )
+        if self.model.startswith(("http://", "https://")):
+            if not self.is_file:
+                raise SettingError(
+                    f"filter.quality.model is a folder on the web ({self.model}); copy it to a disk or a bucket, as only a file can be downloaded"
+                )
+            if not self.sha256:
+                raise SettingError(
+                    f"filter.quality.model is a download ({self.model}), so filter.quality.sha256 must say what it has to be"
+                )
 
     @property
     def is_file(self) -> bool:

@@ -1,18 +1,21 @@
-"""How good a text is, by a model that the user names: the probability of its good labels, 0 to 1.
+"""How good a text is, by a model that the user names: the probability of its good labels, 0 to 1, or the number of a regression.
 
 Published fastText models of quality read a document as one line and nothing else is done to it, as DCLM does
-(Li et al. 2024, `__label__hq`); models of `train-classifier` read it as they were taught.
+(Li et al. 2024, `__label__hq`); models of `train-classifier` read it as they were taught. What a folder with a model of
+`transformers` says is in `sequence_classifier`.
 """
 
 import math
 from typing import Protocol
 
 from pipeline import storage
-from pipeline.errors import SettingError
+from pipeline.errors import InputError, SettingError
 from pipeline.filter.classifiers import Classifier, read_card
 from pipeline.filter.config import QualityConfig
 from pipeline.filter.reading import readable
+from pipeline.filter.sequence_classifier import PACKAGES, SequenceClassifier, folder_sha256, is_sequence_classifier
 from pipeline.model_files import load_fasttext, verified_model
+from pipeline.places import join
 
 QUALITY_SCORE = "quality_score"
 NAME = "quality"
@@ -30,18 +33,51 @@ def load_scorer(config: QualityConfig) -> Scorer:
     """The model that the settings name.
 
     Raises:
-        SettingError: it has no such labels.
-        InputError: it is missing, or not the one that the settings name by hash.
+        SettingError: it has no such labels, or a setting is for another kind of model.
+        InputError: it is missing, or not the one that the settings name by hash; or a package is not installed.
         DataError: it is damaged.
     """
-    return _FastText(config) if config.is_file else _Trained(config.model)
+    if config.is_file:
+        return _FastText(config)
+    if is_sequence_classifier(config.model):
+        return SequenceClassifier(config)
+    check_trained(config)
+    return _Trained(config.model)
 
 
 def model_sha256(config: QualityConfig) -> str:
     """What names the model in the fingerprint of a step."""
-    if not config.is_file:
-        return str(read_card(config.model, NAME)["sha256"])
-    return storage.checksum(verified_model(config.model, config.sha256))[0]
+    if config.is_file:
+        return storage.checksum(verified_model(config.model, config.sha256))[0]
+    if is_sequence_classifier(config.model):
+        return folder_sha256(config.model)
+    return str(read_card(config.model, NAME)["sha256"])
+
+
+def model_packages(config: QualityConfig) -> tuple[str, ...]:
+    """The packages whose versions reach a score, beyond those of every run."""
+    return PACKAGES if config.model and not config.is_file and is_sequence_classifier(config.model) else ()
+
+
+def check_trained(config: QualityConfig) -> None:
+    """Nothing, if the settings fit a folder of `train-classifier`, whose card says labels and hash.
+
+    Raises:
+        InputError: the folder holds no such model.
+        SettingError: a setting is for another kind of model.
+    """
+    if not storage.exists(join(config.model, f"{NAME}.json")):
+        raise InputError(
+            f"filter.quality.model is {config.model}, which holds neither a model of train-classifier ({NAME}.json) nor a sequence classifier "
+            "(config.json, model.safetensors, tokenizer.json), and is no fastText file (.bin, .ftz)"
+        )
+    for name, value in (("labels", config.labels), ("sha256", config.sha256), ("max_tokens", config.max_tokens)):
+        if value:
+            raise SettingError(
+                f"filter.quality.{name} is not for a folder of train-classifier ({config.model}), whose card says labels and hash; leave it out"
+            )
+    if not 0 <= config.min_score <= 1:
+        raise SettingError(f"filter.quality.min_score is {config.min_score}; it is a probability, 0 to 1")
 
 
 class _FastText:

@@ -9,7 +9,7 @@ from pathlib import Path
 import fasttext
 import pytest
 
-from jobs import cli, replay
+from jobs import checks, cli, replay
 from jobs.config import RunConfig
 from jobs.curate import filter_step
 from jobs.train_classifier import Source, TrainingConfig, train
@@ -107,6 +107,23 @@ def test_a_model_of_ours_scores_good_not_bad(trained: Path) -> None:
     assert isinstance(judge.judge(document(texts(POOR, 1, 6)[0])), Rejection)
 
 
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"labels": ("hq",)}, r"labels is not for a folder of train-classifier .*, whose card says labels"),
+        ({"sha256": "0"}, r"sha256 is not for a folder"),
+        ({"max_tokens": 9}, r"max_tokens is not for a folder"),
+        ({"min_score": 1.5}, r"min_score is 1\.5; it is a probability, 0 to 1"),
+    ],
+)
+def test_a_model_of_ours_takes_no_settings_of_others(trained: Path, settings: dict[str, object], sentence: str) -> None:
+    config = QualityConfig(model=str(trained), **settings)  # type: ignore[arg-type]
+    with pytest.raises(SettingError, match=sentence):
+        load_scorer(config)
+    with pytest.raises(SettingError, match=sentence):
+        checks.check(RunConfig(filter=FilterConfig(quality=config)), ["curate"])
+
+
 def test_another_model_makes_another_step(model_file: Path, trained: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.bin"
     other.write_bytes(model_file.read_bytes() + b"\0")
@@ -121,7 +138,10 @@ def test_another_model_makes_another_step(model_file: Path, trained: Path, tmp_p
     [
         ({"model": "m.bin"}, "labels is empty; name the labels of m.bin that are good"),
         ({"labels": ("hq",)}, "model is empty"),
-        ({"model": "folder", "labels": ("hq",)}, "is a folder"),
+        ({"model": "https://example.org/folder", "sha256": "0"}, "is a folder on the web"),
+        ({"model": "m.bin", "labels": ("hq",), "max_tokens": 5}, "max_tokens is for sequence classifiers"),
+        ({"model": "folder", "max_tokens": -1}, "max_tokens is -1; allowed is 0 or more"),
+        ({"model": "folder", "min_score": math.nan}, "min_score is nan; allowed is any number"),
         ({"model": "m.bin", "labels": ("hq",), "min_score": 1.5}, "min_score is 1.5"),
         ({"model": "https://example.org/m.bin", "labels": ("hq",)}, "sha256 must say"),
     ],
