@@ -114,6 +114,8 @@ def _models(config: RunConfig) -> dict[str, str]:
         for asked in (name, *models_beside(folder, name))
     ]
     own = {"blocks model": model_sha256(), "short text model": short_text_sha256()}
+    if config.extract.engine == "justext":
+        own |= {name: installed(name) for name in ("justext", "lxml")}
     if config.extract.language.identifier == "fasttext":
         own["language codes"] = "2"  # 1 took the labels of a model as they are
     if config.filter.c4.bad_words:
