@@ -13,7 +13,7 @@ from pipeline.errors import SettingError
 from pipeline.filter.perplexity_config import PerplexityConfig
 from pipeline.language_codes import unusual_code
 
-RULE_SETS = ("gopher_quality", "gopher_repetition", "c4", "fineweb", "fineweb2")
+RULE_SETS = ("gopher_quality", "gopher_repetition", "c4", "fineweb", "fineweb2", "nemo")
 MASKS = ("email", "ip", "phone", "iban", "card", "secret")
 NATIONAL_IDS = ("us_ssn", "uk_nino", "fr_nir", "es_dni", "it_cf", "nl_bsn", "br_cpf", "in_aadhaar", "cn_id")
 _LANGUAGE_CODE = re.compile(r"[a-z]{2,3}(-[A-Za-z]{2,8})*")
@@ -110,6 +110,28 @@ class FineWeb2Config:
     max_dup_line_char_share: float = 0.1
     max_newline_word_ratio: float = 0.3
     min_language_score: float = 0.3
+
+
+@dataclass(frozen=True, kw_only=True)
+class NemoConfig:
+    """`[filter.nemo]`: what NeMo Curator's English heuristics ask besides the rules of Gopher, with its published numbers."""
+
+    # Of all characters: those that are neither English letters nor digits, line ends, `?`, `!`, `,`, `.` (of English texts only;
+    # a space is one of them), digits, white space, brackets, and characters of web addresses.
+    max_other_char_share: float = 0.25
+    max_digit_share: float = 0.15
+    max_white_space_share: float = 0.25
+    max_bracket_share: float = 0.1
+    max_url_share: float = 0.2
+    # Words that are an ellipsis or mostly `#`.
+    max_symbol_word_share: float = 0.1
+    # In characters; not asked in scripts without spaces.
+    max_longest_word: int = 1000
+    # Paragraphs with a notice about cookies or terms.
+    max_boilerplate_paragraph_share: float = 0.4
+    # Lines that end with a full stop, a question or exclamation mark or a straight quotation mark; elsewhere also with those of
+    # other scripts.
+    min_end_mark_line_share: float = 0.15
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -256,6 +278,7 @@ class FilterConfig:
     c4: C4Config = field(default_factory=C4Config)
     fineweb: FineWebConfig = field(default_factory=FineWebConfig)
     fineweb2: FineWeb2Config = field(default_factory=FineWeb2Config)
+    nemo: NemoConfig = field(default_factory=NemoConfig)
     spam: ClassifierConfig = field(default_factory=ClassifierConfig)
     toxicity: ClassifierConfig = field(default_factory=ClassifierConfig)
     quality: QualityConfig = field(default_factory=QualityConfig)
