@@ -139,7 +139,8 @@ class UrlConfig:
     """`[filter.urls]`: which pages are refused by their address alone. All paths may be fsspec URLs.
 
     `lists` are folders in the UT1 layout (`CATEGORY/domains`, `CATEGORY/urls`) of which `categories`
-    are read (empty: all). A listed domain covers its sub-domains, a listed URL what lies under it.
+    are read (empty: all), or files of domains: plain, hosts files, and `||domain^` of ad blockers (`pipeline/filter/url_lists.py`).
+    A listed domain covers its sub-domains, a listed URL what lies under it.
     """
 
     lists: tuple[str, ...] = ()
