@@ -128,7 +128,7 @@ class NemoConfig:
     # In characters; not asked in scripts without spaces.
     max_longest_word: int = 1000
     # Paragraphs with a notice about cookies or terms.
-    max_boilerplate_paragraph_share: float = 0.4
+    max_boilerplate_share: float = 0.4
     # Lines that end with a full stop, a question or exclamation mark or a straight quotation mark; elsewhere also with those of
     # other scripts.
     min_end_mark_line_share: float = 0.15

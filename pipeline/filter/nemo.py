@@ -13,7 +13,7 @@ from pipeline.filter.stopwords import UNSPACED
 
 NEMO_MEASURES = (
     "nemo_other_char_share", "nemo_digit_share", "nemo_white_space_share", "nemo_bracket_share", "nemo_url_share",
-    "nemo_symbol_word_share", "nemo_longest_word", "nemo_boilerplate_paragraph_share", "nemo_end_mark_line_share",
+    "nemo_symbol_word_share", "nemo_longest_word", "nemo_boilerplate_share", "nemo_end_mark_line_share",
 )  # fmt: skip
 # What English prose is made of besides spaces; its filter for other languages does not ask.
 _PROSE = list(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789\n?!,.")
@@ -42,7 +42,7 @@ def nemo_measures(text: str, language: str) -> dict[str, float]:
         "nemo_url_share": _share(sum(map(len, _URL.findall(text))) if "://" in text else 0, len(text)),
         "nemo_symbol_word_share": _share(_symbol_words(text, words), len(words)) if spaced else math.nan,
         "nemo_longest_word": float(max(map(len, words))) if words and spaced else math.nan,
-        "nemo_boilerplate_paragraph_share": _boilerplate_share(text),
+        "nemo_boilerplate_share": _boilerplate_share(text),
         "nemo_end_mark_line_share": _end_mark_share(text, _END_MARKS if english else _ALL_END_MARKS),
     }
 

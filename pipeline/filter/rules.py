@@ -105,7 +105,7 @@ NEMO = _rules("nemo", """
     too_many_urls                 nemo_url_share                    >  max_url_share
     too_many_symbol_words         nemo_symbol_word_share            >  max_symbol_word_share
     too_long_a_word               nemo_longest_word                 >  max_longest_word
-    too_many_boilerplate_paragraphs  nemo_boilerplate_paragraph_share  >  max_boilerplate_paragraph_share
+    too_many_boilerplate_paragraphs  nemo_boilerplate_share  >  max_boilerplate_share
     too_few_lines_with_end_marks  nemo_end_mark_line_share          <  min_end_mark_line_share
 """)  # fmt: skip
 CLASSIFIED = _rules("quality", "low_score  quality_score  <  min_score")

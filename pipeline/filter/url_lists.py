@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 # What lines that are left out are, in the order in which they are told.
 PATH, ELEMENT, EXCEPTION, CONDITION, OTHER = KINDS = (
-    "about paths or parts of addresses", "about elements of pages", "exceptions", "under conditions", "of no form that is known",
+    "paths or parts of addresses", "elements of pages", "exceptions", "under conditions", "of no known form",
 )  # fmt: skip
 # Hosts files begin with the names of the machine itself.
 _OWN_NAMES = frozenset(("localhost.localdomain", "0.0.0.0"))

@@ -231,10 +231,10 @@ class FilterUrls:
         left = self._rules.left_out if self._rules else Counter()
         if not left:
             return []
-        told = ", ".join(f"{left[kind]:,} {kind}" for kind in KINDS if left[kind])
+        told = ", ".join(f"{kind}: {left[kind]:,}" for kind in KINDS if left[kind])
         lines = "line" if left.total() == 1 else "lines"
         return [
-            f"{left.total():,} {lines} of filter.urls.lists are no rule about a whole domain and were left out: {told}"
+            f"{left.total():,} {lines} of filter.urls.lists are no rule about a whole domain and were left out ({told})"
         ]
 
     def setup(self) -> None:

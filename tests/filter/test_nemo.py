@@ -44,8 +44,8 @@ ON = FilterConfig(sets=("gopher_quality", "gopher_repetition", "nemo"))
         ("well... … […]", "nemo_symbol_word_share", 2 / 3),
         ("a bc def", "nemo_longest_word", 3.0),
         (" ", "nemo_longest_word", math.nan),
-        ("Our Privacy Policy.\n\nA text.", "nemo_boilerplate_paragraph_share", 1 / 2),
-        ("A text.\n\nB.\n\nHere is Lorem Ipsum.", "nemo_boilerplate_paragraph_share", 1.0),
+        ("Our Privacy Policy.\n\nA text.", "nemo_boilerplate_share", 1 / 2),
+        ("A text.\n\nB.\n\nHere is Lorem Ipsum.", "nemo_boilerplate_share", 1.0),
         ("One.\n\ntwo\nThree!' \n four”", "nemo_end_mark_line_share", 2 / 4),
     ],
 )

@@ -141,8 +141,8 @@ def test_what_was_left_out_is_said_once(urls: UrlConfig, tmp_path: Path) -> None
         judge.process(Shard(name=name, work=None), Outputs(str(tmp_path), name, remark=said.append))
     assert len(said) == 2
     assert _warnings(said) == [
-        "filter: 4 lines of filter.urls.lists are no rule about a whole domain and were left out: "
-        "2 about paths or parts of addresses, 1 about elements of pages, 1 exceptions"
+        "filter: 4 lines of filter.urls.lists are no rule about a whole domain and were left out "
+        "(paths or parts of addresses: 2, elements of pages: 1, exceptions: 1)"
     ]
 
 
