@@ -72,7 +72,7 @@ def address_characters(text: str) -> int:
             end += 1
         if end > match.end():
             found += end - match.start()
-        at = max(end, match.start() + 1) if end > match.end() else match.start() + 1
+        at = end
     return found
 
 
