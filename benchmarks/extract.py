@@ -64,6 +64,7 @@ def ours() -> dict[str, Extract]:
         "trafilatura": ExtractConfig(engine="trafilatura"),
         "trafilatura_fast": ExtractConfig(engine="trafilatura_fast"),
         "resiliparse": ExtractConfig(engine="resiliparse"),
+        "justext": ExtractConfig(engine="justext"),
     }.items():
         engines[name] = _engine(config)
     engines["whole stage (blocks, metadata, language)"] = _whole(PageExtractor(ExtractConfig()).extract)
@@ -98,6 +99,7 @@ def _whole(extract: Callable[[bytes], object]) -> Extract:
 
 def peers() -> dict[str, Extract]:
     """The peers that are installed, as their own documentation calls them."""
+    import justext
     import trafilatura
     from resiliparse.extract.html2text import extract_plain_text
 
@@ -108,15 +110,10 @@ def peers() -> dict[str, Extract]:
         "peer trafilatura, precision": lambda html: trafilatura.extract(html, favor_precision=True) or "",
         "peer resiliparse, main content": lambda html: extract_plain_text(html, main_content=True),
     }
-    try:
-        import justext
-
-        stop_words = justext.get_stoplist("English")
-        found["peer jusText"] = lambda html: "\n".join(
-            paragraph.text for paragraph in justext.justext(html.encode(), stop_words) if not paragraph.is_boilerplate
-        )
-    except ImportError:
-        print("jusText is not installed")
+    stop_words = justext.get_stoplist("English")
+    found["peer jusText, English"] = lambda html: "\n".join(
+        paragraph.text for paragraph in justext.justext(html.encode(), stop_words) if not paragraph.is_boilerplate
+    )
     try:
         import lxml.html
         from readability import Document

@@ -73,9 +73,9 @@ def _address_lists(config: "RunConfig") -> Problems:
     for setting, paths in (("word_files", urls.word_files), ("soft_word_files", urls.soft_word_files)):
         for path in paths:
             yield from _readable(f"filter.urls.{setting}", path)
-    for folder in urls.lists:
-        if not storage.exists(folder):
-            yield InputError(f"filter.urls.lists: no such folder: {folder}")
+    for path in urls.lists:
+        if not storage.exists(path):
+            yield InputError(f"filter.urls.lists: no such folder or file: {path}")
 
 
 def _bad_words(config: "RunConfig") -> Problems:

@@ -24,6 +24,7 @@ from pipeline.filter.own import code_sha256, load_functions
 from pipeline.filter.perplexity import models_sha256
 from pipeline.filter.quality import model_packages
 from pipeline.filter.quality import model_sha256 as quality_sha256
+from pipeline.filter.urls import lists_sha256 as address_lists_sha256
 from pipeline.manifests import Manifest, read_manifest
 from pipeline.places import join
 from pipeline.steps import Step
@@ -88,7 +89,13 @@ def _from_pages(step: Step, config: RunConfig, pages: str, engine: Engine, *, fo
         label="filter",
         force=force,
         record_seconds=_PAGE_SECONDS,
+        lines_of=_warnings,
     )
+
+
+def _warnings(remarks: list[list[str]]) -> list[str]:
+    """What the judges of all workers have to say, each line once."""
+    return [f"filter: {line}" for line in dict.fromkeys(line for lines in remarks for line in lines)]
 
 
 def filter_step(config: RunConfig) -> Step:
@@ -115,8 +122,13 @@ def _models(config: RunConfig) -> dict[str, str]:
         for asked in (name, *models_beside(folder, name))
     ]
     own = {"blocks model": model_sha256(), "short text model": short_text_sha256()}
+    if config.extract.engine == "justext":
+        own |= {name: installed(name) for name in ("justext", "lxml")}
     if config.extract.language.identifier == "fasttext":
         own["language codes"] = "2"  # 1 took the labels of a model as they are
+    urls = config.filter.urls
+    if urls.lists or urls.word_files or urls.soft_word_files:
+        own["lists of addresses"] = address_lists_sha256(urls)
     if config.filter.c4.bad_words:
         own["lists of bad words"] = lists_sha256(config.filter.c4.bad_words)
     if config.filter.own:

@@ -150,6 +150,10 @@ def check_replayable(before: FilterConfig, after: FilterConfig) -> None:
             raise SettingError(
                 f"filter.own.{name} cannot be replayed: it measures differently, so it needs the texts; run `curate` with the new setting"
             )
+    if "nemo" in after.sets and "nemo" not in before.sets:
+        raise SettingError(
+            "filter.sets cannot gain nemo in a replay: its measures were not taken, so it needs the texts; run `curate` with the new setting"
+        )
     for language, model in sorted(after.perplexity.items()):
         _check_same_model(language, before.perplexity.get(language), model)
     for name in sorted(_changed(before, after)):

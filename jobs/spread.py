@@ -1,4 +1,4 @@
-"""How single measures are spread: mean and quantiles by host, domain, language … of the documents that were kept, or a histogram.
+"""How single measures are spread: mean, quantiles and histogram by host, domain, language … of the documents that were kept, or one histogram.
 
 Reads RUN/measures and the ids of RUN/documents (or RUN/filtered before deduplication), file by file and without texts.
 Numbers of documents and means are exact. Quantiles are exact for groups of up to `SAMPLE_OF_GROUP` documents; of a larger one
@@ -33,6 +33,9 @@ SAMPLE, SAMPLE_OF_GROUP = 4_000_000, 4096
 QUANTILES = {"p10": 0.1, "median": 0.5, "p90": 0.9}
 _NO_MEASURES = ("id", "decision", "threshold_language")
 _MOST_BINS, _BAR = 25, 50
+# A group of fewer documents has no histogram: its quantiles tell as much, and there are many such groups.
+_LEAST_IN_HISTOGRAM = 10
+_HEIGHTS = " ▁▂▃▄▅▆▇█"
 _STEPS = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)  # the bounds of a decade, where bins grow
 
 Numbers = npt.NDArray[np.float64]
@@ -107,15 +110,27 @@ class Spread:
         places = np.arange(len(rows)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
         self._held, self._waiting = [rows[places < self.of_group]], 0
 
-    def groups(self) -> tuple[Groups, dict[str, Numbers]]:
-        """The groups with the measure: their numbers; how many documents, their mean and quantiles as numpy has them."""
+    def groups(self) -> tuple[Groups, dict[str, Numbers], Numbers, list[str]]:
+        """The groups with the measure: their numbers; how many documents, their mean and quantiles as numpy has them; then the
+        bounds between the bins of all groups, and how many values each has in each bin, as numbers with spaces between.
+        """
         self._cut()
         (rows,) = self._held
         rows = rows[np.lexsort((rows["value"], rows["group"]))]
         numbers, starts, sizes = np.unique(rows["group"], return_index=True, return_counts=True)
         counts = self.counts[numbers]
         shares = {name: _between(rows["value"], starts + share * (sizes - 1)) for name, share in QUANTILES.items()}
-        return numbers, {"documents": counts, "mean": self.sums[numbers] / counts, **shares}
+        told = {"documents": counts, "mean": self.sums[numbers] / counts, **shares}
+        bounds = bin_bounds(rows["value"]) if len(rows) else np.zeros(0)
+        places = np.searchsorted(bounds, rows["value"], "right")
+        parts = zip(starts.tolist(), sizes.tolist(), strict=True)
+        return numbers, told, bounds, [_in_bins(places[at : at + size], len(bounds) + 1) for at, size in parts]
+
+
+def _in_bins(places: Groups, num_bins: int) -> str:
+    if len(places) < _LEAST_IN_HISTOGRAM:
+        return ""
+    return " ".join(map(str, np.bincount(places, minlength=num_bins).tolist()))
 
 
 def _between(values: Numbers, places: Numbers) -> Numbers:
@@ -125,7 +140,7 @@ def _between(values: Numbers, places: Numbers) -> Numbers:
 
 
 def by_group(run: str, by: str, measures: Sequence[str], most: int = SAMPLE) -> pa.Table:
-    """A row for each measure and group of documents that have it: key, measure, documents, mean, p10, median, p90.
+    """A row for each measure and group of documents that have it: key, measure, documents, mean, p10, median, p90, histogram, bounds.
 
     The measures as they were asked for; of each the groups of most documents first, then by key. Numbers have six digits.
 
@@ -179,7 +194,7 @@ def _numbered(keys: pa.Array | pa.ChunkedArray, numbers: dict[str, int]) -> Grou
 
 
 def _table(name: str, spread: Spread, keys: pa.Array) -> pa.Table:
-    numbers, told = spread.groups()
+    numbers, told, bounds, histograms = spread.groups()
     columns = {
         word: pa.array([float(f"{value:.6g}") for value in told[word].tolist()], pa.float64())
         for word in ("mean", *QUANTILES)
@@ -188,8 +203,11 @@ def _table(name: str, spread: Spread, keys: pa.Array) -> pa.Table:
         "key": keys.take(pa.array(numbers)),
         "measure": pa.array([name] * len(numbers), pa.string()),
         "documents": pa.array(told["documents"]),
+        "histogram": pa.array(histograms, pa.string()),
+        "bounds": pa.array([" ".join(f"{bound:.6g}" for bound in bounds)] * len(numbers), pa.string()),
     }
-    table = pa.table({word: columns[word] for word in ("key", "measure", "documents", "mean", *QUANTILES)})
+    order = ("key", "measure", "documents", "mean", *QUANTILES, "histogram", "bounds")
+    table = pa.table({word: columns[word] for word in order})
     return table.sort_by([("documents", "descending"), ("key", "ascending")])
 
 
@@ -197,14 +215,35 @@ def table_lines(table: pa.Table, by: str, name: str, top: int) -> Iterator[str]:
     """The groups of most documents, of one measure."""
     groups = table.filter(pc.equal(table["measure"], name))
     yield f"{name} of {pc.sum(groups['documents']).as_py() or 0:,} documents in {groups.num_rows:,} groups by {by}"
-    yield f"{by:40} {'documents':>10}" + "".join(
-        f"{word:>10}" for word in ("mean", *(f"{100 * share:g}%" for share in QUANTILES.values()))
+    yield (
+        f"{by:40} {'documents':>10}"
+        + "".join(f"{word:>10}" for word in ("mean", *(f"{100 * share:g}%" for share in QUANTILES.values())))
+        + _between_which(groups)
     )
     for row in groups.slice(0, top).to_pylist():
         key = row["key"] if len(row["key"]) <= 40 else row["key"][:39] + "…"
-        yield f"{key:40} {row['documents']:>10,}" + "".join(f"{row[word]:>10.4g}" for word in ("mean", *QUANTILES))
+        yield (
+            f"{key:40} {row['documents']:>10,}"
+            + "".join(f"{row[word]:>10.4g}" for word in ("mean", *QUANTILES))
+            + _drawn(row["histogram"])
+        )
     if groups.num_rows > top:
         yield f"({groups.num_rows - top:,} more)"
+
+
+def _between_which(groups: pa.Table) -> str:
+    """The head of the column of histograms: the bounds of the first bin and the last."""
+    if not groups.num_rows or not any(groups["histogram"].to_pylist()):
+        return ""
+    bounds = groups["bounds"][0].as_py().split()
+    return f"  < {bounds[0]} … ≥ {bounds[-1]}"
+
+
+def _drawn(histogram: str) -> str:
+    """A bar of one sign for each bin, against the fullest; a bin with any value has at least the lowest."""
+    counts = [int(count) for count in histogram.split()]
+    most = max(counts, default=0)
+    return "  " + "".join(_HEIGHTS[math.ceil(8 * count / most)] for count in counts).rstrip() if counts else ""
 
 
 def histogram_lines(sample: pa.Table, name: str) -> Iterator[str]:

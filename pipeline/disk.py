@@ -42,10 +42,14 @@ def followed(path: str) -> str:
 
 
 def files_below(path: str) -> Iterator[str]:
-    """Every file below the folder `path`, as paths of the same form, without asking the disk for more than names: people poll folders of many files."""
+    """Every file below the folder `path`, as paths of the same form, without asking the disk for more than names: people poll folders of many files.
+
+    Of a file, the file itself.
+    """
     root = on_disk(path)
     if os.path.isfile(root):
         yield path
+        return
     for folder, _, names in os.walk(root, onerror=_raise):
         below = os.path.relpath(folder, root).replace(os.sep, "/")
         yield from (join(path, name) if below == "." else join(path, below, name) for name in names)

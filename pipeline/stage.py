@@ -42,7 +42,7 @@ class Judge(Protocol):
     """Decides about one record. Models load in `setup`; before it, a judge pickles small.
 
     `judge` returns the record to keep (changed or not) or a `Rejection`. `measures` names the
-    measures that it attaches, in order.
+    measures that it attaches, in order. What a judge has to say to the log of the driver, once, may stand in `warnings`, lines of text.
     """
 
     stage: str
@@ -247,6 +247,8 @@ class JudgeShard:
                     writers[self.measures].append({"id": verdict.id, "decision": decision, **verdict.measures})
         for name, table in tables.items():
             outputs.add(name, table.entry())
+        if warnings := [line for judge in self.judges for line in getattr(judge, "warnings", ())]:
+            outputs.remark(warnings)
         return counts
 
     def _tables(self, outputs: Outputs) -> dict[str, TableWriter]:

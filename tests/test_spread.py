@@ -104,6 +104,30 @@ def test_a_histogram() -> None:
     assert len(list(spread.histogram_lines(sample.slice(4), "x"))) == 1
 
 
+def test_histograms_of_groups_have_the_same_bins(tmp_path: Path) -> None:
+    values = {"a.org": np.arange(40) % 8, "b.org": np.full(10, 100), "c.org": np.arange(9)}  # one too few
+    rows = [(host, float(each), NAN, True) for host, those in values.items() for each in those]
+    run = run_of(tmp_path, rows, 17)
+    table = spread.by_group(run, "host", ["num_words"])
+    told = {row["key"]: row for row in table.to_pylist()}
+    (bounds,) = {row["bounds"] for row in told.values()}
+    edges = [-np.inf, *map(float, bounds.split()), np.inf]
+    for host in ("a.org", "b.org"):
+        assert list(map(int, told[host]["histogram"].split())) == np.histogram(values[host], edges)[0].tolist()
+    assert told["c.org"]["histogram"] == ""
+    lines = list(spread.table_lines(table, "host", "num_words", 20))
+    assert lines[1].endswith(f"  < {bounds.split()[0]} … ≥ {bounds.split()[-1]}")
+    assert lines[2].rstrip()[-1] in "▁▂▃▄▅▆▇█"
+    assert lines[3].endswith("█")
+    assert not set(lines[4]) & set("▁▂▃▄▅▆▇█")
+
+
+def test_a_bar_is_drawn_against_its_fullest_bin() -> None:
+    assert spread._drawn("0 1 4 8 1000 0") == "   ▁▁▁█"
+    assert spread._drawn("4 2 1") == "  █▄▂"
+    assert spread._drawn("") == ""
+
+
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [
         ("b.org", 10.0, 0.5, True),
@@ -123,7 +147,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     ]
     with open(out, encoding="utf-8") as file:
         told = list(csv.DictReader(file))
-    assert told[0] == {"host": "b.org", "measure": "num_words", "documents": "2", "mean": "20", "p10": "12", "median": "20", "p90": "28"}  # fmt: skip
+    assert told[0] == {"host": "b.org", "measure": "num_words", "documents": "2", "mean": "20", "p10": "12", "median": "20", "p90": "28", "histogram": "", "bounds": "10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30"}  # fmt: skip
     assert [(row["host"], row["measure"]) for row in told[2:]] == [("a.org", "stop_words"), ("b.org", "stop_words")]
     assert cli.main(["stats", run, "--measure", "num_words"]) == 0
     assert "num_words of 4 documents that the filter kept" in capsys.readouterr().out

@@ -117,7 +117,7 @@ def _add_stats(commands: Any) -> None:
         "--measure",
         nargs="+",
         metavar="NAME",
-        help="tell of these measures alone: with --by mean and quantiles of each group, else a histogram",
+        help="tell of these measures alone: with --by mean, quantiles and histogram of each group, else one histogram",
     )
     command.add_argument("--top", type=int, default=20, metavar="N", help="how many groups to show (default 20)")
     command.add_argument("--out", default="", metavar="FILE.csv", help="also write all groups there")

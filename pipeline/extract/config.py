@@ -6,7 +6,7 @@ from typing import Literal
 from pipeline.errors import SettingError
 from pipeline.language_codes import unusual_code
 
-Engine = Literal["blocks", "combined", "trafilatura", "trafilatura_fast", "resiliparse"]
+Engine = Literal["blocks", "combined", "trafilatura", "trafilatura_fast", "resiliparse", "justext"]
 Scope = Literal["auto", "article", "page"]
 
 
@@ -64,8 +64,8 @@ class ExtractConfig:
     """How the text of a page is found, and how large and slow a page may be."""
 
     # What finds the text: `blocks` (our classifier of text blocks), `combined` (blocks, and trafilatura where the
-    # result
-    # is doubtful), `trafilatura`, `trafilatura_fast` (without its second opinions), `resiliparse` (fastest).
+    # result is doubtful), `trafilatura`, `trafilatura_fast` (without its second opinions), `resiliparse` (fastest),
+    # `justext` (paragraphs by length, links and the function words of the page's language).
     engine: Engine = "blocks"
     # What counts as the text, for `blocks` and `combined`: `article`, the body of an article and nothing beside it;
     # `page`,
@@ -93,7 +93,7 @@ class ExtractConfig:
     language: LanguageConfig = field(default_factory=LanguageConfig)
 
     def __post_init__(self) -> None:
-        if self.comments and self.engine in ("blocks", "combined"):
+        if self.comments and self.engine in ("blocks", "combined", "justext"):
             raise SettingError(
                 f'extract.comments = true contradicts extract.engine = "{self.engine}", which takes none'
             )

@@ -3,7 +3,7 @@
 Nothing is remembered from page to page that could change an answer.
 """
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +15,12 @@ from pipeline.extract.classifier import ARTICLE, PAGE, Flags, Model, choose, loa
 from pipeline.extract.config import ExtractConfig
 from pipeline.extract.features import FEATURES, features
 from pipeline.extract.filling import fill_article, fill_page
+from pipeline.extract.language import LanguageFinder
 from pipeline.extract.render import render
 from pipeline.extract.trimming import trim_article
+
+if TYPE_CHECKING:
+    from pipeline.extract.just_text import RunningText
 
 # With less than this share of the text of the page, the article is not what the page is for. Pages that declare
 # themselves articles are believed.
@@ -45,11 +49,15 @@ class Found(NamedTuple):
 
 
 class TextFinder:
-    """Finds the main text of pages; make it in `setup`, since it loads a model."""
+    """Finds the main text of pages; make it in `setup`, since it loads a model.
 
-    def __init__(self, config: ExtractConfig) -> None:
+    `languages` spares the engine that has to know the language of a page, `justext`, a second finder of languages.
+    """
+
+    def __init__(self, config: ExtractConfig, languages: LanguageFinder | None = None) -> None:
         self._config = config
         self._model = load_model() if config.engine in ("blocks", "combined") else None
+        self._running_text = _running_text(config, languages) if config.engine == "justext" else None
 
     def find(self, source: Source) -> Found:
         """The text of the main content, not yet normalised."""
@@ -60,9 +68,17 @@ class TextFinder:
                 text = by_trafilatura(source.html, self._config)
                 return Found(text) if text else found
             return found
+        if self._running_text is not None:
+            return Found(self._running_text.find(source.html))
         if engine == "resiliparse":
             return Found(by_resiliparse(source.html, self._config))
         return Found(by_trafilatura(source.html, self._config, fast=engine == "trafilatura_fast"))
+
+
+def _running_text(config: ExtractConfig, languages: LanguageFinder | None) -> "RunningText":
+    from pipeline.extract.just_text import RunningText  # lxml, which only this engine and trafilatura need
+
+    return RunningText(languages or LanguageFinder(config.language), tables=config.tables)
 
 
 def by_trafilatura(html: str, config: ExtractConfig, *, fast: bool = False) -> str:

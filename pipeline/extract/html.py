@@ -31,8 +31,8 @@ class PageExtractor:
 
     def __init__(self, config: ExtractConfig) -> None:
         self._config = config
-        self._finder = TextFinder(config)
         self.languages = LanguageFinder(config.language)
+        self._finder = TextFinder(config, self.languages)
         self._one_thread = OneThread()
 
     def extract(

@@ -14,7 +14,7 @@ from pipeline.errors import SettingError
 from pipeline.filter.perplexity_config import PerplexityConfig
 from pipeline.language_codes import unusual_code
 
-RULE_SETS = ("gopher_quality", "gopher_repetition", "c4", "fineweb", "fineweb2")
+RULE_SETS = ("gopher_quality", "gopher_repetition", "c4", "fineweb", "fineweb2", "nemo")
 MASKS = ("email", "ip", "phone", "iban", "card", "secret")
 NATIONAL_IDS = ("us_ssn", "uk_nino", "fr_nir", "es_dni", "it_cf", "nl_bsn", "br_cpf", "in_aadhaar", "cn_id")
 _LANGUAGE_CODE = re.compile(r"[a-z]{2,3}(-[A-Za-z]{2,8})*")
@@ -114,11 +114,34 @@ class FineWeb2Config:
 
 
 @dataclass(frozen=True, kw_only=True)
+class NemoConfig:
+    """`[filter.nemo]`: what NeMo Curator's English heuristics ask besides the rules of Gopher, with its published numbers."""
+
+    # Of all characters: those that are neither English letters nor digits, line ends, `?`, `!`, `,`, `.` (of English texts only;
+    # a space is one of them), digits, white space, brackets, and characters of web addresses.
+    max_other_char_share: float = 0.25
+    max_digit_share: float = 0.15
+    max_white_space_share: float = 0.25
+    max_bracket_share: float = 0.1
+    max_url_share: float = 0.2
+    # Words that are an ellipsis or mostly `#`.
+    max_symbol_word_share: float = 0.1
+    # In characters; not asked in scripts without spaces.
+    max_longest_word: int = 1000
+    # Paragraphs with a notice about cookies or terms.
+    max_boilerplate_share: float = 0.4
+    # Lines that end with a full stop, a question or exclamation mark or a straight quotation mark; elsewhere also with those of
+    # other scripts.
+    min_end_mark_line_share: float = 0.15
+
+
+@dataclass(frozen=True, kw_only=True)
 class UrlConfig:
     """`[filter.urls]`: which pages are refused by their address alone. All paths may be fsspec URLs.
 
     `lists` are folders in the UT1 layout (`CATEGORY/domains`, `CATEGORY/urls`) of which `categories`
-    are read (empty: all). A listed domain covers its sub-domains, a listed URL what lies under it.
+    are read (empty: all), or files of domains: plain, hosts files, and `||domain^` of ad blockers (`pipeline/filter/url_lists.py`).
+    A listed domain covers its sub-domains, a listed URL what lies under it.
     """
 
     lists: tuple[str, ...] = ()
@@ -271,6 +294,7 @@ class FilterConfig:
     c4: C4Config = field(default_factory=C4Config)
     fineweb: FineWebConfig = field(default_factory=FineWebConfig)
     fineweb2: FineWeb2Config = field(default_factory=FineWeb2Config)
+    nemo: NemoConfig = field(default_factory=NemoConfig)
     spam: ClassifierConfig = field(default_factory=ClassifierConfig)
     toxicity: ClassifierConfig = field(default_factory=ClassifierConfig)
     quality: QualityConfig = field(default_factory=QualityConfig)

@@ -97,9 +97,20 @@ FINEWEB2 = _rules("fineweb2", """
     too_many_newlines         newline_word_ratio      >  max_newline_word_ratio
     uncertain_language        language_score          <  min_language_score
 """)  # fmt: skip
+NEMO = _rules("nemo", """
+    too_many_other_characters     nemo_other_char_share             >  max_other_char_share
+    too_many_digits               nemo_digit_share                  >  max_digit_share
+    too_much_white_space          nemo_white_space_share            >  max_white_space_share
+    too_many_brackets             nemo_bracket_share                >  max_bracket_share
+    too_many_urls                 nemo_url_share                    >  max_url_share
+    too_many_symbol_words         nemo_symbol_word_share            >  max_symbol_word_share
+    too_long_a_word               nemo_longest_word                 >  max_longest_word
+    too_many_boilerplate_paragraphs  nemo_boilerplate_share  >  max_boilerplate_share
+    too_few_lines_with_end_marks  nemo_end_mark_line_share          <  min_end_mark_line_share
+""")  # fmt: skip
 CLASSIFIED = _rules("quality", "low_score  quality_score  <  min_score")
 RULES: Mapping[str, tuple[Rule, ...]] = {
-    rules[0].set: rules for rules in (QUALITY, REPETITION, C4, FINEWEB, FINEWEB2, CLASSIFIED)
+    rules[0].set: rules for rules in (QUALITY, REPETITION, C4, FINEWEB, FINEWEB2, NEMO, CLASSIFIED)
 }
 _DEFAULTS = {rule.reason: rule.threshold(FilterConfig()) for rules in RULES.values() for rule in rules}
 

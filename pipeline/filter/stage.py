@@ -18,6 +18,7 @@ from pipeline.filter.config import FilterConfig
 from pipeline.filter.decisions import CLASSIFIER_MEASURES, CLASSIFIERS, load_classifier, refusals
 from pipeline.filter.dialects import READINGS
 from pipeline.filter.measures import MEASURES, Measured, measure
+from pipeline.filter.nemo import NEMO_MEASURES, nemo_measures
 from pipeline.filter.own import Function, load_functions, number_of, own_measures
 from pipeline.filter.perplexity import PREFIX, PerplexityModel, perplexity_measures
 from pipeline.filter.privacy import MaskPrivate
@@ -39,7 +40,8 @@ RULE_MEASURES = (*MEASURES, QUALITY_SCORE)
 
 def rule_measures(config: FilterConfig) -> tuple[str, ...]:
     """What the rules compare, in order: the measures of every run, and those that `config` asks for."""
-    return (*RULE_MEASURES, *perplexity_measures(config.perplexity), *own_measures(config.own))
+    nemo = NEMO_MEASURES if "nemo" in config.sets else ()
+    return (*RULE_MEASURES, *nemo, *perplexity_measures(config.perplexity), *own_measures(config.own))
 
 
 @dataclass
@@ -116,6 +118,8 @@ class FilterDocuments:
         )
         adapted = self.config.thresholds_by_language
         measured.values[QUALITY_SCORE] = self._score_quality(document, measured.text)
+        if "nemo" in self.config.sets:
+            measured.values.update(nemo_measures(document.text, document.language or "en"))
         for language in sorted(self.config.perplexity):
             model = self._perplexity[language] if language == document.language else None
             measured.values[PREFIX + language] = model.of(measured.text) if model is not None else math.nan

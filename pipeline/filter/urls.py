@@ -5,7 +5,9 @@ port, no fragment. List entries are brought to the same form, so `HTTP://WWW.Bü
 or in a page means the same host.
 """
 
+import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from urllib.parse import unquote
@@ -13,6 +15,7 @@ from urllib.parse import unquote
 from pipeline import storage
 from pipeline.errors import InputError
 from pipeline.filter.config import FilterConfig, UrlConfig
+from pipeline.filter.url_lists import KINDS, lines_of
 from pipeline.records import Page, Rejection
 from pipeline.urls import canonical_url, url_parts
 
@@ -43,6 +46,17 @@ class UrlRules:
     soft_words: frozenset[str] = frozenset()
     max_soft_words: int = 1
     allow: frozenset[str] = frozenset()
+    # How many lines of the lists were left out, by what they are (`url_lists.KINDS`).
+    left_out: Counter[str] = field(default_factory=Counter)
+
+    def read(self, path: str, category: str, *, whole_domains: bool) -> None:
+        """Takes a file of domains or of addresses under the name of a category; the first that names an entry stands."""
+        target, canonical = (self.domains, _host) if whole_domains else (self.urls, _listed_url)
+        for line in lines_of(_text(path), whole_domains=whole_domains):
+            for entry in line.entries:
+                target.setdefault(canonical(entry), category)
+            if line.left_out:
+                self.left_out[line.left_out] += 1
 
     def refuses(self, url: str) -> Refused | None:
         """Why `url` is refused, or nothing. An address that is no http(s) URL is none of these rules' concern."""
@@ -115,7 +129,7 @@ def load_rules(config: UrlConfig) -> UrlRules:
     """The rules of `config` with all their lists read.
 
     Raises:
-        InputError: a list folder has none of the wanted files, or a file is missing.
+        InputError: a list is missing, or its folder has none of the wanted files.
     """
     rules = UrlRules(
         exact_hosts=frozenset(map(_host, config.exact_hosts)),
@@ -127,31 +141,48 @@ def load_rules(config: UrlConfig) -> UrlRules:
     )
     for domain in config.domains:
         rules.domains[_host(domain)] = ""
-    for folder in config.lists:
-        _read_folder(folder, config.categories, rules)
+    for path in config.lists:
+        _read_list(path, config.categories, rules)
     return rules
 
 
-def _read_folder(folder: str, categories: tuple[str, ...], rules: UrlRules) -> None:
-    files = {path: path.split("/")[-2:] for path in storage.list_files(folder) if path.endswith(("/domains", "/urls"))}
-    wanted = {path: parts for path, parts in files.items() if not categories or parts[0] in categories}
+def _read_list(path: str, categories: tuple[str, ...], rules: UrlRules) -> None:
+    """Adds a list to `rules`: a folder in UT1's layout, or a file of domains, whose category is its name."""
+    for file, category, kind in _files_of_list(path, categories):
+        rules.read(file, category, whole_domains=kind == "domains")
+
+
+def _files_of_list(path: str, categories: tuple[str, ...]) -> list[tuple[str, str, str]]:
+    """The files of a list, each with its category and its kind, `domains` or `urls`."""
+    path = path.rstrip("/")
+    found = [file for file in storage.list_files(path) if file.rstrip("/") != path]
+    if not found:
+        return [(path, path.split("/")[-1].split(".")[0], "domains")]
+    parted = [(file, *file.split("/")[-2:]) for file in found if file.endswith(("/domains", "/urls"))]
+    wanted = [(file, category, kind) for file, category, kind in parted if not categories or category in categories]
     if not wanted:
         raise InputError(
-            f"{folder} has no CATEGORY/domains or CATEGORY/urls{' for ' + ', '.join(categories) if categories else ''}"
+            f"{path} has no CATEGORY/domains or CATEGORY/urls{' for ' + ', '.join(categories) if categories else ''}"
         )
-    for path, (category, kind) in wanted.items():
-        for entry in _entries(path):
-            if kind == "domains":
-                rules.domains.setdefault(_host(entry), category)
-            else:
-                rules.urls.setdefault(_listed_url(entry), category)
+    return wanted
 
 
-def _entries(path: str) -> Iterator[str]:
-    for line in storage.read_bytes(path).decode("utf-8-sig", "replace").split("\n"):
-        entry = line.strip()
-        if entry and not entry.startswith("#"):
-            yield entry
+def lists_sha256(config: UrlConfig) -> str:
+    """What names the contents of all lists and files of words in the fingerprint of a step.
+
+    Raises:
+        InputError: one is missing, or a folder has none of the wanted files.
+    """
+    files = [each for path in config.lists for each in _files_of_list(path, config.categories)]
+    files += [(path, "", "words") for path in (*config.word_files, *config.soft_word_files)]
+    digest = hashlib.sha256()
+    for path, category, kind in files:
+        digest.update(f"{category} {kind} {hashlib.sha256(storage.read_bytes(path)).hexdigest()}\n".encode())
+    return digest.hexdigest()
+
+
+def _text(path: str) -> str:
+    return storage.read_bytes(path).decode("utf-8-sig", "replace")
 
 
 def _host(entry: str) -> str:
@@ -177,7 +208,8 @@ def _words(words: Iterable[str], files: Iterable[str]) -> Iterator[str]:
     for word in words:
         yield word.lower()
     for path in files:
-        yield from (entry.lower() for entry in _entries(path))
+        entries = map(str.strip, _text(path).lower().split("\n"))
+        yield from (entry for entry in entries if entry and not entry.startswith("#"))
 
 
 @dataclass
@@ -192,6 +224,18 @@ class FilterUrls:
     def measures(self) -> tuple[str, ...]:
         """None: the address is no measure."""
         return ()
+
+    @property
+    def warnings(self) -> list[str]:
+        """One line about the lines of the lists that were left out, if there are any."""
+        left = self._rules.left_out if self._rules else Counter()
+        if not left:
+            return []
+        told = ", ".join(f"{kind}: {left[kind]:,}" for kind in KINDS if left[kind])
+        lines = "line" if left.total() == 1 else "lines"
+        return [
+            f"{left.total():,} {lines} of filter.urls.lists are no rule about a whole domain and were left out ({told})"
+        ]
 
     def setup(self) -> None:
         """Reads the lists."""

@@ -28,7 +28,9 @@ def test_some_damaged_pages() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("engine", "num_pages"), [("blocks", 1000), ("resiliparse", 150), ("trafilatura", 150)])
+@pytest.mark.parametrize(
+    ("engine", "num_pages"), [("blocks", 1000), ("resiliparse", 150), ("trafilatura", 150), ("justext", 150)]
+)
 def test_many_damaged_real_pages(shared_data: Path, engine: str, num_pages: int) -> None:
     config = ExtractConfig(engine=engine)  # type: ignore[arg-type]
     counts = run(read_payloads(shared_data / "html"), range(num_pages), 1, config)

@@ -40,12 +40,13 @@ def judge(isolate: bool = False, **settings: object) -> ExtractText:
     return made
 
 
-ENGINES = ("blocks", "combined", "trafilatura", "trafilatura_fast", "resiliparse")
+ENGINES = ("blocks", "combined", "trafilatura", "trafilatura_fast", "resiliparse", "justext")
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_an_article(engine: str) -> None:
-    document = judge(engine=engine).judge(page(ARTICLE))
+    longer = "a few words. It has more of them than any of the items of a menu, so that all of those who read it know what they have come for.</p>"
+    document = judge(engine=engine).judge(page(ARTICLE.replace("a few words.</p>", longer)))
     assert isinstance(document, Document)
     assert "paragraph number 0" in document.text
     assert "paragraph number 5" in document.text

@@ -49,6 +49,17 @@ def test_equal_to_a_run_from_the_pages(
     assert not (one.run / "attempts/filter-again").exists()
 
 
+def test_a_set_may_be_left_out_without_the_texts(copy: Copy) -> None:
+    """None of its measures is left then."""
+    one, other = copy(), copy()
+    filter_pages(settings(one, 'filter.sets=["nemo", "gopher_quality"]'), ENGINE)
+    after = ('filter.sets=["gopher_quality"]',)
+    assert refilter.can_answer(filter_step(settings(one, *after)))
+    filter_pages(settings(one, *after), ENGINE)
+    filter_pages(settings(other, *after), ENGINE, force=True)
+    assert_same(contents(one.run, DATASETS), contents(other.run, DATASETS))
+
+
 def test_the_moved_thresholds_gain_and_lose_documents(copy: Copy) -> None:
     made = copy()
     before = {row["id"] for row in rows(made.run, "filtered")}
