@@ -280,6 +280,11 @@ def read_receipt(attempt_folder: str, shard: str) -> Receipt | None:
     return _receipt(storage.read_json(path)) if storage.exists(path) else None
 
 
+def drop_receipt(attempt_folder: str, shard: str) -> None:
+    """Has a shard done again by the next attempt."""
+    storage.remove_tree(join(attempt_folder, "shards", shard + ".json"))
+
+
 def receipts(attempt_folder: str) -> Iterable[Receipt]:
     """The receipts so far, by name of shard."""
     return new_receipts(attempt_folder, set())
