@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from jobs.cluster.maven import MavenSettings
-from jobs.settings import build, override, read_toml, to_toml
+from jobs.settings import build, is_utf8, override, read_toml, to_toml
 from model.config import ModelConfig
 from model.evaluate_config import EvaluateConfig
 from model.train_config import TrainConfig
@@ -99,12 +99,15 @@ def load(path: str, assignments: Sequence[str] = ()) -> RunConfig:
     """
     run_file = join(path, RUN_FILE)
     if not path.endswith(".toml") and storage.exists(run_file):
-        return _built(read_toml(run_file), assignments, path.rstrip("/") or path)
+        config = _built(read_toml(run_file), assignments, path.rstrip("/") or path)
+        _check_name(config.run.folder)
+        return config
     if not path.endswith(".toml") and _is_folder_or_nothing(path):
         raise InputError(f"{path} is neither a settings file nor the folder of a run, which holds a {RUN_FILE}")
     config = _built(read_toml(path), assignments)
     name = posixpath.basename(path).removesuffix(".toml")
     config = config if config.run.folder else replace(config, run=replace(config.run, folder=f"runs/{name}"))
+    _check_name(config.run.folder)
     _check_moved(path, config.run.folder, assignments)
     return config
 
@@ -116,6 +119,12 @@ def _built(tables: dict[str, Any], assignments: Sequence[str], folder: str = "")
     config = build(RunConfig, override(tables, assignments))
     expanded = os.path.expanduser(config.run.folder)  # no shell has done so in a file
     return replace(config, run=replace(config.run, folder=expanded or folder))
+
+
+def _check_name(folder: str) -> None:
+    """Raises SettingError if the folder of a run has a name that its run.toml could not hold."""
+    if not is_utf8(folder):
+        raise SettingError(f"run.folder is {folder!r}, which is not UTF-8; choose a folder whose name is, or rename it")
 
 
 def _check_moved(path: str, folder: str, assignments: Sequence[str]) -> None:

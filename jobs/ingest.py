@@ -22,11 +22,11 @@ from pipeline.ingest.inputs import Inputs, list_inputs
 from pipeline.ingest.keeping import check_kept
 from pipeline.ingest.kept import MAX_KEPT_BYTES
 from pipeline.ingest.sharing import listed, shards
-from pipeline.ingest.stage import LEFT_OUT, PAGES_OUTPUT, REJECTED_OUTPUT, WITH_FIELD, IndexPages
+from pipeline.ingest.stage import LEFT_OUT, PAGES_OUTPUT, REJECTED_OUTPUT, UNREAD_FILES, WITH_FIELD, IndexPages
 from pipeline.manifests import Manifest
 from pipeline.places import is_local, join, on_disk
 from pipeline.stage import shard_elements
-from pipeline.steps import Shard, Step, receipts
+from pipeline.steps import Shard, Step, drop_receipt, receipts
 from pipeline.tables import read_rows
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def ingest_run(run: str, config: IngestConfig, engine: Engine, *, force: bool = 
     work = [listed(shard, join(step.attempt_folder, "inputs")) for shard in shards(inputs.files, config)]
     if len(done) < len(work):
         _index(step, work, config, engine)
-    _check_broken_files(step, sum(receipt.counts["broken_files"] for receipt in receipts(step.attempt_folder)), config)
+    _check_attempt(step, config)
     manifest = step.commit([shard.name for shard in work], counts={"passed_over_files": inputs.num_passed_over})
     for line in _lines_of_kept(config, manifest.counts):
         Progress.note(line)
@@ -123,6 +123,21 @@ def _index(step: Step, work: list[Shard], config: IngestConfig, engine: Engine) 
             engine,
             step=step,
         )
+
+
+def _check_attempt(step: Step, config: IngestConfig) -> None:
+    """Nothing, unless more files are broken than may be; then those that could not be read are tried again by the next attempt.
+
+    What kept one from being read (who may read it, say) changes neither its size nor its time.
+    """
+    counts = {receipt.shard: receipt.counts for receipt in receipts(step.attempt_folder)}
+    try:
+        _check_broken_files(step, sum(each["broken_files"] for each in counts.values()), config)
+    except InputError:
+        for shard, each in counts.items():
+            if each.get(UNREAD_FILES):
+                drop_receipt(step.attempt_folder, shard)
+        raise
 
 
 def _check_broken_files(step: Step, num_broken: int, config: IngestConfig) -> None:

@@ -16,9 +16,10 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 import tomli_w
 
 from pipeline.errors import InputError, SettingError
-from pipeline.storage import exists, read_bytes
+from pipeline.storage import exists, open_read
 
 T = TypeVar("T")
+_MOST_BYTES = 16 << 20
 
 
 def read_toml(path: str) -> dict[str, Any]:
@@ -26,12 +27,16 @@ def read_toml(path: str) -> dict[str, Any]:
 
     Raises:
         InputError: there is no such file.
-        SettingError: it is not TOML; the sentence gives line and column.
+        SettingError: it is not TOML, and the sentence gives line and column; or it is far too long for settings.
     """
     if not exists(path):
         raise InputError(f"no such settings file: {path}")
+    with open_read(path) as file:
+        content = file.read(_MOST_BYTES + 1)  # somebody may name the data, or a device that has no end
+    if len(content) > _MOST_BYTES:
+        raise SettingError(f"{path} has more than {_MOST_BYTES} bytes, so it holds no settings; name a TOML file")
     try:
-        return tomllib.loads(read_bytes(path).decode())
+        return tomllib.loads(content.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingError(f"{path} is not valid TOML: {error}") from None
 
@@ -40,7 +45,7 @@ def override(tables: Mapping[str, Any], assignments: Sequence[str]) -> dict[str,
     """`tables` with each `table.key=value` applied; values are TOML, and bare words are strings.
 
     Raises:
-        SettingError: an assignment has no `=` or names no table.
+        SettingError: an assignment has no `=`, names no table or is not UTF-8.
     """
     result: dict[str, Any] = _copied(tables)
     for assignment in assignments:
@@ -48,6 +53,8 @@ def override(tables: Mapping[str, Any], assignments: Sequence[str]) -> dict[str,
         path = [part.strip() for part in dotted.split(".")]
         if not equals or len(path) < 2 or not all(path):
             raise SettingError(f"--set {assignment!r}: expected table.key=value, for example pack.sequence_length=1024")
+        if not is_utf8(assignment):
+            raise SettingError(f"--set {assignment!r}: the value is not UTF-8, as settings are; rename what it names")
         table = result
         for part in path[:-1]:
             table = table.setdefault(part, {})
@@ -55,6 +62,15 @@ def override(tables: Mapping[str, Any], assignments: Sequence[str]) -> dict[str,
                 raise SettingError(f"--set {assignment!r}: {part} is a value, not a table")
         table[path[-1]] = _toml_value(text.strip())
     return result
+
+
+def is_utf8(text: str) -> bool:
+    """Whether `text`, of a command line or of a file system, was UTF-8 there; else no settings could hold it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _copied(value: Any) -> Any:

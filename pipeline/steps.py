@@ -21,7 +21,7 @@ from typing import Any
 from pipeline import manifests, storage
 from pipeline.atomic import FileEntry
 from pipeline.disk import is_link
-from pipeline.errors import CorpusmillError, DataError, InputError, SettingError
+from pipeline.errors import CorpusmillError, DataError, InputError, SettingError, limit_behind, shortage_of
 from pipeline.heartbeat import ALIVE
 from pipeline.manifests import Manifest, hash_of
 from pipeline.places import join
@@ -280,6 +280,11 @@ def read_receipt(attempt_folder: str, shard: str) -> Receipt | None:
     return _receipt(storage.read_json(path)) if storage.exists(path) else None
 
 
+def drop_receipt(attempt_folder: str, shard: str) -> None:
+    """Has a shard done again by the next attempt."""
+    storage.remove_tree(join(attempt_folder, "shards", shard + ".json"))
+
+
 def receipts(attempt_folder: str) -> Iterable[Receipt]:
     """The receipts so far, by name of shard."""
     return new_receipts(attempt_folder, set())
@@ -329,9 +334,11 @@ def explained(error: BaseException) -> str | None:
     """The one sentence for a failure that is not a defect of ours, or None."""
     if isinstance(error, CorpusmillError):
         return str(error)
+    if shortage := shortage_of(error):
+        return shortage
     if isinstance(error, OSError) and error.errno is not None:
         full = error.errno in _OF_FULL_DISKS
-        hint = _room_wanted(str(error.filename or "")) if full else ""
+        hint = _room_wanted(str(error.filename or "")) if full else limit_behind(error)
         place = error.filename or (
             f"storage, perhaps temporary files in {tempfile.gettempdir()}" if full else "storage"
         )

@@ -1,5 +1,6 @@
 """Strict settings: nothing that a person writes is dropped, guessed or turned into something else."""
 
+import os
 import re
 import tomllib
 from dataclasses import dataclass, field, fields
@@ -129,6 +130,24 @@ def test_assignments_that_assign_nothing_are_refused(assignment: str) -> None:
         build(RunConfig, override({}, [assignment]))
 
 
+def test_an_assignment_that_no_settings_could_hold_is_refused() -> None:
+    """What a shell passes on of a file name in Latin-1; run.toml is UTF-8."""
+    name = os.fsdecode(b"caf\xe9.jsonl")
+    with pytest.raises(SettingError, match=r"--set 'ingest.inputs=\[.*udce9.jsonl.*: the value is not UTF-8"):
+        override({}, [f'ingest.inputs=["{name}"]'])
+
+
+def test_a_run_has_a_name_that_its_settings_can_hold(tmp_path: Path) -> None:
+    file, folder = tmp_path / os.fsdecode(b"caf\xe9.toml"), tmp_path / os.fsdecode(b"run-\xe9")
+    file.write_text("")
+    config.write_resolved(build(RunConfig, {"run": {"folder": str(tmp_path / "run")}}))
+    (tmp_path / "run").rename(folder)
+    for path in (file, folder):
+        with pytest.raises(SettingError, match=r"run.folder is .*udce9.* which is not UTF-8"):
+            config.load(str(path))
+    assert config.load(str(file), ["run.folder=runs/cafe"]).run.folder == "runs/cafe"
+
+
 def test_an_assignment_goes_into_no_value() -> None:
     with pytest.raises(SettingError, match=r"sequence_length is a value, not a table"):
         override({"pack": {"sequence_length": 64}}, ["pack.sequence_length.x=1"])
@@ -151,6 +170,14 @@ def test_what_is_no_toml_is_refused_with_its_place(tmp_path: Path, content: byte
     path.write_bytes(content)
     with pytest.raises(SettingError, match=r"bad\.toml is not valid TOML"):
         config.load(str(path))
+
+
+def test_data_in_place_of_settings_are_not_taken_into_memory(tmp_path: Path) -> None:
+    with (tmp_path / "data.jsonl").open("wb") as file:
+        file.truncate(1 << 40)  # a hole: it takes no place
+    for path in (str(tmp_path / "data.jsonl"), "/dev/zero"):
+        with pytest.raises(SettingError, match=rf"{path} has more than 16777216 bytes, so it holds no settings"):
+            config.load(path)
 
 
 def test_a_run_folder_stands_for_its_settings(tmp_path: Path) -> None:

@@ -214,11 +214,37 @@ def test_a_defect_is_not_noted(run: str) -> None:
         (OSError(5, "Input/output error"), "storage: Input/output error"),
         (PermissionError("Access Denied"), "storage: Access Denied"),
         (OSError("without a number"), None),
+        (
+            OSError(24, "Too many open files", "/x"),
+            "/x: Too many open files; the limit on open files is too low (ulimit -n)",
+        ),
+        (
+            OSError(27, "File too large", "/x"),
+            "/x: File too large; there is a limit on the size of files (ulimit -f, or one of the disk)",
+        ),
+        (BlockingIOError(11, "would block", "/pipe"), "/pipe: would block"),
+        (RuntimeError("a defect of ours"), None),
         (ValueError("a defect of ours"), None),
     ],
 )
 def test_failures_are_explained_in_a_sentence(error: Exception, sentence: str | None) -> None:
     assert steps.explained(error) == sentence
+
+
+@pytest.mark.parametrize(
+    ("error", "part"),
+    [
+        (MemoryError(), "there is not memory enough; fewer --workers"),
+        (
+            MemoryError("Unable to allocate\n3 GiB"),
+            "there is not memory enough (Unable to allocate 3 GiB); fewer --workers",
+        ),
+        (BlockingIOError(11, "Resource temporarily unavailable"), "no more processes or threads"),  # of a fork
+        (RuntimeError("can't start new thread [while running 'IndexShards']"), "no more processes or threads"),
+    ],
+)
+def test_what_the_system_does_not_give_is_no_defect(error: Exception, part: str) -> None:
+    assert part in str(steps.explained(error))
 
 
 @pytest.mark.parametrize(

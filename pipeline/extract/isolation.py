@@ -142,7 +142,9 @@ class _Child:
                 return cast("Exception | None", self._connection.recv())
         except (EOFError, OSError):
             pass
-        return CorpusmillError("the extraction process did not start; extract.isolate = false works without one")
+        return CorpusmillError(
+            "the extraction process did not start, perhaps for want of memory; extract.isolate = false works without one"
+        )
 
     def is_ours(self) -> bool:
         """Whether this process, and not one that it was forked from, started the child."""

@@ -49,7 +49,8 @@ class Capture:
 class Refusal:
     """A page that cannot be used, or a place where a file is broken, and why.
 
-    `reason` is `unreadable_file` or `truncated_file` where the file as such is at fault.
+    `reason` is `unreadable_file` or `truncated_file` where the file as such is at fault. `unread` says that the system
+    did not let us read it, which may be otherwise next time.
     """
 
     place: Place
@@ -58,6 +59,7 @@ class Refusal:
     url: str = ""
     value: float | None = None
     threshold: float | None = None
+    unread: bool = False
 
     @property
     def is_of_file(self) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 
 import fsspec
 
+from pipeline.disk import is_special
 from pipeline.errors import InputError
 from pipeline.ingest.config import IngestConfig
 from pipeline.ingest.lists import listed_paths
@@ -173,16 +174,25 @@ def _local_entries(pattern: str, config: IngestConfig) -> Iterator[tuple[_Entry,
     named = (
         [pattern]
         if os.path.exists(pattern) or not _GLOB_CHARACTERS & set(pattern)
-        else sorted(filter(os.path.exists, glob.glob(pattern, recursive=True)))  # a link that leads nowhere is no file
+        else sorted(path for path in glob.glob(pattern, recursive=True) if _is_readable_kind(path))
     )
     for path in named:
         if os.path.isdir(path):
             found = _run_entries(path, config)
             yield from ((entry, False) for entry in (_local_folder(path, path) if found is None else found))
+        elif is_special(path):
+            raise InputError(
+                f"ingest input {path!r} is a pipe, a socket or a device; files are read more than once, so save what it gives as one"
+            )
         elif os.path.exists(path):
             yield _local_entry(path, os.path.basename(path), os.stat(path)), True
         else:
             raise InputError(f"ingest input {path!r} does not exist")
+
+
+def _is_readable_kind(path: str) -> bool:
+    """Whether what a pattern has found is a file or a folder: a link that leads nowhere, a pipe or a device is neither."""
+    return os.path.isfile(path) or os.path.isdir(path)
 
 
 def _run_entries(folder: str, config: IngestConfig) -> list[_Entry] | None:

@@ -1,6 +1,7 @@
 """Lists of inputs: files that name others, one a line, as Common Crawl publishes them."""
 
 from collections.abc import Iterator
+from itertools import count
 
 from pipeline.errors import InputError
 from pipeline.ingest.config import IngestConfig
@@ -27,10 +28,16 @@ def listed_paths(config: IngestConfig) -> list[str]:
 
 def _listed_lines(path: str) -> Iterator[str]:
     with open_stream(path) as stream:
-        while line := stream.readline(_LINE_BYTES):
-            text = line.decode("utf-8", "replace").lstrip("\ufeff").strip()
-            if len(line) == _LINE_BYTES or "\0" in text:
+        for number in count(1):
+            line = stream.readline(_LINE_BYTES)
+            if not line:
+                break
+            if len(line) == _LINE_BYTES or b"\0" in line:
                 raise InputError(f"{path}, of ingest.input_files, is no list of one path a line")
+            try:
+                text = line.decode().lstrip("\ufeff").strip()
+            except UnicodeDecodeError:
+                raise InputError(f"line {number} of {path}, of ingest.input_files, is not UTF-8: {line!r}") from None
             if text and not text.startswith("#"):
                 yield text
         if stream.damage is not None:

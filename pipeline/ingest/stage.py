@@ -16,7 +16,7 @@ from typing import Any, TypeGuard
 import apache_beam as beam
 
 from pipeline import storage
-from pipeline.errors import InputError
+from pipeline.errors import InputError, limit_behind
 from pipeline.ingest.captures import Capture, Found, Other, Place, Refusal
 from pipeline.ingest.config import IngestConfig
 from pipeline.ingest.identity import FILE_KINDS, known_url, url_of, url_of_file
@@ -40,6 +40,8 @@ PAGES_OUTPUT = "pages"
 REJECTED_OUTPUT = "rejected/pages"
 # Counts of the pages that have a field which is kept, and of values that were too long for that, by field.
 WITH_FIELD, LEFT_OUT = "with_field/", "left_out/"
+# Counts the files that the system did not let us read: no fault of their content.
+UNREAD_FILES = "unread_files"
 CONTENT_COLUMNS = ("id", "url", "digest", "media_type", "charset", "source")
 
 
@@ -106,6 +108,8 @@ def _names_of(found: Found) -> Iterator[str]:
     yield from ("rejected", f"rejected/pages/{found.reason}")
     if found.is_of_file:
         yield "broken_files"
+    if found.unread:
+        yield UNREAD_FILES
 
 
 def found_in_item(item: Mapping[str, Any], config: IngestConfig) -> Iterator[Found]:
@@ -117,8 +121,8 @@ def found_in_item(item: Mapping[str, Any], config: IngestConfig) -> Iterator[Fou
     except InputError as error:
         yield _unreadable(item, str(error))
     except OSError as error:
-        if not is_local(item["file"]):
-            raise  # the engine tries again
+        if not is_local(item["file"]) or limit_behind(error):
+            raise  # the engine tries again; and a limit of this process says nothing of the file
         yield _unreadable(item, f"reading failed: {error.strerror or error}")
 
 
@@ -127,7 +131,8 @@ def _is_asked(found: Found, config: IngestConfig) -> TypeGuard[Capture]:
 
 
 def _unreadable(item: Mapping[str, Any], detail: str) -> Refusal:
-    return Refusal(place=Place(kind=item["kind"], position=item["start"]), reason="unreadable_file", detail=detail)
+    place = Place(kind=item["kind"], position=item["start"])
+    return Refusal(place=place, reason="unreadable_file", detail=detail, unread=True)
 
 
 def _found(item: Mapping[str, Any], config: IngestConfig) -> Iterator[Found]:

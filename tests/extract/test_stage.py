@@ -3,6 +3,8 @@
 import functools
 import os
 import pickle
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -216,3 +218,41 @@ def test_the_languages_of_paragraphs_are_an_option() -> None:
     document = made.judge(page(ARTICLE))
     assert isinstance(document, Document)
     assert document.measures == {}
+
+
+LIMITED = """
+import resource, sys
+from pipeline.errors import SettingError
+from pipeline.extract import child
+name, most = "RLIMIT_" + sys.argv[1], int(sys.argv[2])
+resource.setrlimit(getattr(resource, name), (most, most))
+try:
+    child._limit_memory(64 << 20)
+    child._limit_cpu(30, at_start=True)
+    child._limit_cpu(30)
+except SettingError as error:
+    print(error)
+else:
+    print(resource.getrlimit(getattr(resource, name))[1] == most)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "most", "says"),
+    [
+        ("AS", 64 << 30, "True"),  # a limit of the batch system stays, and no user may raise one
+        ("CPU", 3600, "True"),
+        ("CPU", 20, "extract.max_cpu_seconds is 30, and this machine allows 20 seconds"),
+    ],
+)
+def test_the_child_keeps_to_the_limits_that_it_finds(name: str, most: int, says: str) -> None:
+    done = subprocess.run([sys.executable, "-c", LIMITED, name, str(most)], capture_output=True, text=True, check=False)
+    assert done.stdout.startswith(says), done.stderr
+
+
+def test_a_child_without_room_for_its_limit_says_which_setting_to_lower() -> None:
+    asks = LIMITED.replace("child._limit_memory(64 << 20)", "child._limit_memory(1 << 40)")
+    done = subprocess.run(
+        [sys.executable, "-c", asks, "AS", str(64 << 30)], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.startswith("extract.max_memory_bytes is 1099511627776, and this machine allows"), done.stderr

@@ -235,6 +235,20 @@ def test_links_in_circles_and_to_nowhere_are_passed_over(tmp_path: Path) -> None
     assert [file.name for file in matched] == ["also.jsonl"]
 
 
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_what_gives_its_bytes_once_or_without_end_is_no_input(tmp_path: Path, kind: str) -> None:
+    """Opened, a pipe waits for a writer for ever, and /dev/zero never ends."""
+    (tmp_path / "x.jsonl").write_text("{}")
+    if kind == "pipe":
+        os.mkfifo(tmp_path / "odd.jsonl")
+    else:
+        (tmp_path / "odd.jsonl").symlink_to("/dev/zero")
+    for inputs in (tmp_path, tmp_path / "*.jsonl"):
+        assert [file.name for file in list_inputs(IngestConfig(inputs=(str(inputs),))).files] == ["x.jsonl"]
+    with pytest.raises(InputError, match=r"ingest input '.*/odd.jsonl' is a pipe, a socket or a device"):
+        list_inputs(IngestConfig(inputs=(str(tmp_path / "odd.jsonl"),)))
+
+
 @pytest.mark.parametrize(
     ("base_url", "name", "url"),
     [
@@ -339,6 +353,7 @@ def test_what_is_wrong_with_a_list_is_said(folder: Path, tmp_path: Path) -> None
         (b"a" * 100_000, "is no list of one path a line"),
         (b"PAR1\0\0\0", "is no list of one path a line"),
         (b"no/such.jsonl\n", "does not exist"),
+        (b"a.jsonl\ncaf\xe9.jsonl\n", r"line 2 of .*list, of ingest.input_files, is not UTF-8: b'caf\\xe9"),
     ):
         with pytest.raises(InputError, match=sentence):
             list_inputs(listing(content))

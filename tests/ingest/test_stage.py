@@ -5,6 +5,7 @@ import json
 import os
 import random
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import pytest
 from jobs.engine import Engine
 from jobs.ingest import ingest_run
 from pipeline import storage
-from pipeline.errors import InputError
+from pipeline.errors import CorpusmillError, InputError
 from pipeline.ingest import stage
 from pipeline.ingest.config import FieldNames, IngestConfig
 from pipeline.ingest.payloads import index_schema, read_pages
@@ -171,6 +172,40 @@ def test_broken_files_fail_the_job_last_and_the_next_attempt_is_cheap(
     assert closed(manifest, run)
     with pytest.raises(InputError, match="broken input at"):  # the limit holds for what is up to date, too
         ingest_run(run, config, Engine())
+
+
+def test_a_file_that_may_be_read_again_is_read_by_the_same_command(
+    inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who may read a file shows neither in its size nor in its time."""
+    run, config = str(tmp_path / "run"), IngestConfig(inputs=(str(inputs),))
+    expected = ingest_run(str(tmp_path / "other"), config, Engine())
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "open_read", refusing("b.warc", InputError("Permission denied")))
+        with pytest.raises(InputError, match="Permission denied; to go on without"):
+            ingest_run(run, config, Engine())
+    assert ingest_run(run, config, Engine()).content == expected.content
+
+
+def test_a_limit_on_open_files_makes_no_file_broken(
+    inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = IngestConfig(inputs=(str(inputs),), max_unreadable_files=9)
+    monkeypatch.setattr(storage, "open_read", refusing("b.warc", OSError(24, "Too many open files")))
+    with pytest.raises(CorpusmillError, match=r"Too many open files; the limit on open files is too low"):
+        ingest_run(str(tmp_path / "run"), config, Engine())
+
+
+def refusing(name: str, error: Exception) -> Callable[[str], Any]:
+    """`storage.open_read`, but for the file `name`."""
+    real = storage.open_read
+
+    def opened(path: str) -> Any:
+        if path.endswith(name):
+            raise error
+        return real(path)
+
+    return opened
 
 
 def test_a_file_that_may_not_be_read_is_one_rejection(
