@@ -11,6 +11,7 @@ import signal
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]
@@ -27,7 +28,8 @@ class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):  # type
 
     def __init__(self) -> None:
         self._source = WorkerSource()
-        self._workers: dict[str, Worker] = {}
+        # Each task manager counts for itself, so with pools on one port two may ask the same one for a worker of one name.
+        self._workers: dict[str, list[Worker]] = {}
         self._lock = threading.Lock()
 
     def StartWorker(self, request: Any, context: Any) -> Any:
@@ -39,30 +41,35 @@ class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):  # type
                     self._source.close()
                     self._source = WorkerSource()
                 begun = worker(self._source.descriptor, request.control_endpoint.url, request.worker_id)
-                self._workers[request.worker_id] = begun
+                self._workers.setdefault(request.worker_id, []).append(begun)
             print(f"worker {request.worker_id} starts as process {begun.pid}", flush=True)
         except OSError as error:
             return beam_fn_api_pb2.StartWorkerResponse(error=f"no worker could be started: {error}")
         return beam_fn_api_pb2.StartWorkerResponse()
 
     def StopWorker(self, request: Any, context: Any) -> Any:
-        """Ends a process."""
+        """Ends a process. Of several with the name nobody knows which is meant: they end with the connection to their engine."""
         with self._lock:
-            found = self._workers.pop(request.worker_id, None)
-        if found is not None:
-            found.end()
+            self._forget_ended()
+            found = self._workers.get(request.worker_id, ())
+            if len(found) == 1:
+                del self._workers[request.worker_id]
+                found[0].end()
         return beam_fn_api_pb2.StopWorkerResponse()
 
     def _forget_ended(self) -> None:
-        for worker_id, each in list(self._workers.items()):
-            if (code := each.poll()) is not None:
-                print(f"worker {worker_id} ended with {code}", flush=True)
+        for worker_id, found in list(self._workers.items()):
+            for each in list(found):
+                if (code := each.poll()) is not None:
+                    print(f"worker {worker_id} ended with {code}", flush=True)
+                    found.remove(each)
+            if not found:
                 del self._workers[worker_id]
 
     def end_all(self) -> None:
         """Ends every worker that is left."""
         with self._lock:
-            for each in self._workers.values():
+            for each in chain.from_iterable(self._workers.values()):
                 each.end()
             self._workers.clear()
             self._source.close()

@@ -5,18 +5,16 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from jobs import fork_server, forking
-from jobs.forking import Worker, WorkerSource
+from jobs.forking import WorkerSource
+from tests.jobs.processes import lives, parent_of, soon
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are looked up in /proc")
-SECONDS = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -39,26 +37,6 @@ def engine() -> Iterator[str]:
     """The address of one that takes connections and never says anything."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         yield f"127.0.0.1:{silent.getsockname()[1]}"
-
-
-def lives(pid: int) -> bool:
-    """Whether it runs: a process that nobody has waited for does not."""
-    with suppress(OSError):
-        return Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()[0] not in "ZX"
-    return False
-
-
-def parent_of(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()[1])
-
-
-def soon(is_so: Callable[[], bool]) -> bool:
-    limit = time.monotonic() + SECONDS
-    while not is_so():
-        if time.monotonic() > limit:
-            return False
-        os.sched_yield()
-    return True
 
 
 def test_workers_are_forks_of_one_server(source: WorkerSource, engine: str) -> None:
@@ -146,7 +124,7 @@ def test_a_fork_that_asked_is_ended_and_so_is_its_worker_alone(source: WorkerSou
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     assert soon(lambda: not lives(worker))
-    other: Worker = forking.worker(source.descriptor, engine, "other")
+    other = forking.worker(source.descriptor, engine, "other")
     assert other.poll() is None
     other.end()
 
