@@ -11,6 +11,7 @@ import signal
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import chain
 from typing import Any
 
@@ -37,15 +38,19 @@ class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):  # type
         try:
             with self._lock:
                 self._forget_ended()
-                if not self._source.is_usable:
-                    self._source.close()
-                    self._source = WorkerSource()
-                begun = worker(self._source.descriptor, request.control_endpoint.url, request.worker_id)
+                begun = self._begun(request.control_endpoint.url, request.worker_id)
                 self._workers.setdefault(request.worker_id, []).append(begun)
             print(f"worker {request.worker_id} starts as process {begun.pid}", flush=True)
         except OSError as error:
             return beam_fn_api_pb2.StartWorkerResponse(error=f"no worker could be started: {error}")
         return beam_fn_api_pb2.StartWorkerResponse()
+
+    def _begun(self, control: str, worker_id: str) -> Worker:
+        with suppress(OSError):  # the server may have been killed, for want of memory perhaps: another one does as well
+            return worker(self._source.descriptor, control, worker_id)
+        self._source.close()
+        self._source = WorkerSource()
+        return worker(self._source.descriptor, control, worker_id)
 
     def StopWorker(self, request: Any, context: Any) -> Any:
         """Ends a process. Of several with the name nobody knows which is meant: they end with the connection to their engine."""
