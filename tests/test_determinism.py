@@ -121,6 +121,7 @@ def crawled(server: Server, folder: Path, commands: Commands) -> Path:
     return folder / "run"
 
 
+@pytest.mark.slow
 def test_two_crawls_of_an_unchanged_site_give_the_same_shards(commands: Commands, tmp_path: Path) -> None:
     with serving(site_of(corpora.good_texts(60), slowness=random.Random())) as server:  # type: ignore[arg-type]
         runs = [crawled(server, tmp_path / name, commands) for name in ("first", "second")]

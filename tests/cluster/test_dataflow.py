@@ -55,6 +55,7 @@ def described(folder: Path, made: Made) -> str:
     return str(job.json())
 
 
+@pytest.mark.slow
 def test_a_job_file_is_what_dataflow_describes(client: object, made: Made, tmp_path: Path) -> None:
     value = json.loads(described(tmp_path, made))
     job = client.Job.from_json(json.dumps(value), ignore_unknown_fields=False)  # type: ignore[attr-defined]

@@ -87,7 +87,7 @@ EXACT = [
     exactly(3, {}, [{"max_pages": 7}, {"max_pages": 20}, {"max_pages": None}]),
     exactly(3, {}, [{"pages_per_domain": 4}, {"pages_per_domain": 1000}]),
     exactly(3, {}, [{"max_depth": 0}, {"max_depth": 2}, {"max_depth": 4}]),
-    exactly(3, {}, [{"max_depth": 1, "max_pages": 4}, {"max_depth": 3, "max_pages": 500}], slow=False),
+    exactly(3, {}, [{"max_depth": 1, "max_pages": 4}, {"max_depth": 3, "max_pages": 500}]),
     # nothing was missing before
     exactly(3, {}, [{"max_pages": 500}, {"max_pages": 501}]),
 ]
@@ -151,7 +151,7 @@ def test_site_full_of_traps_has_the_same_verdicts(tmp_path: Path, max_pages: int
         assert {url: found.get(url) for url in expected} == expected
 
 
-@pytest.mark.parametrize("first", [pytest.param(1, marks=pytest.mark.slow), 4, pytest.param(9, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("first", [pytest.param(first, marks=pytest.mark.slow) for first in (1, 4, 9)])
 def test_one_that_is_ended_in_the_middle_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: int) -> None:
     """In a round after `first` events, and again while the index is made; in between, the smaller budget is not made anew."""
     site = TreeSite(HOSTS, 12)

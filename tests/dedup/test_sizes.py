@@ -84,7 +84,12 @@ def test_nothing_else_changes(make_run: MakeRun, in_this_process: Deduplicate, v
 @pytest.mark.parametrize(
     ("engine", "config"),
     [
-        pytest.param(Engine(beam_args=("--direct_runner_bundle_repeat=2",)), SIZES, id="each bundle twice"),
+        pytest.param(
+            Engine(beam_args=("--direct_runner_bundle_repeat=2",)),
+            SIZES,
+            id="each bundle twice",
+            marks=pytest.mark.slow,
+        ),
         pytest.param(Engine(workers=2), SIZES, id="2 workers", marks=pytest.mark.slow),
         pytest.param(Engine(workers=3), STARS, id="3 workers, by stars", marks=pytest.mark.slow),
     ],

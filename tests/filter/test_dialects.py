@@ -92,6 +92,7 @@ def interpreter(variable: str) -> str:
     return path
 
 
+@pytest.mark.slow
 def test_decisions_equal_those_of_datatrove(shared_data: Path) -> None:
     """By rule set and of the chain with its edited texts; English has no foreseen difference but two named ones."""
     texts = english_texts(shared_data, 250)

@@ -126,7 +126,7 @@ def test_what_is_kept_open_is_bounded_too(remote: str, tmp_path: Path) -> None:
         assert shards._held_bytes <= 50_000
 
 
-@pytest.mark.parametrize(("window_rows", "most"), [(256, 3), (512, 3)])
+@pytest.mark.parametrize(("window_rows", "most"), [(256, 3), pytest.param(512, 3, marks=pytest.mark.slow)])
 def test_a_window_reads_each_batch_little_more_than_once(
     tmp_path: Path, fetched: list[tuple[int, int]], window_rows: int, most: int
 ) -> None:
