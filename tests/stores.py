@@ -4,6 +4,7 @@ import socket
 import struct
 import threading
 import time
+import urllib.request
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -128,6 +129,12 @@ class _Quiet(WSGIRequestHandler):
         """Says nothing."""
 
 
+def _forget(address: str) -> None:
+    """Empties what lies in this process: an earlier server may have left it there."""
+    with urllib.request.urlopen(f"{address}/moto-api/reset", data=b"") as answer:
+        assert answer.status == 200
+
+
 @contextmanager
 def serving_s3() -> Iterator[Faults]:
     """A server with the bucket `bucket`, which the environment names as the endpoint while the block runs."""
@@ -140,6 +147,7 @@ def serving_s3() -> Iterator[Faults]:
         patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
         patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+        _forget(f"http://127.0.0.1:{server.server_port}")
         fsspec.get_filesystem_class("s3").clear_instance_cache()
         fsspec.filesystem("s3").mkdir("bucket")
         yield faults
